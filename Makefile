@@ -1,0 +1,45 @@
+# The only thing that has to be there is Python >= 3.11. Everything else is a wheel.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+export INBOXOPS_HOME ?= $(CURDIR)/.inboxops
+
+.PHONY: run test lint lock clean install
+
+run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
+	$(BIN)/inboxops up
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(VENV)/.installed
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "InboxOps needs Python 3.11 or newer; set PYTHON=python3.12 or the like")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+UV_VERSION := 0.13.9
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	touch $@
+
+lock: | $(UV) ## resolve the short lists again
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements.in -o requirements.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .inboxops .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""HTTP: authenticate, translate, call one story."""

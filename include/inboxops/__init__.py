@@ -1,0 +1,3 @@
+"""InboxOps: mailboxes in, tickets in PostgreSQL, replies out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,250 @@
+"""The values that flow: frozen, slotted, plain. The RFCs' words for mail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox of RFC 5322, section 3.4. `address` has its domain lower-cased; both may be empty."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far an inbox has been read. Only the fields of its provider are set; all None before the first sync.
+
+    IMAP: `uid_validity` and `last_uid` (RFC 9051, 2.3.1.1). Gmail: `history_id` as text. Graph: `delta_token`, a link.
+    """
+
+    uid_validity: int | None = None
+    last_uid: int | None = None
+    history_id: str | None = None
+    delta_token: str | None = None
+
+    @property
+    def is_start(self) -> bool:
+        return self == Cursor()
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One message as a provider delivered it. `key` names it within its inbox for ever (IMAP: `folder/uidvalidity/uid`).
+
+    `raw` is None when the provider holds it but we refuse to take it in (`refusal` says why): it is listed, not lost.
+    `imported` marks mail older than the connection (first sync, rescan): it never triggers an auto-response.
+    """
+
+    key: str
+    raw: bytes | None
+    received_at: datetime
+    size_bytes: int
+    in_spam_folder: bool = False
+    thread_id: str | None = None
+    imported: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages in the provider's order and the cursor that is true once all of them are durable."""
+
+    messages: tuple[RawMessage, ...]
+    cursor: Cursor
+    note: str = ""  # e.g. what a UIDVALIDITY change led to, for the log and the inbox's page
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A part that is kept as a file. `file_name` is as the sender wrote it, decoded; `core.attachments` makes it safe."""
+
+    file_name: str
+    content_type: str
+    content: bytes = field(repr=False)
+    content_id: str = ""
+    inline: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMessage:
+    """What a message says, whatever its bytes. Texts hold no NUL and no lone surrogate (PostgreSQL takes neither).
+
+    message_id: normalised (brackets stripped, domain lower-cased), never empty: made from the raw bytes when missing.
+    references: In-Reply-To is apart; both normalised, oldest first as in the header.
+    return_path: None when the header is missing, "" for the null sender `<>`.
+    text_new: `text` without what it quotes; `text` is derived from HTML when there is no text part.
+    headers: the outer message's, in order, decoded, names as written.
+    delivery_status: the blocks of a top-level message/delivery-status (RFC 3464), per-message block first; names lower-cased.
+    returned: header blocks of messages embedded in a report or forwarded (message/rfc822, text/rfc822-headers), as text.
+    authentication: method -> result of Authentication-Results (RFC 8601) written by a trusted server only.
+    marks: of "calendar", "tnef", "uuencode", "smime-signed", "smime-encrypted", "pgp-signed", "pgp-encrypted", "truncated".
+    defects: what the parser had to forgive, in words.
+    content_hash: hex SHA-256 of what the sender wrote (trace headers left out): tells a duplicate from a conflict.
+    """
+
+    message_id: str
+    message_id_is_synthetic: bool
+    sender: Address
+    reply_to: tuple[Address, ...]
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    return_path: str | None
+    subject: str
+    date: datetime | None
+    in_reply_to: tuple[str, ...]
+    references: tuple[str, ...]
+    text: str
+    text_new: str
+    html: str
+    attachments: tuple[Attachment, ...]
+    headers: tuple[tuple[str, str], ...]
+    content_type: str
+    content_type_parameters: Mapping[str, str]
+    delivery_status: tuple[Mapping[str, str], ...]
+    returned: tuple[str, ...]
+    authentication: Mapping[str, str]
+    marks: frozenset[str]
+    defects: tuple[str, ...]
+    content_hash: str
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, any case, or None."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    def all_headers(self, name: str) -> tuple[str, ...]:
+        wanted = name.lower()
+        return tuple(value for key, value in self.headers if key.lower() == wanted)
+
+
+class VerdictKind(StrEnum):
+    OWN_LOOP = "own_loop"
+    COMPLAINT = "complaint"
+    BOUNCE = "bounce"
+    DELAY = "delay"
+    RECEIPT = "receipt"
+    SPAM = "spam"
+    AUTO_REPLY = "auto_reply"
+    AUTO_GENERATED = "auto_generated"
+    BULK = "bulk"
+    HUMAN = "human"
+
+
+OPENS_TICKET = frozenset({VerdictKind.HUMAN, VerdictKind.AUTO_GENERATED, VerdictKind.BULK})
+"""Verdicts that open a ticket when they join none. The others are notes, listed or dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a rule looked (a header's name, a part, `body`) and the exact value that convinced it."""
+
+    where: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """What a delivery report says. kind: "hard", "soft" or "delayed".
+
+    original_ids: Message-IDs found in what came back, most trustworthy first, normalised.
+    """
+
+    kind: str
+    recipients: tuple[str, ...]
+    status: str
+    diagnostic: str
+    original_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    kind: VerdictKind
+    rule: str
+    ruleset: str
+    evidence: tuple[Evidence, ...]
+    bounce: Bounce | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InboxContext:
+    """What classification may know about the inbox: never its credentials.
+
+    own_addresses: every mailbox of the tenant, lower-cased. trusted_authserv_ids: RFC 8601 authserv-ids to believe.
+    spam_headers: headers the inbox's scanner writes, e.g. ("X-Spam-Flag", "X-Spam-Status").
+    signing_key: for our signed ids and tokens.
+    """
+
+    tenant_id: int
+    inbox_id: int
+    email_address: str
+    own_addresses: frozenset[str] = frozenset()
+    trusted_authserv_ids: frozenset[str] = frozenset()
+    spam_headers: tuple[str, ...] = ("X-Spam-Flag", "X-Spam-Status")
+    signing_key: bytes = field(default=b"", repr=False)
+    in_spam_folder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadKeys:
+    """What to look up to find the ticket a message belongs to, in the trust order of mail-rules.md.
+
+    token_tickets: ticket ids from verified signed plus-addresses. ids: In-Reply-To, then References newest to oldest,
+    at most 32. signed_id_tickets: ticket ids decoded from our own signed Message-IDs among `ids`. marker_tickets: from signed
+    body markers. subject_number: N of `[#N]`, or None. participants: addresses of sender and recipients, lower-cased.
+    """
+
+    token_tickets: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
+    signed_id_tickets: tuple[int, ...] = ()
+    marker_tickets: tuple[int, ...] = ()
+    provider_thread_id: str | None = None
+    subject_number: int | None = None
+    normalised_subject: str = ""
+    participants: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFacts:
+    """What the database knows about a candidate ticket (already within the message's tenant and inbox)."""
+
+    ticket_id: int
+    ticket_number: int
+    status: str  # "open", "pending" or "closed"
+    closed_at: datetime | None
+    normalised_subject: str
+    participants: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCandidates:
+    """The answers to ThreadKeys, each already limited to the message's tenant and inbox."""
+
+    by_id: Mapping[str, TicketFacts] = field(default_factory=dict)  # message id -> ticket of that message
+    by_ticket_id: Mapping[int, TicketFacts] = field(default_factory=dict)
+    by_provider_thread: TicketFacts | None = None
+    by_number: TicketFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a message goes. `ticket_id` None: a new ticket (`follows` links the closed one it continues).
+
+    how: the thread rule that placed it, e.g. "in_reply_to". reopen: the ticket was closed and opens again.
+    unknown_sender: the sender is no participant: shown with a mark, and nothing is sent to that address until accepted.
+    """
+
+    ticket_id: int | None
+    how: str
+    reopen: bool = False
+    follows: int | None = None
+    unknown_sender: bool = False

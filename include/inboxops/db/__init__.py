@@ -1,0 +1,1 @@
+"""PostgreSQL: numbered migrations, named SQL, one store."""

@@ -1,0 +1,66 @@
+"""Every failure says who can help: the tenant's admin, the operator, or nobody (it is tried again).
+
+The message is one line; `fix` says what to do. Adapters turn vendor exceptions into these in one place each, `from exc`.
+"""
+
+from __future__ import annotations
+
+
+class InboxOpsError(Exception):
+    """Base of all errors of the product. `str(error)` is one line that a person can read."""
+
+    kind = "operator"
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.fix = fix
+
+    def __str__(self) -> str:
+        message = " ".join(str(self.args[0]).split())
+        return f"{message}. {self.fix}" if self.fix else message
+
+
+class TenantAdminError(InboxOpsError):
+    """Only someone who owns the mailbox can put it right."""
+
+    kind = "tenant_admin"
+
+
+class AuthenticationFailed(TenantAdminError):
+    """The provider refuses the credentials: the inbox is disconnected and its admins told once (invariant 6)."""
+
+
+class MailboxNotFound(TenantAdminError):
+    """The folder or mailbox does not exist, or this account may not open it."""
+
+
+class InvalidInput(TenantAdminError):
+    """What was asked for can't be done as asked; the message names the field."""
+
+
+class OperatorError(InboxOpsError):
+    """Whoever runs InboxOps has to act: settings, certificates, disk, schema."""
+
+    kind = "operator"
+
+
+class ServerRefused(OperatorError):
+    """The server speaks another protocol than the one asked for, or its certificate can't be trusted."""
+
+
+class TransientError(InboxOpsError):
+    """Nobody has to act: try again, after `retry_after` seconds when the server named a time."""
+
+    kind = "transient"
+
+    def __init__(self, message: str, *, fix: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.retry_after = retry_after
+
+
+class Throttled(TransientError):
+    """The provider asks for patience. Not an authentication failure: the inbox stays connected."""
+
+
+class CursorExpired(TransientError):
+    """The stored cursor means nothing to the provider any more: a bounded rescan by date follows."""

@@ -1,0 +1,110 @@
+"""All settings, read from the environment (`INBOXOPS_*`) and then from `$INBOXOPS_HOME/inboxops.env`.
+
+`inboxops up` writes that file (mode 0600) with generated secrets; in production the environment is the only source.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from inboxops.errors import OperatorError
+
+ENV_FILE = "inboxops.env"
+
+
+def home() -> Path:
+    """The one folder of the local stack: `$INBOXOPS_HOME`, by default `.inboxops` in the working folder."""
+    return Path(os.environ.get("INBOXOPS_HOME", ".inboxops")).absolute()
+
+
+class Ports(BaseSettings):
+    """TCP ports of the local stack, all on 127.0.0.1. `INBOXOPS_PORT_BASE` moves them together."""
+
+    model_config = SettingsConfigDict(env_prefix="INBOXOPS_PORT_", extra="ignore")
+
+    base: int = 8080
+
+    @cached_property
+    def airflow(self) -> int:
+        return self.base
+
+    @cached_property
+    def api(self) -> int:
+        return self.base + 1
+
+    @cached_property
+    def postgres(self) -> int:
+        return self.base + 2
+
+    @cached_property
+    def redis(self) -> int:
+        return self.base + 3
+
+    @cached_property
+    def s3(self) -> int:
+        return self.base + 4
+
+    @cached_property
+    def s3_internal(self) -> tuple[int, int, int]:
+        """seaweedfs master, volume and filer; each also takes its port + 10000 for gRPC."""
+        return self.base + 5, self.base + 6, self.base + 7
+
+    @cached_property
+    def imap(self) -> int:
+        return self.base + 8
+
+    @cached_property
+    def smtp(self) -> int:
+        return self.base + 9
+
+    @cached_property
+    def worker_log(self) -> int:
+        return self.base + 10
+
+    @cached_property
+    def trigger_log(self) -> int:
+        return self.base + 11
+
+
+class Settings(BaseSettings):
+    """Where the parts are and how they behave. Every field is `INBOXOPS_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="INBOXOPS_", extra="ignore")
+
+    database_url: SecretStr = Field(description="libpq URL of the owner's role: tasks, triggers and commands")
+    api_database_url: SecretStr | None = Field(default=None, description="libpq URL of the API's role, under row-level security")
+    redis_url: SecretStr = Field(description="redis://[:password@]host:port/0")
+    s3_endpoint: str = Field(default="", description="empty for AWS itself")
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "inboxops"
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+    credential_keys: SecretStr = Field(description="comma-separated Fernet keys; the first encrypts, all decrypt")
+    signing_key: SecretStr = Field(description="signs our Message-IDs and reply tokens; at least 32 characters")
+    airflow_url: str = Field(default="http://127.0.0.1:8080", description="base URL of Airflow's API server")
+    airflow_username: str = "admin"
+    airflow_password: SecretStr = SecretStr("")
+    api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
+    log_level: str = "INFO"
+    fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
+    poll_minutes: int = Field(default=5, ge=1, le=59)
+
+
+def load() -> Settings:
+    """Settings of this process.
+
+    Raises OperatorError, naming the missing or wrong variables.
+    """
+    try:
+        return Settings(_env_file=home() / ENV_FILE)  # type: ignore[call-arg]
+    except ValidationError as exc:
+        names = ", ".join(sorted({f"INBOXOPS_{str(error['loc'][0]).upper()}" for error in exc.errors()}))
+        raise OperatorError(
+            f"missing or wrong settings: {names}",
+            fix=f"Start the local stack with `inboxops up`, or set them (looked in the environment and {home() / ENV_FILE})",
+        ) from exc

@@ -1,0 +1,1 @@
+"""The local stack: every server `make run` needs, under one supervisor."""

@@ -1,0 +1,1 @@
+"""What the product does, one story a file. No I/O of their own: everything comes through ports."""

@@ -1,0 +1,1 @@
+"""Where Airflow meets the library: operators, triggers, connections, the roster of inboxes."""
