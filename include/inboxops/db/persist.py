@@ -30,11 +30,12 @@ class PersistStore:
         Returns the inbound ids taken (empty when none is left) and the plan. Nothing is written when anything fails.
         """
         with self._database.transaction() as t:
+            # What joins what depends on what is there: one run decides for an inbox at a time. Ticket numbers come from the
+            # tenant's row under its lock, so that two inboxes of a tenant never take the same.
+            t.rows("lock_inbox", inbox_id=inbox.id)
             items = [_item(row) for row in t.rows("classified", inbox_id=inbox.id, after=after, limit=limit)]
             if not items:
                 return [], Plan()
-            # Two runs of one tenant may open tickets at once: who joins what is decided by one at a time for each inbox,
-            # because the inbound rows are locked, and numbers are taken from the tenant's row under its lock.
             facts = _facts(t, inbox, items, own_addresses)
             plan = make_plan(items, facts)
             _write(t, inbox, plan)

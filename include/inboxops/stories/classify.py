@@ -16,7 +16,7 @@ from inboxops.core.model import InboxContext, ParsedMessage
 from inboxops.core.packs import unpack
 from inboxops.core.reading import Bodies, Omitted, Reading, StoredAttachment
 from inboxops.core.thread import thread_keys
-from inboxops.errors import TransientError
+from inboxops.errors import InboxOpsError
 from inboxops.ports import ClassifiedRow, ObjectStore, StoredRow
 
 SLICE = 200
@@ -85,7 +85,7 @@ def _read(raw: bytes, row: StoredRow, context: InboxContext, objects: ObjectStor
         context = replace(context, in_spam_folder=row.in_spam_folder)
         reading = _reading(message, row, context)
         stored, omitted = _keep_attachments(message, row, context, objects)
-    except TransientError:
+    except InboxOpsError:
         raise
     except Exception as exc:  # a mail that we fail on is kept and shown, and the next one goes on
         return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
@@ -150,7 +150,7 @@ def _save(store: StoredMail, rows: list[ClassifiedRow]) -> None:
         return
     try:
         store.save_classified(rows)
-    except TransientError:
+    except InboxOpsError:
         raise
     except Exception as exc:  # what the database refuses to hold is parked with its reason
         if len(rows) == 1:

@@ -83,11 +83,19 @@ WHERE id = %(id)s
   AND gmail_history_id IS NOT DISTINCT FROM %(old_history_id)s
   AND graph_delta_token IS NOT DISTINCT FROM %(old_delta_token)s
 
--- name: count_fetch
-INSERT INTO fetch_counts (inbox_id, hour, fetches) VALUES (%(id)s, date_trunc('hour', now()), 1)
-ON CONFLICT (inbox_id, hour) DO UPDATE SET fetches = fetch_counts.fetches + 1
-WHERE fetch_counts.fetches < %(limit)s
-RETURNING fetches
+-- name: take_fetch_slot
+-- Generic cell rate algorithm: half the limit may come at once, the other half flows in evenly, so no hour sees more.
+UPDATE inboxes
+SET fetch_slot_at = greatest(coalesce(fetch_slot_at, now()), now()) + %(interval)s
+WHERE id = %(id)s AND coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
+RETURNING id
+
+-- name: has_work
+SELECT EXISTS (SELECT FROM inbound WHERE inbox_id = %(id)s AND state IN ('stored', 'classified'))
+
+-- name: inboxes_left_behind
+SELECT DISTINCT inbox_id FROM inbound
+WHERE state IN ('stored', 'classified') AND updated_at < now() - make_interval(mins => %(minutes)s)
 
 -- name: own_addresses
 SELECT lower(email_address) FROM inboxes WHERE tenant_id = %(tenant_id)s AND removed_at IS NULL
