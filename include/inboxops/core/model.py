@@ -90,6 +90,8 @@ class ParsedMessage:
     marks: of "calendar", "tnef", "uuencode", "smime-signed", "smime-encrypted", "pgp-signed", "pgp-encrypted", "truncated".
     defects: what the parser had to forgive, in words.
     content_hash: hex SHA-256 of what the sender wrote (trace headers left out): tells a duplicate from a conflict.
+    report_fields: the fields of a message/disposition-notification (RFC 8098) or message/feedback-report (RFC 5965) part.
+    part_types: content types of the message's own parts in order, embedded messages not entered.
     """
 
     message_id: str
@@ -116,6 +118,8 @@ class ParsedMessage:
     marks: frozenset[str]
     defects: tuple[str, ...]
     content_hash: str
+    report_fields: Mapping[str, str] = field(default_factory=dict)
+    part_types: tuple[str, ...] = ()
 
     def header(self, name: str) -> str | None:
         """The first value of a header, any case, or None."""
@@ -157,6 +161,7 @@ class Bounce:
     """What a delivery report says. kind: "hard", "soft" or "delayed".
 
     original_ids: Message-IDs found in what came back, most trustworthy first, normalised.
+    signed_ids: (ticket id, message id) of our own signed ids among them or anywhere in the body.
     """
 
     kind: str
@@ -164,6 +169,7 @@ class Bounce:
     status: str
     diagnostic: str
     original_ids: tuple[str, ...]
+    signed_ids: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
