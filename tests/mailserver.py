@@ -132,7 +132,7 @@ class Dovecot(MailServer):
         if binary is None:
             raise FileNotFoundError("Dovecot is not installed (apt-get install dovecot-imapd)")
         self._as_root = os.geteuid() == 0
-        self._uid, self._gid = (_nobody() if self._as_root else (os.geteuid(), os.getegid()))
+        self._uid, self._gid = _nobody() if self._as_root else (os.geteuid(), os.getegid())
         self._oauth_key = os.urandom(32)
         self._write_oauth()
         self._write_users()
@@ -173,8 +173,10 @@ class Dovecot(MailServer):
             os.chown(parent, self._uid, self._gid)
 
     def _config(self) -> str:
-        rootless = "" if self._as_root else _ROOTLESS.format(
-            user=pwd.getpwuid(os.geteuid()).pw_name, group=grp.getgrgid(os.getegid()).gr_name
+        rootless = (
+            ""
+            if self._as_root
+            else _ROOTLESS.format(user=pwd.getpwuid(os.geteuid()).pw_name, group=grp.getgrgid(os.getegid()).gr_name)
         )
         return rootless + _CONFIG.format(
             folder=self.folder,
