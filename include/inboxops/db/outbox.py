@@ -1,0 +1,36 @@
+"""The outbox: what has to leave after a commit, and did it."""
+
+from __future__ import annotations
+
+from inboxops.db.database import Database
+from inboxops.ports import EventBus, PublishedEvent
+
+SLICE = 500
+
+
+class OutboxStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def tenants_with_open_events(self) -> list[int]:
+        with self._database.transaction() as t:
+            return [row["tenant_id"] for row in t.rows("tenants_with_open_events")]
+
+    def publish_open(self, tenant_id: int, bus: EventBus) -> int:
+        """Hand the tenant's next events to the bus and mark them done; returns how many.
+
+        One publisher a tenant at a time, so that events keep their order. Raises TransientError when the bus is away;
+        the events stay open then.
+        """
+        with self._database.transaction() as t:
+            t.rows("lock_events", tenant_id=tenant_id)
+            rows = t.rows("open_events", tenant_id=tenant_id, limit=SLICE)
+            if rows:
+                bus.publish([PublishedEvent(row["id"], row["tenant_id"], row["name"], row["payload"]) for row in rows])
+                t.run("outbox_done", ids=[row["id"] for row in rows])
+            return len(rows)
+
+    def clean(self, *, days: int) -> int:
+        """Forget what was delivered more than `days` ago; returns how many rows went."""
+        with self._database.transaction() as t:
+            return t.run("outbox_clean", days=days)
