@@ -38,6 +38,7 @@ class FetchLimits:
     message_bytes: int = 64 * 1024 * 1024  # larger ones are listed as refused, never read into memory
     first_sync_days: int = 7
     first_sync_messages: int = 500
+    rescan_days: int = 30  # how far back a cursor that lost its meaning is repaired
 
 
 @dataclass(frozen=True, slots=True)
