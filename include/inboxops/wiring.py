@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,11 +17,13 @@ from inboxops.db.persist import PersistStore
 from inboxops.db.tickets import TicketStore
 from inboxops.errors import AuthenticationFailed
 from inboxops.events.redis_bus import RedisBus
+from inboxops.events.redis_bus import client as redis_client
 from inboxops.orchestrator.airflow import Airflow
-from inboxops.ports import Account, FetchLimits, Provider
+from inboxops.ports import Account, FetchLimits, MailboxInfo, Provider
 from inboxops.providers import provider
 from inboxops.settings import Settings
-from inboxops.storage.s3 import S3Store, client
+from inboxops.storage.s3 import S3Store
+from inboxops.storage.s3 import client as s3_client
 from inboxops.stories import classify as classifying
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
@@ -69,11 +72,11 @@ class World:
 
     @cached_property
     def objects(self) -> S3Store:
-        return S3Store(self.s3 or client(self.settings), self.settings.s3_bucket)
+        return S3Store(self.s3 or s3_client(self.settings), self.settings.s3_bucket)
 
     @cached_property
     def bus(self) -> RedisBus:
-        return RedisBus(self.settings.redis_url.get_secret_value())
+        return RedisBus(redis_client(self.settings.redis_url.get_secret_value()))
 
     @cached_property
     def airflow(self) -> Airflow:
@@ -104,6 +107,19 @@ class World:
             connection=inbox.connection,
             secrets=self.vault.open(sealed),
         )
+
+    def try_connection(
+        self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
+    ) -> MailboxInfo:
+        """Log in and look at the mailbox; writes nothing. Raises the provider's errors."""
+        account = Account(0, 0, email_address, connection_type, connection, secrets)
+        with provider(connection_type).open(account) as mailbox:
+            return mailbox.info()
+
+    def any_inbox_dag(self) -> str | None:
+        """The DAG of an inbox that Airflow may know already: its file is the file of all inboxes."""
+        first = next(iter(self.inboxes.all()), None)
+        return first.dag_id if first else None
 
     def provider(self, inbox: Inbox) -> Provider:
         return provider(inbox.connection_type)
@@ -143,7 +159,9 @@ class World:
     def persist(self, inbox_id: int) -> persisting.Persisted:
         """File what is classified, then let its events out; events that can't leave now stay for `drain_outbox`."""
         inbox = self.inboxes.get(inbox_id)
-        done = persisting.persist(inbox, self.filing, self.inbound, own_addresses=self.inboxes.own_addresses(inbox.tenant_id))
+        done = persisting.persist(
+            inbox, self.filing, self.inbound, own_addresses=self.inboxes.own_addresses(inbox.tenant_id)
+        )
         publish(self.outbox, self.bus, [inbox.tenant_id])
         return done
 

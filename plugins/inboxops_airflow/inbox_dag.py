@@ -33,7 +33,11 @@ def inbox_dag(seat: Seat) -> DAG:
         catchup=False,
         max_active_runs=1,
         doc_md=DOC,
-        tags=["inbox", *([seat.tenant, seat.connection_type] if seat.tenant else []), *([] if seat.live else ["stopped"])],
+        tags=[
+            "inbox",
+            *([seat.tenant, seat.connection_type] if seat.tenant else []),
+            *([] if seat.live else ["stopped"]),
+        ],
         default_args={"retries": 2, "retry_delay": timedelta(seconds=10), "execution_timeout": timedelta(minutes=30)},
     ) as dag:
         # The next poll is fetch's retry: its own would only hold the run open.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 _BOUND = 50_000
 
 

@@ -66,7 +66,7 @@ class InboxStore:
                 first_sync_messages=first_sync_messages,
             )
 
-    def list(self, tenant: str | None = None) -> list[Inbox]:
+    def all(self, tenant: str | None = None) -> list[Inbox]:
         return self._inboxes(tenant=tenant)
 
     def get(self, inbox_id: int) -> Inbox:

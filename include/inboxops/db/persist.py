@@ -69,7 +69,8 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
         known = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
         messages[row["key"]] = known
     children = {
-        row["reference_id"]: tuple(row["array_agg"]) for row in t.rows("children", inbox_id=inbox.id, keys=list(own_ids))
+        row["reference_id"]: tuple(row["array_agg"])
+        for row in t.rows("children", inbox_id=inbox.id, keys=list(own_ids))
     }
     aside = {
         row["message_id_header"]: frozenset(row["array_agg"])
@@ -84,7 +85,8 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
         by_number = {row["ticket_number"]: row["id"] for row in rows}
     if threads:
         by_thread = {
-            row["provider_thread_id"]: row["id"] for row in t.rows("tickets_by_thread", inbox_id=inbox.id, threads=threads)
+            row["provider_thread_id"]: row["id"]
+            for row in t.rows("tickets_by_thread", inbox_id=inbox.id, threads=threads)
         }
     wanted = {m.ticket_id for m in messages.values()}.union(*children.values(), by_number.values(), by_thread.values())
     for r in readings:
@@ -135,9 +137,18 @@ def _write(t: Transaction, inbox: Inbox, plan: Plan) -> None:
             "add_bounces",
             tenant_id=inbox.tenant_id,
             inbox_id=inbox.id,
-            rows=jsonb([{**asdict(b.bounce), **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")}} for b in plan.bounces]),
+            rows=jsonb(
+                [
+                    {**asdict(b.bounce), **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")}}
+                    for b in plan.bounces
+                ]
+            ),
         )
-        marked = [{"message_id": b.message_id, "received_at": b.received_at} for b in plan.bounces if b.marks_message and b.message_id]
+        marked = [
+            {"message_id": b.message_id, "received_at": b.received_at}
+            for b in plan.bounces
+            if b.marks_message and b.message_id
+        ]
         if marked:
             t.run("mark_bounced", rows=jsonb(marked))
     for source, into in plan.merges.items():
@@ -172,12 +183,21 @@ def _announce(t: Transaction, inbox: Inbox, plan: Plan, rows: list[dict[str, Any
         {
             "kind": "event",
             "name": "ticket.message_added",
-            "payload": {"ticket_id": row["ticket"], "ticket_number": numbers.get(row["ticket"]), "message_id": row["id"], "type": row["type"]},
+            "payload": {
+                "ticket_id": row["ticket"],
+                "ticket_number": numbers.get(row["ticket"]),
+                "message_id": row["id"],
+                "type": row["type"],
+            },
         }
         for row in rows
     ]
     events += [
-        {"kind": "event", "name": "ticket.updated", "payload": {"ticket_id": ticket, "ticket_number": numbers.get(ticket)}}
+        {
+            "kind": "event",
+            "name": "ticket.updated",
+            "payload": {"ticket_id": ticket, "ticket_number": numbers.get(ticket)},
+        }
         for ticket in touched
     ]
     t.run("add_outbox", tenant_id=inbox.tenant_id, rows=jsonb(events))

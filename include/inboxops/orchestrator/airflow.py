@@ -80,7 +80,9 @@ class Airflow:
             if response.status_code == 401:  # a restart changed the key that signs tokens
                 response = self._http.request(method, path, headers=self._bearer(fresh=True), **arguments)
         except httpx.HTTPError as exc:
-            raise TransientError(f"Airflow is away: {exc}", fix="Is its api-server running? `inboxops doctor` tells") from exc
+            raise TransientError(
+                f"Airflow is away: {exc}", fix="Is its api-server running? `inboxops doctor` tells"
+            ) from exc
         if response.status_code in (429, 502, 503, 504):
             raise TransientError(f"Airflow answers {response.status_code}")
         return response
@@ -100,4 +102,7 @@ class Airflow:
         message = f"Airflow answers {response.status_code} to {response.request.method} {response.request.url.path}"
         if response.status_code >= 500:
             raise TransientError(message)
-        raise OperatorError(message, fix="Check INBOXOPS_AIRFLOW_URL, _USERNAME and _PASSWORD" if response.status_code in (401, 403) else "")
+        raise OperatorError(
+            message,
+            fix="Check INBOXOPS_AIRFLOW_URL, _USERNAME and _PASSWORD" if response.status_code in (401, 403) else "",
+        )

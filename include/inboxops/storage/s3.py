@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
-from inboxops.errors import InboxOpsError, OperatorError, Throttled, TransientError
+from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, Throttled, TransientError
 from inboxops.settings import Settings
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         if code == "NoSuchBucket":
             return OperatorError(f"the bucket {bucket!r} does not exist", fix="Create it, or set INBOXOPS_S3_BUCKET")
         if code in {"NoSuchKey", "404"}:
-            return OperatorError(
+            return ObjectMissing(
                 f"the object {key!r} is missing from bucket {bucket!r}", fix="Restore it from a backup"
             )
         if code in _REFUSED:

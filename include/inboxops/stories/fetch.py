@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from inboxops.core.inbox import Inbox
-from inboxops.core.keys import pack_key
 from inboxops.core.model import Batch, Cursor
-from inboxops.core.packs import pack
+from inboxops.core.packs import pack, pack_key
 from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, ObjectStore, Provider
 
@@ -96,7 +94,7 @@ def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> list[Inbo
     """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone."""
     taken = [message.raw for message in batch.messages if message.raw is not None]
     packed, spans = pack(taken)
-    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest())
+    key = pack_key(inbox.tenant_id, inbox.id, packed)
     if taken:
         objects.put(key, packed, content_type="application/octet-stream")
     places = iter(spans)
