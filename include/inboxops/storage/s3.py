@@ -12,6 +12,7 @@ from urllib.parse import quote
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, Throttled, TransientError
 from inboxops.settings import Settings
@@ -175,6 +176,6 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         return OperatorError(
             "there are no credentials for the object store", fix="Set INBOXOPS_S3_ACCESS_KEY and INBOXOPS_S3_SECRET_KEY"
         )
-    if isinstance(exc, HTTPClientError):
+    if isinstance(exc, (HTTPClientError, BotoConnectionError)):
         return TransientError(f"the object store is away: {exc}", fix="Check INBOXOPS_S3_ENDPOINT if this lasts")
     return OperatorError(f"the object store can't be used: {exc}", fix="Check the INBOXOPS_S3_* settings")
