@@ -54,7 +54,9 @@ class Inbox:
 
 def dag_id(inbox_id: int, tenant: str, name: str) -> str:
     """Stable (tenant slug and inbox name never change) and readable; the id in front makes it unique and parseable."""
-    return f"{DAG_PREFIX}_{inbox_id}__{re.sub(r'[^A-Za-z0-9_.-]', '-', tenant)}__{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"
+    return (
+        f"{DAG_PREFIX}_{inbox_id}__{re.sub(r'[^A-Za-z0-9_.-]', '-', tenant)}__{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"
+    )
 
 
 def inbox_id_of(dag: str) -> int:

@@ -211,7 +211,11 @@ class _Desk:
             for key in keys.ids
             if key in self.messages and (ticket := self._root(self.messages[key].ticket_id)) in self.tickets
         }
-        tickets = {t: self.tickets[t] for t in (*keys.token_tickets, *keys.signed_id_tickets, *keys.marker_tickets) if t in self.tickets}
+        tickets = {
+            t: self.tickets[t]
+            for t in (*keys.token_tickets, *keys.signed_id_tickets, *keys.marker_tickets)
+            if t in self.tickets
+        }
         thread = self.by_provider_thread.get(keys.provider_thread_id or "")
         number = self.facts.by_number.get(keys.subject_number) if keys.subject_number is not None else None
         return place(
@@ -273,7 +277,9 @@ class _Desk:
                 references=references,
             )
         )
-        self.messages[message_id] = KnownMessage(item.message_id, ticket, outbound=False, content_hash=reading.content_hash)
+        self.messages[message_id] = KnownMessage(
+            item.message_id, ticket, outbound=False, content_hash=reading.content_hash
+        )
         for reference in references:
             if reference not in self.messages:
                 self.children.setdefault(reference, []).append(ticket)

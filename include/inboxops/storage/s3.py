@@ -12,6 +12,7 @@ from urllib.parse import quote
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from inboxops.errors import InboxOpsError, OperatorError, Throttled, TransientError
 from inboxops.settings import Settings
@@ -132,7 +133,7 @@ class S3Store:
 
 
 def content_disposition(file_name: str) -> str:
-    """`attachment` with the name in ASCII for old clients and in UTF-8 for all others (RFC 6266, appendix D; RFC 8187)."""
+    """`attachment` with the name in ASCII for old clients and in UTF-8 for all others (RFC 6266, RFC 8187)."""
     name = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in file_name).strip() or "file"
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
     ascii_name = re.sub(r'["\\%/;]', "_", ascii_name).strip() or "file"
@@ -175,6 +176,6 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         return OperatorError(
             "there are no credentials for the object store", fix="Set INBOXOPS_S3_ACCESS_KEY and INBOXOPS_S3_SECRET_KEY"
         )
-    if isinstance(exc, HTTPClientError):
+    if isinstance(exc, (NoConnectionError, HTTPClientError)):
         return TransientError(f"the object store is away: {exc}", fix="Check INBOXOPS_S3_ENDPOINT if this lasts")
     return OperatorError(f"the object store can't be used: {exc}", fix="Check the INBOXOPS_S3_* settings")
