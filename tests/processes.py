@@ -1,4 +1,4 @@
-"""Servers as processes of the test session: free ports, waiting with a deadline, and an end that leaves nothing behind."""
+"""Servers as processes of the test session: free ports, a deadline for starting, an end that leaves nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -70,12 +71,8 @@ class ServerProcess:
     def stop(self, *, seconds: float = 10) -> None:
         """SIGTERM to the server, then SIGKILL to whatever is left of its group."""
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()

@@ -1,12 +1,11 @@
 """Raw mail of one batch in one object: one PUT for hundreds of messages, and each can be read or erased alone.
 
-A pack is a row of zstandard frames (RFC 8878), one a message, each with its checksum. Level 1: on mixed mail it packs as
-tightly as zlib at 6 in a tenth of the time (docs/performance.md), and higher levels gain nothing.
+A pack is a row of zstandard frames (RFC 8878), one a message, each with its checksum. Level 1: on 25 MB of mixed mail it
+packs as tightly as zlib at level 6 in a tenth of the time (25 us a message, not 300), and higher levels gain nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import zstandard
@@ -43,6 +42,6 @@ def erase(packed: bytes, offset: int, length: int) -> bytes:
     return packed[:offset] + bytes(length) + packed[offset + length :]
 
 
-def pack_key(tenant_id: int, inbox_id: int, content: bytes) -> str:
-    """Where a pack is stored: the same batch packed twice is one object."""
-    return f"{tenant_id}/raw/{inbox_id}/{hashlib.sha256(content).hexdigest()}.zst"
+def pack_key(tenant_id: int, inbox_id: int, digest: str) -> str:
+    """Where a pack is stored; `digest` is the hex SHA-256 of its content, so the same batch packed twice is one object."""
+    return f"{tenant_id}/raw/{inbox_id}/{digest}.zst"

@@ -1,4 +1,4 @@
-"""The kinds of mailboxes, by the `connection_type` of an inbox. A client library is imported when its kind is asked for."""
+"""The kinds of mailboxes, by `connection_type`. A client library is imported when its kind is asked for."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Mail over IMAP: what stands behind a cursor, in bounded batches, without marking anything as read.
 
-A cursor is (UIDVALIDITY, last UID) of the one folder an inbox reads (RFC 9051, 2.3.1.1). The last batch of a run moves it to
-UIDNEXT - 1, so that mail which came and went between two runs is not looked for again.
+A cursor is (UIDVALIDITY, last UID) of the one folder an inbox reads (RFC 9051, 2.3.1.1). The last batch of a run moves
+it to UIDNEXT - 1, so that mail which came and went between two runs is not looked for again.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class ImapMailbox:
     def _behind(self, state: FolderState, last_uid: int) -> list[int]:
         """UIDs above `last_uid` that were there when the folder was opened.
 
-        `n+1:*` always names at least the last message (RFC 9051, 6.4.8), so what is not greater is dropped. A folder with
-        more messages than fit in one answer is searched in windows.
+        `n+1:*` always names at least the last message (RFC 9051, 6.4.8), so what is not greater is dropped. A folder
+        with more messages than fit in one answer is searched in windows.
         """
         if not state.messages or (state.uid_next is not None and state.uid_next <= last_uid + 1):
             return []
@@ -181,7 +181,7 @@ class ImapMailbox:
             yield group
 
     def _list(self, uids: Sequence[int]) -> list[_Listed]:
-        """Sizes and arrival times; a UID without one was deleted meanwhile, and its place in the order is kept all the same."""
+        """Sizes in bytes and arrival times; a UID that was deleted meanwhile keeps its place in the order."""
         with self._session.speaking("read"):
             answer = self._session.client.fetch(uids, [b"RFC822.SIZE", b"INTERNALDATE"])
         listed = []

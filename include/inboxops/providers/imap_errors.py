@@ -1,4 +1,4 @@
-"""What a failed IMAP conversation means: the one place where imapclient's, ssl's and socket's exceptions become ours."""
+"""What a failed IMAP conversation means: here imapclient's, ssl's and socket's exceptions become ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _RESPONSE_CODE = re.compile(r"\[([A-Z][A-Z0-9-]*)(?: [^]]*)?\]")
 _CREDENTIALS_FIX = "Enter the credentials of the inbox again; some providers want an app password"
 _FOLDER_FIX = "Check the folder's name and that this account may open it"
 
-# RFC 5530 section 3, RFC 9051 section 7.1, and what Gmail (WEBALERT, OVERQUOTA for bandwidth) and Yahoo (THROTTLED) add.
+# RFC 5530 section 3, RFC 9051 section 7.1, and what Gmail (WEBALERT, OVERQUOTA for bandwidth) and Yahoo (THROTTLED)
+# add.
 _REFUSED_CREDENTIALS = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "WEBALERT"}
 _REFUSED_AT_LOGIN = _REFUSED_CREDENTIALS | {"CONTACTADMIN", "NOPERM"}
 _NO_SUCH_FOLDER = {"NONEXISTENT", "NOPERM", "CANNOT", "TRYCREATE"}
@@ -70,8 +71,8 @@ def passes_by(text: str) -> bool:
 def speaking(server: str, step: str) -> Iterator[None]:
     """Translate whatever goes wrong in one exchange with `server` ("host:port").
 
-    step: "connect", "starttls", "login", "folder" or "read". ValueError, LookupError and TypeError are how the client library trips
-    over an answer that is no IMAP, so the body is one call of it and nothing of ours.
+    step: "connect", "starttls", "login", "folder" or "read". ValueError, LookupError and TypeError are how the client
+    library trips over an answer that is no IMAP, so the body is one call of it and nothing of ours.
     """
     try:
         yield

@@ -28,9 +28,9 @@ _ATOM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\]+")  # RFC 9051, sectio
 class Endpoint:
     """One account's mailbox on one server, checked. `Account.connection` and `Account.secrets` say which.
 
-    connection: host; port (993 for tls, else 143); security: "tls" (default), "starttls" or "plain", never one for another;
-    auth: "login", "plain" or "xoauth2", by default PLAIN where the server offers it and else LOGIN; folder ("INBOX");
-    ca_file: PEM of the authorities to trust instead of the system's.
+    connection: host; port (993 for tls, else 143); security: "tls" (default), "starttls" or "plain", never one for
+    another; auth: "login", "plain" or "xoauth2", by default PLAIN where the server offers it and else LOGIN; folder
+    ("INBOX"); ca_file: PEM of the authorities to trust instead of the system's.
     secrets: username (default: the e-mail address), and password, or access_token for xoauth2.
     """
 
@@ -101,7 +101,7 @@ class FolderState:
 
 
 class Session:
-    """A logged-in connection. Methods raise errors of `inboxops.errors` only; after one the session is closed, not mended."""
+    """A logged-in connection. Methods raise only errors of `inboxops.errors`; after one it is closed, not mended."""
 
     def __init__(self, endpoint: Endpoint, client: IMAPClient) -> None:
         self.endpoint = endpoint
@@ -206,7 +206,7 @@ def connect(endpoint: Endpoint, *, connect_seconds: float = 15, read_seconds: fl
 
 
 def _start_tls(session: Session, context: ssl.SSLContext | None) -> None:
-    """RFC 8314: without TLS there is no session; what was said in plain text before is forgotten (imapclient sees to it)."""
+    """No TLS, no session (RFC 8314). What was said in plain text before is forgotten: imapclient sees to it."""
     server = session.endpoint.server
     with session.speaking("connect"):
         offered = session.client.has_capability("STARTTLS")
@@ -274,7 +274,7 @@ _LOGINS: dict[str, Callable[[Session, frozenset[bytes]], None]] = {
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """The context for one set of authorities, shared by all connections: loading the system's costs 20 ms and a megabyte.
+    """The context for one set of authorities, shared by all connections: loading the system's takes 20 ms.
 
     Raises OperatorError when `ca_file` can't be read.
     """

@@ -1,1 +1,1 @@
-"""Where bytes are kept: the S3 adapter, and how the raw mail of one batch shares an object."""
+"""Where bytes are kept: the S3 adapter."""

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
-from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
-from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, Throttled, TransientError
+from inboxops.errors import InboxOpsError, OperatorError, Throttled, TransientError
 from inboxops.settings import Settings
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class S3Store:
 
 
 def content_disposition(file_name: str) -> str:
-    """`attachment` with the name in ASCII for old clients and in UTF-8 for all others (RFC 6266, appendix D; RFC 8187)."""
+    """`attachment` with the name in ASCII for old clients and in UTF-8 for all others (RFC 6266, RFC 8187)."""
     name = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in file_name).strip() or "file"
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
     ascii_name = re.sub(r'["\\%/;]', "_", ascii_name).strip() or "file"
@@ -157,7 +157,7 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         if code == "NoSuchBucket":
             return OperatorError(f"the bucket {bucket!r} does not exist", fix="Create it, or set INBOXOPS_S3_BUCKET")
         if code in {"NoSuchKey", "404"}:
-            return ObjectMissing(
+            return OperatorError(
                 f"the object {key!r} is missing from bucket {bucket!r}", fix="Restore it from a backup"
             )
         if code in _REFUSED:
@@ -176,6 +176,6 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         return OperatorError(
             "there are no credentials for the object store", fix="Set INBOXOPS_S3_ACCESS_KEY and INBOXOPS_S3_SECRET_KEY"
         )
-    if isinstance(exc, (HTTPClientError, BotoConnectionError)):
+    if isinstance(exc, (NoConnectionError, HTTPClientError)):
         return TransientError(f"the object store is away: {exc}", fix="Check INBOXOPS_S3_ENDPOINT if this lasts")
     return OperatorError(f"the object store can't be used: {exc}", fix="Check the INBOXOPS_S3_* settings")
