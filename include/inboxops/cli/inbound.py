@@ -16,7 +16,9 @@ Id = Annotated[int, typer.Argument(help="The number that `inbound list` shows.")
 @app.command("list")
 def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    state: Annotated[list[str] | None, typer.Option(help="Only these states: parked, refused, listed, conflict, dropped, duplicate.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only these: parked, refused, listed, conflict, dropped, duplicate.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Show what is set aside, and why."""

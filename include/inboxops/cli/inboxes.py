@@ -49,7 +49,9 @@ def add(
     auth: Annotated[Auth, typer.Option(help="How to log in; auto takes what the server offers.")] = Auth.auto,
     username: Annotated[str, typer.Option(help="Log-in name; by default the address.")] = "",
     folder: Annotated[str, typer.Option(help="The folder to read.")] = "INBOX",
-    ca_file: Annotated[Path | None, typer.Option(help="PEM of the authority that signed the server's certificate.")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="PEM of the authority that signed the server's certificate.")
+    ] = None,
     first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
     first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
 ) -> None:
@@ -74,7 +76,10 @@ def add(
     with opened() as world:
         tenant_id = world.inboxes.tenant_id(tenant)
         kind = "access_token" if auth is Auth.xoauth2 else "password"
-        secrets = {"username": username or email_address, kind: _password(f"{kind.replace('_', ' ')} of {email_address}")}
+        secrets = {
+            "username": username or email_address,
+            kind: _password(f"{kind.replace('_', ' ')} of {email_address}"),
+        }
         info = world.try_connection("imap", email_address, connection, secrets)
         inbox_id = world.inboxes.add(
             tenant_id=tenant_id,
@@ -94,7 +99,9 @@ def add(
 
 
 @app.command("list")
-def list_(tenant: Tenant = None, json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+def list_(
+    tenant: Tenant = None, json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False
+) -> None:
     """Show all inboxes and how they stand."""
     with opened() as world:
         inboxes = world.inboxes.all(tenant)
@@ -157,7 +164,9 @@ def resume(name: Name, tenant: Tenant = None) -> None:
 
 
 @app.command()
-def remove(name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
+def remove(
+    name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
+) -> None:
     """Stop an inbox for good and forget its password. Its tickets stay."""
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
@@ -172,7 +181,9 @@ def remove(name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option(
 def fetch(
     name: Name,
     tenant: Tenant = None,
-    here: Annotated[bool, typer.Option("--here", help="Run the three stages in this process, without Airflow.")] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="Run the three stages in this process, without Airflow.")
+    ] = False,
 ) -> None:
     """Have an inbox read now: wake its DAG, or run the stages here."""
     with opened() as world:
@@ -180,15 +191,16 @@ def fetch(
         if not here:
             if not inbox.is_live:
                 raise InvalidInput(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
-            delivered = world.wake(inbox.id)
-            console.print(f"{inbox.name} is woken" if delivered else f"Airflow is away: {inbox.name} is woken once it is back", markup=False)
+            now = world.wake(inbox.id)
+            console.print(f"{inbox.name} is woken" if now else "Airflow is away: woken once it is back", markup=False)
             return
         fetched = world.fetch(inbox.id)
         world.classify(inbox.id)
         persisted = world.persist(inbox.id)
     if fetched.skipped:
         console.print(fetched.skipped, markup=False)
-    table("Fetched", ["", ""], [["stored", fetched.stored], ["refused", fetched.refused], ["tickets opened", persisted.tickets], *persisted.outcomes.items()])
+    counts = {"stored": fetched.stored, "refused": fetched.refused, "tickets opened": persisted.tickets}
+    table("Fetched", ["", ""], (counts | persisted.outcomes).items())
 
 
 def _pause(name: str, tenant: str | None, *, paused: bool) -> None:

@@ -34,4 +34,5 @@ def list_() -> None:
     """Show all tenants."""
     with opened() as world:
         rows = world.inboxes.tenants()
-    table("Tenants", ["slug", "name", "inboxes", "tickets"], ([r["slug"], r["name"], r["inboxes"], r["last_ticket_number"]] for r in rows))
+    columns = ["slug", "name", "inboxes", "last_ticket_number"]
+    table("Tenants", columns, ([row[c] for c in columns] for row in rows))

@@ -25,5 +25,15 @@ def tickets(
     if json:
         json_lines(rows)
         return
-    columns = ["ticket_number", "status", "subject", "requester_address", "inbox", "messages", "attachments", "updated_at"]
-    table("Tickets", ["no", "status", "subject", "from", "inbox", "msgs", "files", "updated"], ([row[c] for c in columns] for row in rows))
+    columns = [
+        "ticket_number",
+        "status",
+        "subject",
+        "requester_address",
+        "inbox",
+        "messages",
+        "attachments",
+        "updated_at",
+    ]
+    titles = ["no", "status", "subject", "from", "inbox", "msgs", "files", "updated"]
+    table("Tickets", titles, ([row[c] for c in columns] for row in rows))

@@ -117,7 +117,7 @@ class InboxStore:
             t.run("remove", id=inbox_id)
 
     def disconnect(self, inbox_id: int, error: InboxOpsError) -> bool:
-        """Invariant 6: `last_error` set, `connected_at` cleared, one event for the admins. False when it was disconnected before."""
+        """Invariant 6: `last_error` set, `connected_at` cleared, one event for the admins. False when that was so before."""
         with self._database.transaction() as t:
             tenant_id = t.value("disconnect", id=inbox_id, error=str(error))
             if tenant_id is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> list[Inbo
     """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone."""
     taken = [message.raw for message in batch.messages if message.raw is not None]
     packed, spans = pack(taken)
-    key = pack_key(inbox.tenant_id, inbox.id, packed)
+    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest())
     if taken:
         objects.put(key, packed, content_type="application/octet-stream")
     places = iter(spans)
