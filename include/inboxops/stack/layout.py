@@ -36,6 +36,11 @@ class Layout:
         return (sys.executable, "-m", module, *arguments)
 
 
+def command(*arguments: str) -> list[str]:
+    """The argument list that runs our own command line."""
+    return [sys.executable, "-m", "inboxops.cli", *arguments]
+
+
 def checkout() -> Path:
     """The folder that holds `dags/`, `plugins/` and `api/`.
 

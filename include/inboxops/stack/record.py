@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -62,6 +62,9 @@ class Record:
     supervisor: Identity
     port_base: int
     parts: dict[str, PartRecord] = field(default_factory=dict)
+
+    def all_in(self, states: Collection[str]) -> bool:
+        return all(part.state in states for part in self.parts.values())
 
     def write(self, path: Path) -> None:
         draft = path.with_suffix(".new")
@@ -162,7 +165,7 @@ def end(find: Callable[[], Iterable[psutil.Process]], *, grace: float) -> None:
             raise OperatorError(f"processes {names} do not end even when killed", fix="Look at them with `ps`")
 
 
-def clear(record: Record, *, grace: float = 10.0) -> None:
+def clear(record: Record, *, grace: float = 5.0) -> None:
     """End everything that a run has left behind. Does nothing when nothing is left."""
 
     def left() -> list[psutil.Process]:

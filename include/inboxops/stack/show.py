@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from typing import Self
 
 import psutil
 from rich.console import Console
@@ -25,7 +25,7 @@ SIGNS = {
 
 
 class Progress:
-    """Hears of every change. On a terminal it draws all parts until they are ready; else it prints a line for each change."""
+    """Hears of every change. On a terminal it draws all parts until `finish`; otherwise it prints a line for each change."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -34,18 +34,20 @@ class Progress:
         self._live: Live | None = None
         self._spinner = Spinner("dots")
 
-    @contextmanager
-    def drawing(self) -> Iterator[None]:
-        """Draw while the block runs; afterwards changes are printed line by line."""
-        if not self._console.is_terminal:
-            yield
-            return
-        with Live(get_renderable=self._table, console=self._console, refresh_per_second=8) as self._live:
-            try:
-                yield
-            finally:
-                self._live.refresh()
-        self._live = None
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Leave the last drawing as it is; from now on changes are printed line by line."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def heard(self, name: str, part: PartRecord) -> None:
         self._parts[name] = part

@@ -25,8 +25,8 @@ def adopt_orphans() -> None:
         _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _die_with(parent: int, stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """What the child does between fork and exec: ask the kernel for `stop_signal` at our death (Linux only)."""
+def die_with(parent: int, stop_signal: signal.Signals) -> Callable[[], None] | None:
+    """What a child does between fork and exec: ask the kernel for `stop_signal` at its parent's death (Linux only)."""
     libc = _LIBC
     if libc is None:
         return None  # the watch (stack/watch.py) does it alone there
@@ -66,7 +66,7 @@ async def spawn(part: Part, log: Path) -> asyncio.subprocess.Process:
             user=uid,
             group=gid,
             extra_groups=None if uid is None else [],
-            preexec_fn=_die_with(os.getpid(), part.stop_signal),
+            preexec_fn=die_with(os.getpid(), part.stop_signal),
         )
     except OSError as exc:
         raise PartFailed(f"{part.name} can't be started: {exc}", fix=f"Log: {log}") from exc
