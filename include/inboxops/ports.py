@@ -13,12 +13,33 @@ from inboxops.core.reading import Bodies, Reading
 
 
 @dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What an API takes for about an hour. `expires_at` is in UTC."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
+
+
+class TokenSource(Protocol):
+    """Where a provider's access tokens come from: kept, refreshed before they expire, one refresh at a time."""
+
+    def access_token(self, *, refused: str = "") -> AccessToken:
+        """A token that is good for some minutes more; never the one that the API has just `refused`.
+
+        Raises AuthenticationFailed when the consent is gone, OperatorError when the provider does not take our client,
+        Throttled and TransientError when it can't answer now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything a provider needs to open one mailbox.
 
     connection: what is no secret. IMAP: host, port, security ("tls" | "starttls" | "plain"), auth ("login" | "plain" |
     "xoauth2"), folder, ca_file, and for sending smtp_host, smtp_port, smtp_security. Documented with each provider.
     secrets: IMAP: username, password (or access_token for xoauth2). Never logged: `repr` leaves it out.
+    tokens: Gmail and Microsoft have these instead of secrets.
     """
 
     inbox_id: int
@@ -27,6 +48,7 @@ class Account:
     connection_type: str
     connection: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
+    tokens: TokenSource | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from inboxops.errors import InvalidInput
 from inboxops.ports import Provider
 
 PROVIDERS = {
+    "gmail": "inboxops.providers.gmail:GmailProvider",
     "imap": "inboxops.providers.imap:ImapProvider",
+    "microsoft": "inboxops.providers.graph:GraphProvider",
 }
 """connection_type -> module:class. A new provider is one file and one line here."""
 
