@@ -17,7 +17,9 @@ PROVIDERS = {
 """connection_type -> module:class. A new provider is one file, one line here and one in PROBERS."""
 
 PROBERS = {
+    "gmail": "inboxops.providers.gmail:GmailProber",
     "imap": "inboxops.providers.imap_pool:ImapProber",
+    "microsoft": "inboxops.providers.graph:GraphProber",
 }
 
 

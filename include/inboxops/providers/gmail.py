@@ -19,6 +19,7 @@ from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.gmail_session import CALLS_PER_BATCH, GmailSession, Listed
 from inboxops.providers.patience import Pace, Patience
 from inboxops.providers.place import Place, Step, batched
+from inboxops.providers.probing import RequestProber
 
 _UNREAD_LABELS = {"DRAFT", "CHAT", "TRASH"}
 _READ_AT_ONCE_BYTES = 8 * 1024 * 1024  # a batch answer is held about six times over while it is taken apart
@@ -51,6 +52,11 @@ class GmailProvider:
             patience=Patience(self._patience_seconds),
             pace=Pace(self._units_per_minute),
         )
+
+
+class GmailProber(RequestProber):
+    def __init__(self) -> None:
+        super().__init__(GmailProvider(timeout_seconds=20))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.graph_session import CALLS_AT_ONCE, MOST_PAGES, GraphSession
 from inboxops.providers.patience import Patience
 from inboxops.providers.place import Place, Step, batched, mark
+from inboxops.providers.probing import RequestProber
 
 _SELECT = "id,receivedDateTime,conversationId,isDraft"
 _PAGE = 50  # of delta; a batch that ends within a page remembers what it took of it
@@ -50,6 +51,11 @@ class GraphProvider:
     def session(self, account: Account) -> GraphSession:
         """Graph for one mailbox, for what is not reading. The caller closes it."""
         return GraphSession(account, timeout_seconds=self._timeout_seconds, patience=Patience(self._patience_seconds))
+
+
+class GraphProber(RequestProber):
+    def __init__(self) -> None:
+        super().__init__(GraphProvider(timeout_seconds=20))
 
 
 @dataclass(frozen=True, slots=True)

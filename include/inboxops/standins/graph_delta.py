@@ -53,7 +53,7 @@ def delta(call: Call, mailbox: Mailbox, folder: str) -> Reply:
     page = behind[: page_size(call, usual=10)]
     answer: dict[str, Any] = {
         "@odata.context": f"{call.base}/v1.0/$metadata#Collection(message)",
-        "value": [e for _, e in page],
+        "value": [_shown(one, found, immutable=immutable) for _, one in page],
     }
     here = f"{call.base}{call.path}"
     if len(page) < len(behind):
@@ -78,13 +78,13 @@ def _round(call: Call, mailbox: Mailbox) -> _Round:
     )
 
 
-def _entries(found: _Round, mailbox: Mailbox, folder: str, *, immutable: bool) -> dict[int, dict[str, Any]]:
-    """What the round shows, by a number that orders it and does not change while the round is read."""
+def _entries(found: _Round, mailbox: Mailbox, folder: str, *, immutable: bool) -> dict[int, Message | str]:
+    """Messages, and ids of those that left, by a number that orders them and does not change while the round is read."""
     fits = received_filter(found.received)
     if found.since < 0:
-        there = [m for m in mailbox.within(folder) if fits(m.received_at) and _came_by(m, mailbox, folder, found.until)]
+        there = [m for m in mailbox.within(folder) if fits(m.received_at) and m.entered <= found.until]
         there = there[:MOST_FILTERED] if found.received else there
-        return {m.number: _shown(m, found, immutable=immutable) for m in there}
+        return {m.number: m for m in there}
     last: dict[int, Change] = {}
     for change in mailbox.changes:
         if found.since < change.sequence <= found.until and change.folder == folder:
@@ -92,24 +92,19 @@ def _entries(found: _Round, mailbox: Mailbox, folder: str, *, immutable: bool) -
             if change.kind == "updated" and before is not None and before.kind == "created":
                 continue
             last[change.number] = change
-    entries: dict[int, dict[str, Any]] = {}
+    entries: dict[int, Message | str] = {}
     for number, change in last.items():
         message = mailbox.messages.get(number)
         if found.change_type and change.kind != found.change_type:
             continue
         if change.kind == "deleted" or message is None or message.folder != folder:
-            id_ = wire_name(number, mailbox, immutable=immutable)
-            entries[change.sequence] = {"@removed": {"reason": "deleted"}, "id": id_}
+            entries[change.sequence] = wire_name(number, mailbox, immutable=immutable)
         elif fits(message.received_at):
-            entries[change.sequence] = _shown(message, found, immutable=immutable)
+            entries[change.sequence] = message
     return entries
 
 
-def _came_by(message: Message, mailbox: Mailbox, folder: str, until: int) -> bool:
-    """Whether the message was in the folder when the round began: what comes later belongs to the next round."""
-    created = [c.sequence for c in mailbox.changes if c.number == message.number and c.folder == folder]
-    return not created or min(created) <= until
-
-
-def _shown(message: Message, found: _Round, *, immutable: bool) -> dict[str, Any]:
-    return chosen(message.resource(immutable=immutable), found.select)
+def _shown(entry: Message | str, found: _Round, *, immutable: bool) -> dict[str, Any]:
+    if isinstance(entry, str):
+        return {"@removed": {"reason": "deleted"}, "id": entry}
+    return chosen(entry.resource(immutable=immutable), found.select)

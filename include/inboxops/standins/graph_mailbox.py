@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ class Message:
     is_read: bool = False
     is_draft: bool = False
     moves: int = 0
+    entered: int = 0
+    """The change that brought it into its folder."""
 
     @property
     def immutable_id(self) -> str:
@@ -138,7 +141,9 @@ class Mailbox:
 
     def find(self, id_: str) -> Message | None:
         """By either kind of id; the usual one only as it is since the last move."""
-        return next((m for m in self.messages.values() if id_ in (m.id, m.immutable_id)), None)
+        named = re.fullmatch(r"(?:AAkALg|AAMkAD)(\d{8})(?:\d{4})?", id_)
+        message = self.messages.get(int(named[1])) if named else None
+        return message if message is not None and id_ in (message.id, message.immutable_id) else None
 
     def with_subject(self, subject: str) -> list[Message]:
         return [m for m in self.messages.values() if m.header("Subject") == subject]
@@ -148,6 +153,8 @@ class Mailbox:
 
     def _record(self, kind: str, message: Message) -> None:
         self.sequence += 1
+        if kind == "created":
+            message.entered = self.sequence
         self.changes.append(Change(self.sequence, kind, message.folder, message.number))
 
     def _folder_id(self, known: str) -> str:

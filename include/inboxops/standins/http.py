@@ -204,7 +204,7 @@ class Serving:
         self.port: int = self._socket.getsockname()[1]
         self.url = f"{'https' if chain_file else 'http'}://{'localhost' if chain_file else '127.0.0.1'}:{self.port}"
         config = uvicorn.Config(
-            _Application(stand_in, self.url),
+            _Application(stand_in),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -243,7 +243,6 @@ class _Application:
     """ASGI, as little of it as a request needs."""
 
     stand_in: StandIn
-    base: str
 
     async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -258,22 +257,23 @@ class _Application:
         lists: dict[str, list[str]] = {}
         for name, value in fields:
             lists.setdefault(name, []).append(value)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         call = Call(
             method=scope["method"],
             path=unquote(scope["raw_path"].decode("ascii", "replace")) if scope.get("raw_path") else scope["path"],
             query=dict(fields),
-            headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+            headers=headers,
             body=bytes(body),
             lists=lists,
-            base=self.base,
+            base=f"{scope['scheme']}://{headers.get('host', '')}",
         )
         reply = await asyncio.get_running_loop().run_in_executor(None, self.stand_in.answer, call)
-        headers = {"Content-Length": str(len(reply.body)), **reply.headers}
+        answered = {"Content-Length": str(len(reply.body)), **reply.headers}
         await send(
             {
                 "type": "http.response.start",
                 "status": reply.status,
-                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answered.items()],
             }
         )
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
