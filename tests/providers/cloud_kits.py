@@ -125,7 +125,7 @@ class CloudKit:
         self._server = server
         self._number = next(_numbers)
         self.address = f"user{self._number}@example.org"
-        self.mailbox  # the account exists from now on
+        server.stand_in.mailbox(self.address)
         self._proxy = Proxy(server.serving.port)
         client = server.consent()
         consent = consented(client, self.address, server.ca_file)
@@ -145,10 +145,6 @@ class CloudKit:
             tokens=StoredTokens(self._number, consent.secrets, client=client, store=self.store, seal=PlainSeal()),
         )
         server.stand_in.heal()
-
-    @property
-    def mailbox(self) -> object:
-        return self._server.stand_in.mailbox(self.address)
 
     def as_served(self, raw: bytes) -> bytes:
         return raw

@@ -80,7 +80,8 @@ class GmailSession:
         self._http.close()
 
     def profile(self) -> dict[str, Any]:
-        return self.call("profile", self.resources.users.getProfile(userId="me"))
+        profile: dict[str, Any] = self.call("profile", self.resources.users.getProfile(userId="me"))
+        return profile
 
     def history(self, start: str, page_token: str | None = None, *, patient: bool = True) -> dict[str, Any]:
         """A page of what came in or out of the bin behind a history id. Raises CursorExpired for one that is forgotten."""
@@ -93,7 +94,8 @@ class GmailSession:
             fields="history(id,messagesAdded(message(id,labelIds)),labelsRemoved(message(id,labelIds),labelIds)),"
             "historyId,nextPageToken",
         )
-        return self.call("history", request, patient=patient)
+        page: dict[str, Any] = self.call("history", request, patient=patient)
+        return page
 
     def ids(self, query: str, *, most: int | None = None) -> list[str]:
         """Ids that match, in spam too, newest first; with `most` only so many of the newest."""

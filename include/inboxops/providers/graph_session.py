@@ -61,14 +61,13 @@ class GraphSession:
 
     def pages(self, what: str, path: str, query: Mapping[str, str], *, page: int) -> Iterator[list[dict[str, Any]]]:
         """The values of a listing, page by page."""
-        link: str | None = path
-        parameters: Mapping[str, str] | None = query
+        link, parameters = path, dict(query) or None
         for _ in range(MOST_PAGES):
             answer, _ = self.get(what, link, parameters, page=page)
             yield answer.get("value", [])
-            link, parameters = answer.get("@odata.nextLink"), None
-            if link is None:
+            if "@odata.nextLink" not in answer:
                 return
+            link, parameters = str(answer["@odata.nextLink"]), None
         raise ServerRefused(f"{self.server} gives no end to its pages ({what})")
 
     def content(self, message_id: str, *, most_bytes: int) -> tuple[bytes | None, int] | None:

@@ -21,7 +21,10 @@ class Patience:
         self._lock = threading.Lock()
 
     def bear(self, error: Throttled, attempt: int) -> None:
-        """Wait as long as the server said, or twice as long each `attempt` (from 0) with jitter. Raises the error when out of time."""
+        """Wait as long as the server said, or twice as long each `attempt` (from 0), with jitter.
+
+        Raises the error when that is more time than is left.
+        """
         backoff = FIRST_SECONDS * 2**attempt
         seconds = backoff if error.retry_after is None else error.retry_after
         seconds += random.uniform(0, backoff / 2)

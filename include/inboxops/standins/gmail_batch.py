@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from email import message_from_bytes, policy
+from email.message import Message
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -25,7 +26,7 @@ def answer_batch(call: Call, dispatch: Callable[[Call], Reply]) -> Reply:
     boundary = f"batch_{secrets.token_urlsafe(16)}"
     answers = []
     for part in parts:
-        inner = dispatch(_inner(part.get_payload(decode=True) or b"", call))
+        inner = dispatch(_inner(_content(part), call))
         content_id = str(part.get("Content-ID", "")).strip("<>")
         answers.append(
             f"--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <response-{content_id}>\r\n\r\n".encode()
@@ -33,6 +34,11 @@ def answer_batch(call: Call, dispatch: Callable[[Call], Reply]) -> Reply:
         )
     body = b"\r\n".join([*answers, f"--{boundary}--\r\n".encode()])
     return Reply(200, body, {"Content-Type": f"multipart/mixed; boundary={boundary}"})
+
+
+def _content(part: Message) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
 
 
 def _inner(content: bytes, outer: Call) -> Call:
