@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import time
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -57,7 +58,7 @@ def up(
         console.print("Ctrl-C stops everything.", style="dim")
 
     with Progress(console) as progress:
-        choose = launch.services if only is Only.SERVICES else launch.whole
+        choose = launch.services if only is Only.SERVICES else partial(launch.whole, demo=demo)
         asyncio.run(launch.run(home, Ports(), progress.heard, choose=choose, then=then))
     console.print("Stopped.")
 

@@ -112,7 +112,8 @@ def loopback() -> str:
     return checks.HOST
 
 
-def parts(layout: Layout) -> list[Part]:
+def parts(layout: Layout, *, roster_after: str) -> list[Part]:
+    """The processes of Airflow. The DAG processor waits for the part `roster_after`, so that its first look finds all inboxes."""
     home, ports = layout.home, layout.ports
     with writing(home.airflow):
         home.airflow.mkdir(mode=0o700, exist_ok=True)
@@ -136,10 +137,12 @@ def parts(layout: Layout) -> list[Part]:
             name=name,
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
-            needs=("airflow-db",),
+            needs=("airflow-db", roster_after) if name == "dag-processor" else ("airflow-db",),
             ready=_beats(health, name.replace("-", "_"), began),
             deadline=120.0,
-            grace=2.0 if name == "triggerer" else 10.0,  # its runner seldom hears the first signal; the second ends it in order
+            grace=2.0
+            if name == "triggerer"
+            else 10.0,  # its runner seldom hears the first signal; the second ends it in order
         )
         for name, arguments in COMPONENTS.items()
     ]

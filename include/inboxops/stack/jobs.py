@@ -74,6 +74,15 @@ def schema() -> None:
     migrate(settings.load().database_url.get_secret_value())
 
 
+def demo() -> None:
+    """The demonstration tenant and inbox, before Airflow reads which inboxes there are."""
+    from inboxops.cli.world import opened
+    from inboxops.demo.seed import connect
+
+    with opened() as world:
+        connect(world, _home(), Ports())
+
+
 def bucket() -> None:
     """The bucket, and one small object through it: seconds may pass until the server has found or allocated a volume."""
     import boto3
@@ -137,7 +146,7 @@ def pools() -> None:
 
 
 JOBS: dict[str, Callable[[], None]] = {
-    job.__name__.replace("_", "-"): job for job in (cluster, databases, schema, bucket, airflow_db, pools)
+    job.__name__.replace("_", "-"): job for job in (cluster, databases, schema, demo, bucket, airflow_db, pools)
 }
 
 

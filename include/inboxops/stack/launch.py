@@ -36,10 +36,17 @@ def services(layout: Layout) -> list[Part]:
     return [*postgres.parts(layout), databases, *backing.redis(layout), *backing.s3(layout)]
 
 
-def application(layout: Layout) -> list[Part]:
+def application(layout: Layout, *, demo: bool) -> list[Part]:
     """What stands on the services: the schema, the demonstration mail server, the API and Airflow."""
     home, ports = layout.home, layout.ports
+    inbox = Part(
+        name="demo",
+        argv=layout.python("inboxops.stack.jobs", "demo"),
+        env=layout.environment(),
+        needs=("schema", "mail"),
+    )
     return [
+        *([inbox] if demo else []),
         Part(
             name="mail",
             argv=layout.python("inboxops.demo.mailserver"),
@@ -63,12 +70,12 @@ def application(layout: Layout) -> list[Part]:
             ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
             ports=(ports.api,),
         ),
-        *airflow.parts(layout),
+        *airflow.parts(layout, roster_after="demo" if demo else "schema"),
     ]
 
 
-def whole(layout: Layout) -> list[Part]:
-    return [*services(layout), *application(layout)]
+def whole(layout: Layout, *, demo: bool = False) -> list[Part]:
+    return [*services(layout), *application(layout, demo=demo)]
 
 
 async def _mail_is_ready(ports: Ports, home: Home) -> bool:
