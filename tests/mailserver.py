@@ -220,6 +220,7 @@ class Pymap(MailServer):
 
     def __init__(self) -> None:
         super().__init__()
+        self._shadow: dict[str, str] = {}
         command = [Path(sys.executable).with_name("pymap"), "--host", "127.0.0.1", "--port", str(self.port_imap)]
         command += ["--cert", self._certificate.cert_file, "--key", self._certificate.key_file, "maildir", self._mail]
         self._process = ServerProcess(command, [self.port_imap], self.folder / "pymap.log")
@@ -236,8 +237,8 @@ class Pymap(MailServer):
     def _write_user(self, name: str) -> None:
         users = (f"{name}:x::::{name}/Maildir:\n" for name in self._passwords)
         (self._mail / "pymap-etc-passwd").write_text("".join(users))
-        hashed = (f"{name}:{BuiltinHash().hash(password)}:::::::\n" for name, password in self._passwords.items())
-        (self._mail / "pymap-etc-shadow").write_text("".join(hashed))
+        self._shadow[name] = f"{name}:{BuiltinHash().hash(self._passwords[name])}:::::::\n"
+        (self._mail / "pymap-etc-shadow").write_text("".join(self._shadow.values()))
 
 
 def _nobody() -> tuple[int, int]:

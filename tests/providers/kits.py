@@ -31,6 +31,10 @@ class Kit(Protocol):
 
     def deliver(self, raw: bytes, *, when: datetime | None = None, junk: bool = False) -> None: ...
 
+    def as_served(self, raw: bytes) -> bytes:
+        """What this server makes of a message: the bytes themselves, if it is any good."""
+        ...
+
     def delete(self, subject: str) -> None: ...
 
     def move_away(self, subject: str) -> None:
@@ -89,6 +93,9 @@ class ImapKit:
 
     def deliver(self, raw: bytes, *, when: datetime | None = None, junk: bool = False) -> None:
         self._server.append(self._user, raw, folder="Junk" if junk else "INBOX", when=when)
+
+    def as_served(self, raw: bytes) -> bytes:
+        return raw if self._server.name == "dovecot" else raw.replace(b"\r\n", b"\n")
 
     def delete(self, subject: str) -> None:
         with self._server.client(self._user) as client:

@@ -46,7 +46,7 @@ def subjects(batches: Iterable[Batch]) -> list[str]:
 
 def _subject(message: RawMessage) -> str:
     assert message.raw is not None
-    return message.raw.split(b"Subject: ")[1].split(b"\r\n")[0].decode()
+    return message.raw.split(b"Subject: ")[1].splitlines()[0].decode()
 
 
 def test_new_mail_arrives_byte_for_byte(kit: Kit) -> None:
@@ -56,7 +56,7 @@ def test_new_mail_arrives_byte_for_byte(kit: Kit) -> None:
         kit.deliver(raw)
     assert has_news(kit, cursor)
     batches = read(kit, cursor)
-    assert sorted(message.raw or b"" for message in messages(batches)) == sorted(sent)
+    assert sorted(message.raw or b"" for message in messages(batches)) == sorted(map(kit.as_served, sent))
     assert {message.imported for message in messages(batches)} == {False}
     assert all(message.size_bytes == len(message.raw or b"") for message in messages(batches))
     assert not has_news(kit, batches[-1].cursor)
