@@ -32,7 +32,8 @@ _LEVEL = re.compile(
 )
 _BLANK = re.compile(rb"\r?\n[ \t]*\r?\n|\r\r")
 _LEADING = b"\r\n\xef\xbb\xbf\0"
-_NO_HEADER = re.compile(rb"^(?![!-9;-~]+:|[ \t]|\r?$)", re.MULTILINE)
+_NO_HEADER = re.compile(rb"^(?![A-Za-z0-9_][!-9;-~]*:|[ \t]|\r?$)", re.MULTILINE)
+_GARBAGE = re.compile(rb"^[^A-Za-z0-9\s]{1,4}(?=[A-Za-z-]{2,30}:)")
 _SPACED_COLON = re.compile(rb"^([!-9;-~]{1,40})[ \t]+:")
 _KNOWN_HEADER = re.compile(
     rb"(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|return-path|references|in-reply-to)[ \t]*:",
@@ -114,18 +115,19 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
 
 
 def _mended(head: bytes) -> bytes:
-    """A line that is no header but has headers behind it continues the one before; space before a colon goes.
+    """A line that is no header but has headers behind it continues the one before; rubbish before a name, space before a colon go.
 
     The standard library takes such a line for the end of the headers, and with it Subject and From for the body.
     """
-    if not _NO_HEADER.search(head, 1):
+    if not _NO_HEADER.search(head):
         return head
     lines = head.splitlines(keepends=True)
-    last = max((number for number, line in enumerate(lines) if _KNOWN_HEADER.match(line)), default=-1)
+    last = max((number for number, line in enumerate(lines) if _KNOWN_HEADER.match(line.lstrip(b"=\"'"))), default=-1)
     for number, line in enumerate(lines[: last + 1]):
+        line = lines[number] = _GARBAGE.sub(b"", line)
         if _SPACED_COLON.match(line):
             lines[number] = _SPACED_COLON.sub(rb"\1:", line, count=1)
-        elif number and _NO_HEADER.match(line):
+        elif number and _NO_HEADER.match(line) and line.strip():
             lines[number] = b" " + line
     mended = b"".join(lines)
     return head if mended == head else mended
