@@ -24,7 +24,6 @@ from inboxops.core.text import clean, decode_words
 MOST_DEPTH = 50
 """Containers within containers. Deeper ones are kept as plain parts."""
 
-_CONTAINER = re.compile(rb"content-type:[^;\w]{0,200}(multipart|message)/", re.IGNORECASE)
 _LEVEL = re.compile(
     rb"""(?P<declared>content-type:[^;\w]{0,200}(?:multipart|message)/) | ^--(?P<line>[^\r\n]{1,200}) """
     rb"""| boundary[ ]*=[ ]*(?:"(?P<quoted>[^"\r\n]{1,200})"|(?P<bare>[^\s;"]{1,200}))""",
@@ -102,7 +101,8 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
     if mended is not head:
         defects.append("a header line without a name or with space before its colon")
     raw = mended + raw[start + len(head) :] if start or mended is not head else raw
-    if len(_CONTAINER.findall(raw)) <= MOST_DEPTH:
+    lowered = raw.lower()
+    if lowered.count(b"multipart/") + lowered.count(b"message/") <= MOST_DEPTH:
         return raw
     deep = _too_deep(raw)
     if deep:
