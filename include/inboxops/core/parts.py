@@ -32,6 +32,7 @@ FAILURES = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
 """What the standard library is known to raise on mail that breaks the rules."""
 
 _MOST_RECOVERED = 5
+_PREAMBLE = 200  # characters, "This is a MIME-encapsulated message" and the like
 _DELIMITER = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?$', re.MULTILINE)
 _PART_START = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?\nContent-[A-Za-z-]{1,40}:', re.MULTILINE)
 _FIELD = re.compile(r"^([!-9;-~]{1,80})[ \t]*:[ \t]*(.*)$")
@@ -95,7 +96,8 @@ def read(root: Message) -> Contents:
 def _children(contents: Contents, part: Message, declared: bool) -> list[Message]:
     """The parts of a multipart; when its boundary is missing or broken, those between the delimiters that the body shows.
 
-    Without any declaration (a gateway dropped the header) the delimiter must be repeated and have a part's header behind it.
+    Without any declaration (a gateway dropped the header) the delimiter must open the body, be repeated, and have a part's header
+    behind it: a returned message further below has delimiters too.
     """
     inner = part.get_payload()
     if isinstance(inner, list):
@@ -103,7 +105,9 @@ def _children(contents: Contents, part: Message, declared: bool) -> list[Message
     if not isinstance(inner, str) or contents.recovered >= _MOST_RECOVERED:
         return []
     delimiter = (_DELIMITER if declared else _PART_START).search(inner)
-    if delimiter is None or not declared and inner.count(f"\n--{delimiter[1]}") < 2:
+    if delimiter is None:
+        return []
+    if not declared and (delimiter.start() > _PREAMBLE or inner.count(f"\n--{delimiter[1]}") < 2):
         return []
     contents.recovered += 1
     contents.defects.append("a multipart without its boundary")
