@@ -79,7 +79,9 @@ def test_tickets_that_turn_out_to_be_one_are_merged_and_answer_under_the_one_tha
     assert [count for _, count in mailbox.tickets()] == [4]
 
 
-def test_ticket_numbers_of_a_tenant_are_gapless_over_its_inboxes(world: World, tenant: str, mail_server: MailServer) -> None:
+def test_ticket_numbers_of_a_tenant_are_gapless_over_its_inboxes(
+    world: World, tenant: str, mail_server: MailServer
+) -> None:
     boxes = [connect(world, tenant, mail_server, name) for name in ("one", "two")]
     for box in boxes:
         box.deliver(mail("A"), mail("B"))
@@ -235,7 +237,9 @@ def test_mail_left_by_a_crash_is_filed_by_the_drain_although_its_inbox_was_disco
     mailbox.world.fetch(mailbox.inbox_id)
     mailbox.world.inboxes.disconnect(mailbox.inbox_id, AuthenticationFailed("gone"))
     with mailbox.world.database.transaction() as t:
-        t.connection.execute("UPDATE inbound SET updated_at = now() - interval '1 hour' WHERE inbox_id = %s", (mailbox.inbox_id,))
+        t.connection.execute(
+            "UPDATE inbound SET updated_at = now() - interval '1 hour' WHERE inbox_id = %s", (mailbox.inbox_id,)
+        )
     mailbox.world.drain()
     assert mailbox.tickets() == [("One", 1)]
 
@@ -249,7 +253,8 @@ def test_the_hourly_limit_coalesces_and_nothing_is_lost(mailbox: Mailbox) -> Non
     assert not world.wants_fetch(mailbox.inbox_id)
     with world.database.transaction() as t:
         t.connection.execute(
-            "UPDATE inboxes SET fetch_slot_at = fetch_slot_at - interval '13 minutes' WHERE id = %s", (mailbox.inbox_id,)
+            "UPDATE inboxes SET fetch_slot_at = fetch_slot_at - interval '13 minutes' WHERE id = %s",
+            (mailbox.inbox_id,),
         )
     assert world.wants_fetch(mailbox.inbox_id)
 
@@ -260,13 +265,19 @@ def test_row_level_security_shows_the_api_role_only_its_tenant(mailbox: Mailbox)
     url = mailbox.world.settings.api_database_url
     assert url is not None
     with psycopg.connect(url.get_secret_value()) as connection:
-        for tenant_id, count in (("", 0), (str(mailbox.inbox.tenant_id + 1_000_000), 0), (str(mailbox.inbox.tenant_id), 1)):
+        for tenant_id, count in (
+            ("", 0),
+            (str(mailbox.inbox.tenant_id + 1_000_000), 0),
+            (str(mailbox.inbox.tenant_id), 1),
+        ):
             connection.execute("SELECT set_config('inboxops.tenant_id', %s, false)", (tenant_id,))
             for table in ("tickets", "messages", "inbound", "inboxes"):
                 assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (count,), table
 
 
-def test_no_password_reaches_a_log_line(mailbox: Mailbox, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_password_reaches_a_log_line(
+    mailbox: Mailbox, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     with caplog.at_level(logging.DEBUG):
         mailbox.deliver(mail("One"))
         mailbox.run()
