@@ -92,7 +92,7 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def _unwanted_skips() -> list[tuple[str, str]]:
-    return [(test, reason) for test, reason in _skipped if not reason.startswith(ALLOWED_SKIPS or ("\0",))]
+    return [(test, reason) for test, reason in _skipped if not reason.startswith(ALLOWED_SKIPS)]
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

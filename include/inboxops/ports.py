@@ -79,6 +79,20 @@ class Provider(Protocol):
         ...
 
 
+class Prober(Protocol):
+    """Looks for news in many mailboxes of one kind, keeping what makes the next look cheap. Safe to share by threads."""
+
+    def has_news(self, account: Account, cursor: Cursor) -> bool:
+        """Whether anything stands behind the cursor. Raises what `Provider.open` and `Mailbox.has_news` do."""
+        ...
+
+    def forget(self, inbox_id: int) -> None:
+        """Let go of what is kept for an inbox that was paused or removed."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class ObjectStore(Protocol):
     """S3 as far as it is needed. Keys are made in `core.keys` only."""
 
