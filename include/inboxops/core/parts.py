@@ -65,7 +65,7 @@ class Contents:
 def read(root: Message) -> Contents:
     """Every part of the message itself. Embedded messages are kept whole and not entered."""
     contents = Contents()
-    returned_files: list[Attachment] = []
+    attached: list[tuple[Message, str, Raw]] = []
     waiting: list[tuple[Message, str]] = [(root, "")]
     while waiting:
         part, parent = waiting.pop()
@@ -84,11 +84,13 @@ def read(root: Message) -> Contents:
         if (declared or part is root and not raw_type) and (children := _children(contents, part, declared)):
             waiting.extend((child, content_type) for child in reversed(children))
         elif content_type.startswith("message/") or content_type in _RETURNED_HEADERS:
-            returned_files += _read_message(contents, part, content_type, raw)
+            attached += _read_message(contents, part, content_type, raw)
         else:
             _read_leaf(contents, part, content_type, content_parameters, raw)
     if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
-        for file in returned_files:
+        for inner, content_type, raw in attached:
+            name = " ".join(decode_words(str(inner.get("subject", ""))).split()) or "message"
+            file = Attachment(f"{name}.eml", content_type, _flattened(inner), *_placement(raw), named_by_subject=True)
             _keep(contents, file)
     return contents
 
@@ -153,8 +155,8 @@ def payload(part: Message) -> bytes:
     return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else b""
 
 
-def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[Attachment]:
-    """A part of type message/*, or the headers of one. Gives back the file of an attached message, which a report does not keep."""
+def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[tuple[Message, str, Raw]]:
+    """A part of type message/*, or the headers of one. Gives back a message without a name of its own: in a report it is no file."""
     embedded = _embedded(part)
     name = _file_name(raw, contents.charset)
     disposition = parameters(first(raw, "content-disposition") or "")[0]
@@ -164,8 +166,7 @@ def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw
         if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
             contents.returned.append(header_block(inner_headers))
         if not name and content_type in _EMBEDDED:
-            name = (" ".join(decode_words(first(inner_headers, "subject") or "").split()) or "message") + ".eml"
-            return [Attachment(name, content_type, _flattened(inner), *_placement(raw), named_by_subject=True)]
+            return [(inner, content_type, raw)]
         _keep(contents, Attachment(name, content_type, _flattened(inner), *_placement(raw)))
         return []
     source = _source(part, embedded)

@@ -15,8 +15,11 @@ from mailparser_reply.parser import EmailMessage
 _READ = 20_000  # characters of a text in which an introduction is looked for
 _LINE = 200  # characters of a line that are looked at
 _MOST_CANDIDATES = 50
-_MAY_INTRODUCE = re.compile(
-    r"[:：][ \t]*$|^[*> ]{0,4}(?:from|von|de|da|van|od|fra|från|kimden|от|差出人|送信者|发件人|寄件者|보낸 ?사람)\*?[ \t]?[:：]", re.IGNORECASE
+_WROTE = re.compile(r"[:：][ \t]*$")
+_WHEN_OR_WHO = re.compile(r"[0-9<@]")
+_LABEL = re.compile(
+    r"^[*> ]{0,4}(?:from|von|de|da|van|od|fra|från|kimden|от|差出人|送信者|发件人|寄件者|보낸 ?사람)\*?[ \t]?[:：]",
+    re.IGNORECASE,
 )
 _SEPARATOR = re.compile(
     r"^[ \t]*(?:-{2,}[ \t]*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original|mensagem original"
@@ -48,10 +51,13 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
             break
         if _SEPARATOR.match(line[:_LINE]):
             return number, number + 1
-        if not _MAY_INTRODUCE.search(line[:_LINE]):
+        top = max(0, number - 1)
+        if _WROTE.search(line[-20:]):
+            if not _WHEN_OR_WHO.search(line[:_LINE]) and not _WHEN_OR_WHO.search(lines[top][:_LINE]):
+                continue
+        elif not (_LABEL.match(line[:_LINE]) and any(":" in near or "：" in near for near in lines[number + 1 : number + 3])):
             continue
         candidates += 1
-        top = max(0, number - 1)
         window = "\n".join(near[:_LINE].rstrip() for near in lines[top : number + 5])
         found = _introductions().search(window)
         if found:
