@@ -162,7 +162,8 @@ def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_othe
     mailbox.world.classify(mailbox.inbox_id)
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
-            "UPDATE inbound SET reading = jsonb_set(reading, '{verdict,kind}', '\"nonsense\"') WHERE inbox_id = %s AND subject = 'Bad'",
+            "UPDATE inbound SET reading = jsonb_set(reading, '{verdict,kind}', '\"nonsense\"')"
+            " WHERE inbox_id = %s AND subject = 'Bad'",
             (mailbox.inbox_id,),
         )
     mailbox.world.persist(mailbox.inbox_id)
