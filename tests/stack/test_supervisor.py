@@ -181,7 +181,9 @@ def test_a_process_id_that_belongs_to_someone_else_now_is_left_alone(begin: Call
     record = toy.record()
     toy.process.terminate()
     toy.process.wait(timeout=20)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as bystander:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    ) as bystander:
         part = record.parts["server"]
         assert part.process is not None
         part.process = type(part.process)(bystander.pid, part.process.created - 1000)
@@ -246,7 +248,7 @@ def unwritable(folder: Path) -> Iterator[Path]:
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    with unwritable(tmp_path) as folder, pytest.raises(OperatorError, match="can't write .*INBOXOPS_HOME"):
+    with unwritable(tmp_path) as folder, pytest.raises(OperatorError, match=r"can't write .*INBOXOPS_HOME"):
         Home(folder / "home").make()
 
 
