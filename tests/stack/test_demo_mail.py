@@ -111,8 +111,10 @@ def test_what_is_submitted_arrives_and_other_addresses_reach_the_customer(server
 
 def test_neither_protocol_takes_a_wrong_password_or_a_password_in_the_clear(server: Server) -> None:
     with server.running():
-        imap = IMAPClient("localhost", server.ports.imap, ssl_context=server.tls, timeout=10)
-        with imap as client, pytest.raises(LoginError):
+        with (
+            IMAPClient("localhost", server.ports.imap, ssl_context=server.tls, timeout=10) as client,
+            pytest.raises(LoginError),
+        ):
             client.login(SUPPORT, "wrong")
         with smtplib.SMTP("localhost", server.ports.smtp, timeout=10) as client:
             with pytest.raises(smtplib.SMTPException):

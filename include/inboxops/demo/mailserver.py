@@ -117,7 +117,7 @@ async def prepare(mail: Path, passwords: dict[str, str]) -> None:
 
 async def serve(mail: Path, ports: Ports, passwords: dict[str, str]) -> None:
     await prepare(mail, passwords)
-    maildir.Maildir = ExactMaildir  # type: ignore[misc]  # pymap has no setting for the class it opens mailboxes with
+    maildir.Maildir = ExactMaildir  # type: ignore[attr-defined]  # pymap has no setting for the class it opens mailboxes with
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(mail / "server.pem")
     loop = asyncio.get_running_loop()
