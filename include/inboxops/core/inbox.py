@@ -40,6 +40,10 @@ class Inbox:
     reopen_days: int
 
     @property
+    def dag_id(self) -> str:
+        return dag_id(self.id, self.tenant, self.name)
+
+    @property
     def is_live(self) -> bool:
         """Whether it is to be read: connected and not paused."""
         return self.connected_at is not None and self.paused_at is None
@@ -74,3 +78,18 @@ def asset_name(inbox_id: int) -> str:
 
 def asset_uri(inbox_id: int) -> str:
     return f"{ASSET_SCHEME}://inbox/{inbox_id}"
+
+
+def valid_slug(text: str) -> bool:
+    """Whether a tenant can be called so; the schema checks the same."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text) is not None
+
+
+def valid_name(text: str) -> bool:
+    """Whether an inbox can be called so; the schema checks the same."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", text) is not None
+
+
+def inbox_name(email_address: str) -> str:
+    """A name made from an address: `Support@Acme.example` becomes `support-acme.example`."""
+    return re.sub(r"[^a-z0-9._-]+", "-", email_address.lower()).strip("-._")[:63]

@@ -65,13 +65,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that is kept as a file. `file_name` is as the sender wrote it, decoded; `core.attachments` makes it safe."""
+    """A part that is kept as a file. `file_name` is as the sender wrote it, decoded; `core.attachments` makes it safe.
+
+    named_by_subject: an attached message without a name of its own; in a bounce it is what came back, no file of the sender's.
+    """
 
     file_name: str
     content_type: str
     content: bytes = field(repr=False)
     content_id: str = ""
     inline: bool = False
+    named_by_subject: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -93,6 +97,8 @@ class ParsedMessage:
     marks: of "calendar", "tnef", "uuencode", "smime-signed", "smime-encrypted", "pgp-signed", "pgp-encrypted", "truncated".
     defects: what the parser had to forgive, in words.
     content_hash: hex SHA-256 of what the sender wrote (trace headers left out): tells a duplicate from a conflict.
+    report_fields: the fields of a message/disposition-notification (RFC 8098) or message/feedback-report (RFC 5965) part.
+    part_types: content types of the message's own parts in order, embedded messages not entered.
     """
 
     message_id: str
@@ -119,6 +125,8 @@ class ParsedMessage:
     marks: frozenset[str]
     defects: tuple[str, ...]
     content_hash: str
+    report_fields: Mapping[str, str] = field(default_factory=dict)
+    part_types: tuple[str, ...] = ()
 
     def header(self, name: str) -> str | None:
         """The first value of a header, any case, or None."""
@@ -160,6 +168,7 @@ class Bounce:
     """What a delivery report says. kind: "hard", "soft" or "delayed".
 
     original_ids: Message-IDs found in what came back, most trustworthy first, normalised.
+    signed_ids: (ticket id, message id) of our own signed ids among them or anywhere in the body.
     """
 
     kind: str
@@ -167,6 +176,7 @@ class Bounce:
     status: str
     diagnostic: str
     original_ids: tuple[str, ...]
+    signed_ids: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

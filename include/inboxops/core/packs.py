@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 import zstandard
 
-from inboxops.errors import OperatorError
-
 _LEVEL = 1
 
 
@@ -28,15 +26,13 @@ def pack(messages: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
 
 
 def unpack(frame: bytes) -> bytes:
-    """The message in one frame, byte for byte. Raises OperatorError when the frame was erased or is damaged."""
+    """The message in one frame, byte for byte. Raises ValueError when the frame was erased or is damaged."""
     if not any(frame):
-        raise OperatorError("the raw message was erased", fix="It can't be read again; its row says when and why")
+        raise ValueError("the raw message was erased")
     try:
         return zstandard.ZstdDecompressor().decompress(frame)
     except zstandard.ZstdError as exc:
-        raise OperatorError(
-            f"the stored raw message is damaged ({exc})", fix="Restore the object from a backup"
-        ) from exc
+        raise ValueError(f"the stored raw message is damaged ({exc})") from exc
 
 
 def erase(packed: bytes, offset: int, length: int) -> bytes:

@@ -23,4 +23,6 @@ def translated() -> Iterator[None]:
     except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as exc:
         raise TransientError(f"the database asks for another try: {exc}") from exc
     except (psycopg.OperationalError, PoolTimeout) as exc:
-        raise TransientError(f"the application database is away: {exc}", fix="Is PostgreSQL running? `inboxops doctor` tells") from exc
+        raise TransientError(
+            f"the application database is away: {exc}", fix="Is PostgreSQL running? `inboxops doctor` tells"
+        ) from exc

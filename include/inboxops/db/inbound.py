@@ -30,7 +30,9 @@ class InboundStore:
             if rows:
                 added = t.run("add_inbound", tenant_id=inbox.tenant_id, inbox_id=inbox.id, rows=jsonb(rows))
             if old != new and not move_cursor(t, inbox.id, old, new, note):
-                raise TransientError(f"another run moved the cursor of inbox {inbox.id}; this one starts again from there")
+                raise TransientError(
+                    f"another run moved the cursor of inbox {inbox.id}; this one starts again from there"
+                )
             return added
 
     def stored(self, inbox_id: int, *, after: int, limit: int) -> list[StoredRow]:
@@ -60,7 +62,7 @@ class InboundStore:
 
     # -- the lists a person works through
 
-    def list(self, *, tenant: str | None, states: Sequence[str], limit: int = 1000) -> list[Row]:
+    def listed(self, *, tenant: str | None, states: Sequence[str], limit: int = 1000) -> list[Row]:
         with self._database.transaction() as t:
             return t.rows("inbound_list", tenant=tenant, states=list(states), limit=limit)
 

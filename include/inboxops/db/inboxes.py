@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from inboxops.core.inbox import Inbox
@@ -65,12 +66,15 @@ class InboxStore:
                 first_sync_messages=first_sync_messages,
             )
 
-    def list(self, tenant: str | None = None) -> list[Inbox]:
+    def all(self, tenant: str | None = None) -> list[Inbox]:
         return self._inboxes(tenant=tenant)
 
-    def get(self, inbox_id: int) -> Inbox | None:
-        """None when it was removed."""
-        return next(iter(self._inboxes(id=inbox_id)), None)
+    def get(self, inbox_id: int) -> Inbox:
+        """Raises InvalidInput when there is none, or none any more."""
+        found = self._inboxes(id=inbox_id)
+        if not found:
+            raise InvalidInput(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
+        return found[0]
 
     def named(self, name: str, tenant: str | None = None) -> Inbox:
         """The inbox called `name`, or with that e-mail address. Raises InvalidInput when there is none or more than one."""
@@ -113,7 +117,7 @@ class InboxStore:
             t.run("remove", id=inbox_id)
 
     def disconnect(self, inbox_id: int, error: InboxOpsError) -> bool:
-        """Invariant 6: `last_error` set, `connected_at` cleared, one event for the admins. False when it was disconnected before."""
+        """Invariant 6: `last_error` set, `connected_at` cleared, one event for the admins. False when that was so before."""
         with self._database.transaction() as t:
             tenant_id = t.value("disconnect", id=inbox_id, error=str(error))
             if tenant_id is None:
@@ -129,10 +133,21 @@ class InboxStore:
         with self._database.transaction() as t:
             t.run("clear_error", id=inbox_id)
 
-    def count_fetch(self, inbox_id: int, limit: int) -> bool:
-        """Whether this hour still has room for a fetch; counts it if so."""
+    def take_fetch_slot(self, inbox_id: int, *, per_hour: int) -> bool:
+        """Whether the hourly limit has room for a fetch now; takes the room if so. Who gets none is served by the next poll."""
+        interval = timedelta(hours=1) / max(per_hour / 2, 1)
         with self._database.transaction() as t:
-            return t.value("count_fetch", id=inbox_id, limit=limit) is not None
+            return t.value("take_fetch_slot", id=inbox_id, interval=interval) is not None
+
+    def has_work(self, inbox_id: int) -> bool:
+        """Whether mail of the inbox is durable and not yet filed, e.g. after a crash."""
+        with self._database.transaction() as t:
+            return bool(t.value("has_work", id=inbox_id))
+
+    def left_behind(self, *, minutes: int) -> list[int]:
+        """Inboxes with mail that no run has moved on for so long: a crash left it, or the inbox was disconnected since."""
+        with self._database.transaction() as t:
+            return [row["inbox_id"] for row in t.rows("inboxes_left_behind", minutes=minutes)]
 
     def own_addresses(self, tenant_id: int) -> frozenset[str]:
         with self._database.transaction() as t:
@@ -167,6 +182,7 @@ def _inbox(row: Row) -> Inbox:
             last_uid=row["imap_last_uid"],
             history_id=row["gmail_history_id"],
             delta_token=row["graph_delta_token"],
+            import_until=row["imap_import_until"],
         ),
         first_sync_days=row["first_sync_days"],
         first_sync_messages=row["first_sync_messages"],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from inboxops.db.database import Database
+from inboxops.errors import TransientError
 from inboxops.ports import EventBus, PublishedEvent
 
 SLICE = 500
@@ -29,6 +32,25 @@ class OutboxStore:
                 bus.publish([PublishedEvent(row["id"], row["tenant_id"], row["name"], row["payload"]) for row in rows])
                 t.run("outbox_done", ids=[row["id"] for row in rows])
             return len(rows)
+
+    def add_wake(self, tenant_id: int, inbox_id: int) -> None:
+        """One open wake-up an inbox is enough: the fetch reads from the cursor."""
+        with self._database.transaction() as t:
+            t.run("add_wake", tenant_id=tenant_id, name=str(inbox_id))
+
+    def deliver_wakes(self, deliver: Callable[[int], None]) -> tuple[int, int]:
+        """Call `deliver` with each inbox that is to be woken: (delivered, kept for later because it raised TransientError)."""
+        delivered = kept = 0
+        with self._database.transaction() as t:
+            for row in t.rows("due_tasks", kinds=["wake"], limit=SLICE):
+                try:
+                    deliver(int(row["name"]))
+                    t.run("outbox_done", ids=[row["id"]])
+                    delivered += 1
+                except TransientError as exc:
+                    t.run("outbox_failed", ids=[row["id"]], error=str(exc))
+                    kept += 1
+        return delivered, kept
 
     def clean(self, *, days: int) -> int:
         """Forget what was delivered more than `days` ago; returns how many rows went."""

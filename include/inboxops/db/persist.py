@@ -30,11 +30,12 @@ class PersistStore:
         Returns the inbound ids taken (empty when none is left) and the plan. Nothing is written when anything fails.
         """
         with self._database.transaction() as t:
+            # What joins what depends on what is there: one run decides for an inbox at a time. Ticket numbers come from the
+            # tenant's row under its lock, so that two inboxes of a tenant never take the same.
+            t.rows("lock_inbox", inbox_id=inbox.id)
             items = [_item(row) for row in t.rows("classified", inbox_id=inbox.id, after=after, limit=limit)]
             if not items:
                 return [], Plan()
-            # Two runs of one tenant may open tickets at once: who joins what is decided by one at a time for each inbox,
-            # because the inbound rows are locked, and numbers are taken from the tenant's row under its lock.
             facts = _facts(t, inbox, items, own_addresses)
             plan = make_plan(items, facts)
             _write(t, inbox, plan)
@@ -68,7 +69,8 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
         known = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
         messages[row["key"]] = known
     children = {
-        row["reference_id"]: tuple(row["array_agg"]) for row in t.rows("children", inbox_id=inbox.id, keys=list(own_ids))
+        row["reference_id"]: tuple(row["array_agg"])
+        for row in t.rows("children", inbox_id=inbox.id, keys=list(own_ids))
     }
     aside = {
         row["message_id_header"]: frozenset(row["array_agg"])
@@ -83,7 +85,8 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
         by_number = {row["ticket_number"]: row["id"] for row in rows}
     if threads:
         by_thread = {
-            row["provider_thread_id"]: row["id"] for row in t.rows("tickets_by_thread", inbox_id=inbox.id, threads=threads)
+            row["provider_thread_id"]: row["id"]
+            for row in t.rows("tickets_by_thread", inbox_id=inbox.id, threads=threads)
         }
     wanted = {m.ticket_id for m in messages.values()}.union(*children.values(), by_number.values(), by_thread.values())
     for r in readings:
@@ -134,9 +137,18 @@ def _write(t: Transaction, inbox: Inbox, plan: Plan) -> None:
             "add_bounces",
             tenant_id=inbox.tenant_id,
             inbox_id=inbox.id,
-            rows=jsonb([{**asdict(b.bounce), **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")}} for b in plan.bounces]),
+            rows=jsonb(
+                [
+                    {**asdict(b.bounce), **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")}}
+                    for b in plan.bounces
+                ]
+            ),
         )
-        marked = [{"message_id": b.message_id, "received_at": b.received_at} for b in plan.bounces if b.marks_message and b.message_id]
+        marked = [
+            {"message_id": b.message_id, "received_at": b.received_at}
+            for b in plan.bounces
+            if b.marks_message and b.message_id
+        ]
         if marked:
             t.run("mark_bounced", rows=jsonb(marked))
     for source, into in plan.merges.items():
@@ -171,12 +183,21 @@ def _announce(t: Transaction, inbox: Inbox, plan: Plan, rows: list[dict[str, Any
         {
             "kind": "event",
             "name": "ticket.message_added",
-            "payload": {"ticket_id": row["ticket"], "ticket_number": numbers.get(row["ticket"]), "message_id": row["id"], "type": row["type"]},
+            "payload": {
+                "ticket_id": row["ticket"],
+                "ticket_number": numbers.get(row["ticket"]),
+                "message_id": row["id"],
+                "type": row["type"],
+            },
         }
         for row in rows
     ]
     events += [
-        {"kind": "event", "name": "ticket.updated", "payload": {"ticket_id": ticket, "ticket_number": numbers.get(ticket)}}
+        {
+            "kind": "event",
+            "name": "ticket.updated",
+            "payload": {"ticket_id": ticket, "ticket_number": numbers.get(ticket)},
+        }
         for ticket in touched
     ]
     t.run("add_outbox", tenant_id=inbox.tenant_id, rows=jsonb(events))

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from inboxops.errors import InboxOpsError, OperatorError, Throttled, TransientError
+from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, Throttled, TransientError
 from inboxops.settings import Settings
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         if code == "NoSuchBucket":
             return OperatorError(f"the bucket {bucket!r} does not exist", fix="Create it, or set INBOXOPS_S3_BUCKET")
         if code in {"NoSuchKey", "404"}:
-            return OperatorError(
+            return ObjectMissing(
                 f"the object {key!r} is missing from bucket {bucket!r}", fix="Restore it from a backup"
             )
         if code in _REFUSED:

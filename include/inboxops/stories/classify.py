@@ -16,7 +16,7 @@ from inboxops.core.model import InboxContext, ParsedMessage
 from inboxops.core.packs import unpack
 from inboxops.core.reading import Bodies, Omitted, Reading, StoredAttachment
 from inboxops.core.thread import thread_keys
-from inboxops.errors import TransientError
+from inboxops.errors import InboxOpsError, ObjectMissing
 from inboxops.ports import ClassifiedRow, ObjectStore, StoredRow
 
 SLICE = 200
@@ -50,8 +50,8 @@ def classify(context: InboxContext, store: StoredMail, objects: ObjectStore) -> 
     read = parked = after = 0
     while rows := store.stored(context.inbox_id, after=after, limit=SLICE):
         done: list[ClassifiedRow] = []
-        for raw, row in _raw(rows, objects):
-            outcome = _read(raw, row, context, objects)
+        for frame, row in _frames(rows, objects):
+            outcome = _read(frame, row, context, objects)
             if isinstance(outcome, str):
                 store.park(row.id, outcome)
                 parked += 1
@@ -64,28 +64,33 @@ def classify(context: InboxContext, store: StoredMail, objects: ObjectStore) -> 
     return Classified(read, parked, dict(verdicts))
 
 
-def _raw(rows: Sequence[StoredRow], objects: ObjectStore) -> list[tuple[bytes, StoredRow]]:
-    """The raw messages of the rows: one read for each object, whatever share of it is needed."""
+def _frames(rows: Sequence[StoredRow], objects: ObjectStore) -> list[tuple[bytes | None, StoredRow]]:
+    """The packed bytes of the rows: one read for each object, whatever share of it is needed. None: the object is gone."""
     by_object: dict[str, list[StoredRow]] = defaultdict(list)
     for row in rows:
         by_object[row.storage_key].append(row)
-    found: list[tuple[bytes, StoredRow]] = []
+    found: list[tuple[bytes | None, StoredRow]] = []
     for key, members in by_object.items():
         start = min(row.offset for row in members)
         end = max(row.offset + row.length for row in members)
-        packed = objects.get(key, offset=start, length=end - start)
-        found += ((unpack(packed[row.offset - start : row.offset - start + row.length]), row) for row in members)
+        try:
+            packed = objects.get(key, offset=start, length=end - start)
+        except ObjectMissing:
+            found += ((None, row) for row in members)
+        else:
+            found += ((packed[row.offset - start : row.offset - start + row.length], row) for row in members)
     return sorted(found, key=lambda pair: pair[1].id)
 
 
-def _read(raw: bytes, row: StoredRow, context: InboxContext, objects: ObjectStore) -> ClassifiedRow | str:
+def _read(frame: bytes | None, row: StoredRow, context: InboxContext, objects: ObjectStore) -> ClassifiedRow | str:
     """The classified row, or the reason why the message is parked. The per-message guard: no mail stops an inbox."""
+    if frame is None:
+        return f"its raw bytes are gone: no object {row.storage_key}"
     try:
-        message = parse(raw, received_at=row.received_at, trusted_authserv_ids=context.trusted_authserv_ids)
-        context = replace(context, in_spam_folder=row.in_spam_folder)
-        reading = _reading(message, row, context)
+        message = parse(unpack(frame), received_at=row.received_at, trusted_authserv_ids=context.trusted_authserv_ids)
+        reading = _reading(message, row, replace(context, in_spam_folder=row.in_spam_folder))
         stored, omitted = _keep_attachments(message, row, context, objects)
-    except TransientError:
+    except InboxOpsError:
         raise
     except Exception as exc:  # a mail that we fail on is kept and shown, and the next one goes on
         return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
@@ -126,7 +131,7 @@ def _keep_attachments(
     kept, left_out = within_limits(message.attachments)
     taken: set[str] = set()
     stored = []
-    for number, attachment in enumerate(kept):
+    for number, attachment in enumerate(kept, start=1):
         name = safe_file_name(attachment.file_name, content_type=attachment.content_type, taken=taken)
         taken.add(name)
         key = attachment_key(context.tenant_id, row.message_id, number, name)
@@ -150,7 +155,7 @@ def _save(store: StoredMail, rows: list[ClassifiedRow]) -> None:
         return
     try:
         store.save_classified(rows)
-    except TransientError:
+    except InboxOpsError:
         raise
     except Exception as exc:  # what the database refuses to hold is parked with its reason
         if len(rows) == 1:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inboxops.core.inbox import Inbox
-from inboxops.core.keys import pack_key
 from inboxops.core.model import Batch, Cursor
-from inboxops.core.packs import pack
+from inboxops.core.packs import pack, pack_key
 from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, ObjectStore, Provider
 

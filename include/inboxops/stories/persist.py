@@ -9,7 +9,7 @@ from typing import Protocol
 
 from inboxops.core.inbox import Inbox
 from inboxops.core.plan import Facts, Item, Plan, plan
-from inboxops.errors import TransientError
+from inboxops.errors import InboxOpsError
 
 SLICE = 200
 
@@ -53,7 +53,7 @@ def persist(inbox: Inbox, tickets: Tickets, parking: Parking, *, own_addresses: 
     while True:
         try:
             taken, done = tickets.persist(inbox, plan, own_addresses=own_addresses, after=after, limit=size)
-        except TransientError:
+        except InboxOpsError:
             raise
         except Exception as exc:  # the per-message guard: find the one that fails, keep it with the reason
             if size > 1:

@@ -27,6 +27,7 @@ CREATE TABLE inboxes (
     last_error_at timestamptz,
     imap_last_uid bigint,
     imap_uid_validity bigint,
+    imap_import_until bigint,
     gmail_history_id text,
     graph_delta_token text,
     gmail_watch_expires_at timestamptz,
@@ -40,19 +41,12 @@ CREATE TABLE inboxes (
     first_sync_days integer NOT NULL DEFAULT 7 CHECK (first_sync_days >= 0),
     first_sync_messages integer NOT NULL DEFAULT 500 CHECK (first_sync_messages >= 0),
     last_fetch_at timestamptz,
+    fetch_slot_at timestamptz, -- the rate limit's only state: when the next fetch would fall due at the steady rate
     note text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX inboxes_name ON inboxes (tenant_id, name) WHERE removed_at IS NULL;
-
--- The hour's fetches of an inbox: one row an inbox and hour, so that counting is one upsert.
-CREATE TABLE fetch_counts (
-    inbox_id bigint NOT NULL REFERENCES inboxes ON DELETE CASCADE,
-    hour timestamptz NOT NULL,
-    fetches integer NOT NULL,
-    PRIMARY KEY (inbox_id, hour)
-);
 
 CREATE TABLE tickets (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -279,7 +273,6 @@ BEGIN
         GRANT UPDATE ON tenants, inbound, api_keys TO inboxops_api;
         GRANT DELETE ON attachments TO inboxops_api;
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO inboxops_api;
-        REVOKE ALL ON fetch_counts FROM inboxops_api;
     END IF;
 END $$;
 

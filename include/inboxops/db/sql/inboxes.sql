@@ -1,6 +1,6 @@
 -- name: inbox_columns
 SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_name, i.connection_type, i.connection,
-       i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.gmail_history_id,
+       i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
        i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
        i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
@@ -75,19 +75,28 @@ WHERE id = %(id)s AND connected_at IS NOT NULL
 
 -- name: move_cursor
 UPDATE inboxes
-SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, gmail_history_id = %(history_id)s,
+SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, imap_import_until = %(import_until)s, gmail_history_id = %(history_id)s,
     graph_delta_token = %(delta_token)s, note = %(note)s, last_fetch_at = now()
 WHERE id = %(id)s
   AND imap_uid_validity IS NOT DISTINCT FROM %(old_uid_validity)s
   AND imap_last_uid IS NOT DISTINCT FROM %(old_last_uid)s
+  AND imap_import_until IS NOT DISTINCT FROM %(old_import_until)s
   AND gmail_history_id IS NOT DISTINCT FROM %(old_history_id)s
   AND graph_delta_token IS NOT DISTINCT FROM %(old_delta_token)s
 
--- name: count_fetch
-INSERT INTO fetch_counts (inbox_id, hour, fetches) VALUES (%(id)s, date_trunc('hour', now()), 1)
-ON CONFLICT (inbox_id, hour) DO UPDATE SET fetches = fetch_counts.fetches + 1
-WHERE fetch_counts.fetches < %(limit)s
-RETURNING fetches
+-- name: take_fetch_slot
+-- Generic cell rate algorithm: half the limit may come at once, the other half flows in evenly, so no hour sees more.
+UPDATE inboxes
+SET fetch_slot_at = greatest(coalesce(fetch_slot_at, now()), now()) + %(interval)s
+WHERE id = %(id)s AND coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
+RETURNING id
+
+-- name: has_work
+SELECT EXISTS (SELECT FROM inbound WHERE inbox_id = %(id)s AND state IN ('stored', 'classified'))
+
+-- name: inboxes_left_behind
+SELECT DISTINCT inbox_id FROM inbound
+WHERE state IN ('stored', 'classified') AND updated_at < now() - make_interval(mins => %(minutes)s)
 
 -- name: own_addresses
 SELECT lower(email_address) FROM inboxes WHERE tenant_id = %(tenant_id)s AND removed_at IS NULL

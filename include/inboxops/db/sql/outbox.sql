@@ -4,7 +4,7 @@ SELECT %(tenant_id)s, r.kind, r.name, r.payload, now() + make_interval(secs => c
 FROM jsonb_to_recordset(%(rows)s) AS r (kind text, name text, payload jsonb, delay_seconds double precision)
 
 -- name: lock_events
-SELECT pg_advisory_xact_lock(hashtext('inboxops.events'), %(tenant_id)s::bigint::integer)
+SELECT pg_advisory_xact_lock(hashtext('inboxops.events'), %(tenant_id)s::integer)
 
 -- name: tenants_with_open_events
 SELECT DISTINCT tenant_id FROM outbox WHERE done_at IS NULL AND kind = 'event' AND available_at <= now()
@@ -31,3 +31,8 @@ WHERE id = ANY (%(ids)s)
 
 -- name: outbox_clean
 DELETE FROM outbox WHERE done_at < now() - make_interval(days => %(days)s)
+
+-- name: add_wake
+INSERT INTO outbox (tenant_id, kind, name)
+SELECT %(tenant_id)s, 'wake', %(name)s
+WHERE NOT EXISTS (SELECT FROM outbox WHERE kind = 'wake' AND name = %(name)s AND done_at IS NULL)

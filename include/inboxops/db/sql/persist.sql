@@ -1,3 +1,6 @@
+-- name: lock_inbox
+SELECT pg_advisory_xact_lock(hashtext('inboxops.persist'), %(inbox_id)s::integer)
+
 -- name: known_messages
 SELECT k.key, m.id, m.ticket_id, m.direction = 'outbound' AS outbound, m.content_hash
 FROM unnest(%(keys)s::text[]) AS k (key)

@@ -1,0 +1,82 @@
+"""Attachments: names that are safe to store and to download, and how much of them a message may bring."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+
+from inboxops.core.model import Attachment
+
+FILE_BYTES = 25 * 1024 * 1024
+MESSAGE_FILES = 10
+MESSAGE_BYTES = 25 * 1024 * 1024
+NAME_BYTES = 150
+"""UTF-8 bytes of a safe name: with tenant, message and number in front it stays far below the 1,024 of an S3 key."""
+
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)  # device names of Windows
+_FORBIDDEN = re.compile(r'[<>:"|?*]')
+_SPACES = re.compile(r"\s+")
+_EXTENSION_BYTES = 20
+
+
+def safe_file_name(name: str, *, content_type: str, taken: Collection[str] = ()) -> str:
+    """A name that is only a name: no path, no control or direction characters, bounded, unlike any in `taken`.
+
+    The extension survives shortening. A name with nothing left becomes `attachment` with the type's usual extension. Names
+    are compared without case, because some file systems do so: the second `a.PDF` becomes `a (2).PDF`.
+    """
+    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode("utf-8"))
+    text = "".join(" " if char.isspace() else char for char in text if char.isspace() or not _invisible(char))
+    text = text.replace("\\", "/").rstrip("/ ").rpartition("/")[2]
+    text = _SPACES.sub(" ", _FORBIDDEN.sub("_", text)).strip(" .")
+    if not text:
+        text = "attachment" + (mimetypes.guess_extension(content_type, strict=False) or "")
+    if _RESERVED.fullmatch(text):
+        text = f"_{text}"
+    stem, extension = _split(text)
+    used = {other.casefold() for other in taken}
+    number, mark = 1, ""
+    while True:
+        candidate = _cut(stem, NAME_BYTES - len((mark + extension).encode())) + mark + extension
+        if candidate.casefold() not in used:
+            return candidate
+        number += 1
+        mark = f" ({number})"
+
+
+def within_limits(
+    attachments: Iterable[Attachment],
+) -> tuple[tuple[Attachment, ...], tuple[tuple[Attachment, str], ...]]:
+    """(kept, omitted): what may be stored, in order, and what may not, each with a reason a person understands."""
+    kept: list[Attachment] = []
+    omitted: list[tuple[Attachment, str]] = []
+    total = 0
+    for attachment in attachments:
+        if attachment.size_bytes > FILE_BYTES:
+            omitted.append((attachment, f"larger than {FILE_BYTES // 1024**2} MB"))
+        elif len(kept) == MESSAGE_FILES:
+            omitted.append((attachment, f"more than {MESSAGE_FILES} files in one message"))
+        elif total + attachment.size_bytes > MESSAGE_BYTES:
+            omitted.append((attachment, f"more than {MESSAGE_BYTES // 1024**2} MB in one message"))
+        else:
+            kept.append(attachment)
+            total += attachment.size_bytes
+    return tuple(kept), tuple(omitted)
+
+
+def _invisible(char: str) -> bool:
+    """Control, format (direction marks among them), private, surrogate and unassigned characters."""
+    return unicodedata.category(char)[0] == "C"
+
+
+def _split(name: str) -> tuple[str, str]:
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > _EXTENSION_BYTES:
+        return name, ""
+    return stem, dot + extension
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode("utf-8", "ignore").rstrip(" .") or "_"

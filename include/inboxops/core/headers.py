@@ -1,0 +1,163 @@
+"""Header values: parameters (RFC 2045, 2231), addresses and dates (mail-parser), authentication results, the content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from mailparser.dates import parse_mail_date
+from mailparser.utils import get_addresses
+
+from inboxops.core.model import Address
+from inboxops.core.text import clean, codec_for, decode, decode_undeclared, decode_words
+
+Raw = tuple[tuple[str, str], ...]
+"""A header block as the standard library hands it over: in order, folded, 8-bit bytes as surrogates."""
+
+_BOUND = 32_768  # characters of one value that are looked at
+_PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))""", re.DOTALL)
+_CONTINUED = re.compile(r"([^*]+)\*(?:([0-9]{1,3})(\*?))?")
+_ANGLE_ADDRESS = re.compile(r"<[\s\"]*([^\s<>\"]{1,250}@[^\s<>\"]{1,250})[\s\"]*>")
+_BARE_ADDRESS = re.compile(r"([^\s<>(),;:\"]{1,250}@[^\s<>(),;:\"]{1,250})")
+_COMMENT = re.compile(r"\([^()]*\)")
+_RESULT = re.compile(r"(?:^|;)\s*([a-z][a-z0-9-]{1,30})\s*(?:/\s*\d+\s*)?=\s*([a-z]+)", re.IGNORECASE)
+_CLOCK_SKEW = timedelta(minutes=5)
+
+TRACE = frozenset({
+    "received", "delivered-to", "return-path", "x-received", "x-original-to", "envelope-to", "x-envelope-to", "x-envelope-from",
+    "x-forwarded-to", "x-forwarded-for", "delivery-date", "dkim-signature", "domainkey-signature", "dkim-filter", "authentication-results",
+    "x-authentication-results", "received-spf", "x-google-dkim-signature", "x-gm-message-state", "x-google-smtp-source", "x-gm-spam",
+    "x-gm-phishy", "x-originating-ip", "x-virus-scanned", "x-virus-status", "x-uidl", "x-uid", "x-mozilla-status", "x-mozilla-status2",
+    "x-mozilla-keys", "x-keywords", "status", "x-status", "content-length", "lines", "x-ses-receipt", "x-ses-dkim-signature",
+    "x-ses-spam-verdict", "x-ses-virus-verdict", "x-pm-spamscore", "x-rspamd-server", "x-rspamd-queue-id", "x-rspamd-action",
+    "x-loop", "x-gmail-labels", "x-gm-thrid", "x-gmail-fetch-info", "x-proofpoint-virus-version", "x-proofpoint-spam-details",
+    "thread-index", "x-auto-response-suppress", "x-originatororg", "x-tmail-spam", "x-scanned-by", "x-bogosity", "x-clacks-overhead",
+})  # fmt: skip
+_TRACE_PREFIXES = ("arc-", "x-spam", "x-ms-exchange-", "x-microsoft-antispam", "x-forefront-", "x-barracuda-", "x-mailscanner", "x-amavis", "x-rspam", "x-eopattributedmessage", "x-eoptenant", "x-cloudmark", "x-ironport", "x-me-", "x-sid-", "x-hmxmrop", "x-dspam")  # fmt: skip
+
+
+def parameters(value: str, message_charset: str | None = None) -> tuple[str, dict[str, str]]:
+    """("text/plain", {"charset": ...}) of a Content-Type or Content-Disposition value: lower-cased names, decoded values.
+
+    Continuations and charsets of RFC 2231 are joined; encoded words inside a value, which no RFC allows but many senders write,
+    are decoded; a name without a value, quotes without an end and repeated names (the first counts) do no harm.
+    """
+    value = value[:_BOUND].replace("\r", "").replace("\n", "")
+    main = value.partition(";")[0].strip().lower()
+    found: dict[str, str] = {}
+    continued: dict[str, dict[int, tuple[bool, str]]] = {}
+    for name, quoted, bare in _PARAMETER.findall(value):
+        text = re.sub(r"\\(.)", r"\1", quoted) if quoted else bare.strip().strip('"')
+        split = _CONTINUED.fullmatch(name.lower())
+        if split is None:
+            found.setdefault(name.lower(), decode_words(text, message_charset))
+        else:
+            number = int(split[2] or 0)
+            extended = bool(split[3]) or split[2] is None
+            continued.setdefault(split[1], {}).setdefault(number, (extended, text))
+    for name, sections in continued.items():
+        found[name] = _joined(sections)  # RFC 2231 wins over the plain form (RFC 6266, 4.3 says why both are sent)
+    return main, found
+
+
+def addresses(raw: str, message_charset: str | None = None) -> tuple[Address, ...]:
+    """The mailboxes of an address header, names without an address too. mail-parser reads it; out of what it finds ambiguous comes
+    the first `x@y` in angle brackets, else the first one at all."""
+    raw = " ".join(_decodable(raw[:_BOUND], message_charset).split())
+    if not raw:
+        return ()
+    found = [
+        Address(_name(name, address), _address(address))
+        for name, address in get_addresses(raw, decode_names=True)
+        if name or address
+    ]
+    if any(one.address for one in found):
+        return tuple(found)
+    bare = _ANGLE_ADDRESS.search(raw) or _BARE_ADDRESS.search(raw)
+    if bare:
+        return (Address(_name(raw[: bare.start()], ""), _address(bare[1])),)
+    name = _name(raw.replace("<>", ""), "")
+    return tuple(found) or ((Address(name, ""),) if name else ())
+
+
+def date(raw: str | None, received_at: datetime | None) -> tuple[datetime | None, str]:
+    """(date in UTC, defect). A date that can't be read, or lies in the future, becomes the time of receipt."""
+    parsed = None if raw is None else parse_mail_date(raw[:500]).value
+    received = received_at.astimezone(UTC) if received_at else None
+    if parsed is None:
+        return received, "" if raw is None else f"date can't be read: {clean(raw[:60])!r}"
+    if received and parsed > received + _CLOCK_SKEW:
+        return received, "date in the future"
+    return parsed, ""
+
+
+def authentication(values: Iterable[str], trusted: frozenset[str]) -> dict[str, str]:
+    """method -> result of every Authentication-Results value whose authserv-id is trusted (RFC 8601, 2.2); others are ignored.
+
+    The first result of a method counts: the receiving server puts its own header on top.
+    """
+    known = {name.lower() for name in trusted}
+    results: dict[str, str] = {}
+    for value in values:
+        plain = _COMMENT.sub(" ", value[:_BOUND]).replace("\n", " ").replace("\r", " ")
+        server, _, rest = plain.partition(";")
+        if server.strip().lower().split(" ")[0] not in known:
+            continue
+        for method, result in _RESULT.findall(";" + rest):
+            results.setdefault(method.lower(), result.lower())
+    return results
+
+
+def content_hash(headers: Raw, body: bytes) -> str:
+    """Hex SHA-256 of the headers the sender wrote, in any order and folding, and of the body without line-end differences."""
+    digest = hashlib.sha256()
+    kept = sorted(f"{name.lower()}:{' '.join(value.split())}" for name, value in headers if not is_trace(name))
+    for line in kept:
+        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+    digest.update(b"\n" + body.replace(b"\r\n", b"\n").rstrip(b"\n"))
+    return digest.hexdigest()
+
+
+def is_trace(name: str) -> bool:
+    """Whether a header is written by servers on the way, or by the mailbox, and may differ between two copies of one mail."""
+    lowered = name.lower()
+    return lowered in TRACE or lowered.startswith(_TRACE_PREFIXES)
+
+
+def first(headers: Raw, name: str) -> str | None:
+    return next((value for key, value in headers if key.lower() == name), None)
+
+
+def _joined(sections: Mapping[int, tuple[bool, str]]) -> str:
+    charset, data = "", b""
+    for number in sorted(sections):
+        extended, text = sections[number]
+        if number == 0 and extended and text.count("'") >= 2:
+            charset, _, text = text.split("'", 2)
+        data += (
+            urllib.parse.unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
+            if extended
+            else text.encode("utf-8", "surrogateescape")
+        )
+    joined, _ = decode(data, charset if charset and codec_for(charset) else None)
+    return decode_words(joined) if "=?" in joined else joined
+
+
+def _decodable(raw: str, message_charset: str | None) -> str:
+    """8-bit bytes in a header read as text, so that a name in windows-1251 does not cost the address behind it."""
+    if raw.isascii():
+        return raw
+    return decode_undeclared(raw.encode("utf-8", "surrogateescape"), message_charset)
+
+
+def _name(name: str, address: str) -> str:
+    text = decode_words(name).strip().strip('"').strip()
+    return "" if text == address else text
+
+
+def _address(text: str) -> str:
+    local, at, domain = clean(text).rpartition("@")
+    return f"{local}{at}{domain.lower()}" if at else domain

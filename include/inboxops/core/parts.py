@@ -1,0 +1,317 @@
+"""The tree of a message's parts read once, without recursion: text, HTML, files, reports, what was returned.
+
+The standard library (policy compat32) makes the tree. mail-parser's own walk is not used here: it descends into attached
+messages, so that their text becomes the text of the mail around them, leaves ISO-2022-JP in 7-bit parts undecoded, and gives
+nameless parts random names.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, field
+from email.generator import BytesGenerator
+from email.message import Message
+from email.parser import BytesParser, Parser
+from email.policy import compat32
+
+from inboxops.core import html as html_text
+from inboxops.core import tnef, uuencode
+from inboxops.core.headers import Raw, first, parameters
+from inboxops.core.model import Attachment
+from inboxops.core.text import clean, decode, decode_words
+
+MOST_PARTS = 1_000
+MOST_FILES = 200
+TEXT_BOUND = 1_000_000  # characters of text, and of HTML, that are kept
+_BLOCK_BOUND = 200_000  # characters of a delivery report that are read
+_MOST_BLOCKS = 500
+_MOST_RETURNED = 20
+
+FAILURES = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
+"""What the standard library is known to raise on mail that breaks the rules."""
+
+_MOST_RECOVERED = 5
+_PREAMBLE = 200  # characters, "This is a MIME-encapsulated message" and the like
+_DELIMITER = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?$', re.MULTILINE)
+_PART_START = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?\nContent-[A-Za-z-]{1,40}:', re.MULTILINE)
+_FIELD = re.compile(r"^([!-9;-~]{1,80})[ \t]*:[ \t]*(.*)$")
+_EMBEDDED = frozenset({"message/rfc822", "message/global", "message/news", "message/x-rfc822"})
+_RETURNED_HEADERS = frozenset({"text/rfc822-headers", "message/rfc822-headers", "message/global-headers"})
+_STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_FIELDS = frozenset({
+    "message/disposition-notification", "message/global-disposition-notification", "message/feedback-report",
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class Contents:
+    """What the parts of one message hold, collected in their order."""
+
+    text: list[str] = field(default_factory=list)
+    html: list[str] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    delivery_status: list[dict[str, str]] = field(default_factory=list)
+    report_fields: dict[str, str] = field(default_factory=dict)
+    returned: list[str] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    marks: set[str] = field(default_factory=set)
+    defects: list[str] = field(default_factory=list)
+    charset: str | None = None
+    """What the message declares for its text, the first time."""
+    recovered: int = 0
+
+
+def read(root: Message) -> Contents:
+    """Every part of the message itself. Embedded messages are kept whole and not entered."""
+    contents = Contents()
+    attached: list[tuple[Message, str, Raw]] = []
+    waiting: list[tuple[Message, str]] = [(root, "")]
+    while waiting:
+        part, parent = waiting.pop()
+        if len(contents.types) >= MOST_PARTS:
+            contents.marks.add("truncated")
+            contents.defects.append(f"more than {MOST_PARTS} parts")
+            break
+        raw = tuple((name, str(value)) for name, value in part.raw_items())
+        raw_type = first(raw, "content-type") or ""
+        content_type, content_parameters = parameters(raw_type, contents.charset)
+        if "/" not in content_type:
+            content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
+        contents.types.append(content_type)
+        _mark(contents, content_type, content_parameters)
+        declared = content_type.startswith("multipart/")
+        if (declared or part is root and not raw_type) and (children := _children(contents, part, declared)):
+            waiting.extend((child, content_type) for child in reversed(children))
+        elif content_type.startswith("message/") or content_type in _RETURNED_HEADERS:
+            attached += _read_message(contents, part, content_type, raw)
+        else:
+            _read_leaf(contents, part, content_type, content_parameters, raw)
+    if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
+        for inner, content_type, raw in attached:
+            name = " ".join(decode_words(str(inner.get("subject", ""))).split()) or "message"
+            file = Attachment(f"{name}.eml", content_type, _flattened(inner), *_placement(raw), named_by_subject=True)
+            _keep(contents, file)
+    return contents
+
+
+def _children(contents: Contents, part: Message, declared: bool) -> list[Message]:
+    """The parts of a multipart; when its boundary is missing or broken, those between the delimiters that the body shows.
+
+    Without any declaration (a gateway dropped the header) the delimiter must open the body, be repeated, and have a part's header
+    behind it: a returned message further below has delimiters too.
+    """
+    inner = part.get_payload()
+    if isinstance(inner, list):
+        return [one for one in inner if isinstance(one, Message)]
+    if not isinstance(inner, str) or contents.recovered >= _MOST_RECOVERED:
+        return []
+    delimiter = (_DELIMITER if declared else _PART_START).search(inner)
+    if delimiter is None:
+        return []
+    if not declared and (delimiter.start() > _PREAMBLE or inner.count(f"\n--{delimiter[1]}") < 2):
+        return []
+    contents.recovered += 1
+    contents.defects.append("a multipart without its boundary")
+    mended = f'Content-Type: multipart/mixed; boundary="{delimiter[1]}"\n\n{inner}'
+    try:
+        found = Parser(policy=compat32).parsestr(mended).get_payload()
+    except FAILURES:
+        return []
+    return [one for one in found if isinstance(one, Message)] if isinstance(found, list) else []
+
+
+def blocks(text: str) -> list[dict[str, str]]:
+    """Groups of fields that blank lines part (RFC 3464, 2.1). A line that is no field is skipped and hides nothing."""
+    found: list[dict[str, str]] = [{}]
+    name = ""
+    for line in text[:_BLOCK_BOUND].splitlines():
+        if not line.strip():
+            if found[-1] and len(found) < _MOST_BLOCKS:
+                found.append({})
+            name = ""
+        elif line[0] in " \t" and name:
+            found[-1][name] += " " + line.strip()
+        elif (split := _FIELD.match(line)) is not None:
+            name = split[1].lower()
+            found[-1][name] = f"{found[-1][name]} {split[2]}".strip() if name in found[-1] else split[2].strip()
+    return [{key: decode_words(value) for key, value in block.items()} for block in found if block]
+
+
+def header_block(headers: Raw) -> str:
+    """Headers as text, one a line, unfolded and decoded."""
+    return "\n".join(f"{name}: {decode_words(value)}" for name, value in headers[:500])
+
+
+def payload(part: Message) -> bytes:
+    """The bytes of a leaf with its transfer encoding undone; broken base64 gives what can be read."""
+    try:
+        content = part.get_payload(decode=True)
+    except FAILURES:
+        content = None
+    if isinstance(content, bytes):
+        return content
+    plain = part.get_payload()
+    return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else b""
+
+
+def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[tuple[Message, str, Raw]]:
+    """A part of type message/*, or the headers of one. Gives back a message without a name of its own: in a report it is no file."""
+    embedded = _embedded(part)
+    name = _file_name(raw, contents.charset)
+    disposition = parameters(first(raw, "content-disposition") or "")[0]
+    if content_type in _EMBEDDED or not (content_type in _STATUS | _FIELDS | _RETURNED_HEADERS):
+        inner = embedded[0] if embedded else part
+        inner_headers = tuple((key, str(value)) for key, value in inner.raw_items())
+        if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
+            contents.returned.append(header_block(inner_headers))
+        if not name and content_type in _EMBEDDED:
+            return [(inner, content_type, raw)]
+        _keep(contents, Attachment(name, content_type, _flattened(inner), *_placement(raw)))
+        return []
+    source = _source(part, embedded)
+    if content_type in _STATUS:
+        contents.delivery_status += blocks(source)
+    elif content_type in _FIELDS:
+        for block in blocks(source):
+            contents.report_fields = block | contents.report_fields
+    elif len(contents.returned) < _MOST_RETURNED:
+        contents.returned.append(decode(source.encode("utf-8", "surrogateescape"), None)[0][:_BLOCK_BOUND])
+    if name and (content_type in _RETURNED_HEADERS or disposition == "attachment"):
+        _keep(contents, Attachment(name, content_type, source.encode("utf-8", "surrogateescape"), *_placement(raw)))
+    return []
+
+
+def _read_leaf(
+    contents: Contents, part: Message, content_type: str, content_parameters: dict[str, str], raw: Raw
+) -> None:
+    charset = content_parameters.get("charset")
+    name = _file_name(raw, charset or contents.charset)
+    disposition = parameters(first(raw, "content-disposition") or "")[0]
+    is_text = content_type.startswith(("text/", "multipart/")) and content_type != "text/calendar"
+    data = payload(part)
+    if is_text:
+        contents.charset = contents.charset or charset
+    if is_text and not name and disposition != "attachment":
+        text, defect = decode(data, charset)
+        if defect:
+            contents.defects.append(defect)
+        _read_text(contents, text, content_type)
+        return
+    if tnef.is_tnef(content_type, name):
+        opened = tnef.opened(data)
+        if opened is None:
+            contents.defects.append("winmail.dat can't be read")
+        else:
+            contents.marks.add("tnef")
+            contents.text += [opened.text[:TEXT_BOUND]] * bool(opened.text)
+            contents.html += [opened.html[:TEXT_BOUND]] * bool(opened.html)
+            for file in opened.attachments:
+                _keep(contents, file)
+            if opened.attachments:
+                return
+    _keep(contents, Attachment(name, content_type, data, *_placement(raw)))
+
+
+def _read_text(contents: Contents, text: str, content_type: str) -> None:
+    if content_type == "text/html":
+        contents.html.append(text)
+        return
+    if content_type in {"text/x-amp-html", "text/watch-html"}:
+        return  # another form of the same words
+    if content_type in {"text/enriched", "text/richtext"}:
+        text = html_text.to_text(text)
+    text, files = uuencode.split(text)
+    if files:
+        contents.marks.add("uuencode")
+    for file in files:
+        _keep(contents, file)
+    if "-----BEGIN PGP MESSAGE-----" in text:
+        contents.marks.add("pgp-encrypted")
+    if "-----BEGIN PGP SIGNED MESSAGE-----" in text:
+        contents.marks.add("pgp-signed")
+    contents.text.append(text)
+
+
+def _mark(contents: Contents, content_type: str, content_parameters: dict[str, str]) -> None:
+    protocol = content_parameters.get("protocol", "").lower()
+    if content_type == "text/calendar" or content_type == "application/ics":
+        contents.marks.add("calendar")
+    elif content_type == "multipart/signed":
+        contents.marks.add("pgp-signed" if "pgp" in protocol else "smime-signed")
+    elif content_type == "multipart/encrypted":
+        contents.marks.add("pgp-encrypted")
+    elif content_type in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
+        signed = content_parameters.get("smime-type", "").lower() == "signed-data"
+        contents.marks.add("smime-signed" if signed else "smime-encrypted")
+
+
+def _keep(contents: Contents, attachment: Attachment) -> None:
+    if len(contents.attachments) < MOST_FILES:
+        contents.attachments.append(attachment)
+    elif "truncated" not in contents.marks:
+        contents.marks.add("truncated")
+        contents.defects.append(f"more than {MOST_FILES} attachments")
+
+
+def _file_name(raw: Raw, charset: str | None) -> str:
+    disposition = parameters(first(raw, "content-disposition") or "", charset)[1]
+    content = parameters(first(raw, "content-type") or "", charset)[1]
+    return clean(disposition.get("filename") or content.get("name") or disposition.get("name") or "").strip()
+
+
+def _placement(raw: Raw) -> tuple[str, bool]:
+    """(Content-ID without brackets, whether the part is shown within the text)."""
+    content_id = "".join(decode_words(first(raw, "content-id") or "").split()).strip("<>")
+    disposition = parameters(first(raw, "content-disposition") or "")[0]
+    return content_id, disposition == "inline" or bool(content_id and disposition != "attachment")
+
+
+def _embedded(part: Message) -> list[Message]:
+    """The messages within a message/* part, also when it is encoded, which RFC 2046, 5.2.1 forbids and Exchange does, and when
+    blank lines stand before its headers."""
+    inner = part.get_payload()
+    if not isinstance(inner, list):
+        return []
+    found = [one for one in inner if isinstance(one, Message)]
+    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    encoded = encoding in {"base64", "quoted-printable"}
+    if not found or found[0].keys() and not (encoded and len(found) == 1 and not found[0].get("subject")):
+        return found
+    source = _source(part, found)
+    if encoded:
+        wrapper = Message(compat32)
+        wrapper["Content-Transfer-Encoding"] = encoding
+        wrapper.set_payload(source)
+        data = payload(wrapper)
+    else:
+        data = source.encode("utf-8", "surrogateescape")
+    try:
+        return [BytesParser(policy=compat32).parsebytes(data.lstrip(b"\r\n"))]
+    except FAILURES:
+        return found
+
+
+def _source(part: Message, embedded: list[Message]) -> str:
+    """The text of a message/* part as it was before the standard library took it for a message."""
+    if not embedded:
+        plain = part.get_payload()
+        return decode(payload(part), None)[0] if isinstance(plain, str) else ""
+    pieces = []
+    for one in embedded:
+        head = "\n".join(f"{name}: {value}" for name, value in one.raw_items())
+        body = one.get_payload()
+        pieces.append(f"{head}\n\n{body}" if isinstance(body, str) and body else head)
+    return "\n\n".join(pieces).lstrip("\n")
+
+
+def _flattened(message: Message) -> bytes:
+    """A message as bytes again; when its charset labels make that impossible, its headers and text."""
+    target = io.BytesIO()
+    try:
+        BytesGenerator(target, mangle_from_=False, maxheaderlen=0, policy=compat32).flatten(message)
+    except FAILURES:
+        body = message.get_payload()
+        text = header_block(tuple(message.raw_items())) + "\n\n" + (body if isinstance(body, str) else "")
+        return text.encode("utf-8", "surrogateescape")
+    return target.getvalue()

@@ -1,0 +1,24 @@
+"""Our own mail came back: it carries our loop header or an id that we signed, and one of our mailboxes as its sender."""
+
+from __future__ import annotations
+
+from inboxops.core import ids
+from inboxops.core.case import Case
+from inboxops.core.model import VerdictKind
+from inboxops.core.rules import Finding, evidence
+
+LOOP_HEADER = "X-InboxOps-Loop"
+"""Everything we send carries it; the value is the tenant's id."""
+
+
+def check(case: Case) -> Finding | None:
+    message, context = case.message, case.context
+    sender = message.sender.address.lower()
+    if not sender or sender not in context.own_addresses | {context.email_address.lower()}:
+        return None
+    loop = message.header(LOOP_HEADER)
+    if loop is not None:
+        return Finding(VerdictKind.OWN_LOOP, (evidence(LOOP_HEADER, loop), evidence("From", sender)))
+    if ids.read_message_id(message.message_id, context.signing_key):
+        return Finding(VerdictKind.OWN_LOOP, (evidence("Message-ID", message.message_id), evidence("From", sender)))
+    return None

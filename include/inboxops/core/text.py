@@ -1,0 +1,209 @@
+"""Bytes to text: the charset ladder, encoded words, and what PostgreSQL would not take.
+
+The ladder is: declared, detected, cp1252, latin-1. "Declared" means what the label means in practice: browsers and mail
+programs read `iso-8859-1` as windows-1252 and `gb2312` as GB18030 (WHATWG Encoding, 4.2), because senders do.
+"""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import functools
+import re
+
+import charset_normalizer
+
+_SUPERSETS = {
+    "ascii": "utf-8",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+    "iso2022_jp": "iso2022_jp_ext",
+}
+_ALIASES = {
+    "unicode-1-1-utf-7": "utf-7",
+    "x-unicode-2-0-utf-7": "utf-7",
+    "utf8mb4": "utf-8",
+    "x-sjis": "cp932",
+    "x-euc-jp": "euc_jp",
+    "x-gbk": "gb18030",
+    "x-x-big5": "big5hkscs",
+    "x-mac-roman": "mac_roman",
+    "macintosh": "mac_roman",
+    "x-mac-cyrillic": "mac_cyrillic",
+    "windows-874": "cp874",
+    "iso-8859-8-i": "iso8859-8",
+    "iso-8859-8-e": "iso8859-8",
+    "iso-8859-6-i": "iso8859-6",
+    "ks_c_5601": "cp949",
+    "ks_c_5601-1987": "cp949",
+    "ksc5601": "cp949",
+    "x-windows-949": "cp949",
+    "cp-850": "cp850",
+    "ansi": "cp1252",
+    "x-ansi": "cp1252",
+    "iso-2022-jp-ms": "iso2022_jp_ext",
+    "cp50220": "iso2022_jp_ext",
+    "cp50221": "iso2022_jp_ext",
+}
+_NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"})
+_SCRIPTS = [
+    "cp1251", "koi8_r", "iso8859_5", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1253", "iso8859_7", "cp1255", "cp1256", "cp874",
+]  # fmt: skip
+_SEVEN_BIT = frozenset({"iso2022_jp_ext", "iso2022_kr", "utf-7", "hz"})
+_DETECTED_BYTES = 4_096
+_BOUND = 262_144  # characters of one header value that are decoded; what is behind is cut
+_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bq])\?([^?]*)\?=", re.IGNORECASE)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_RAW_BYTES = re.compile("[\udc80-\udcff]")
+_C1 = re.compile(rb"[\x80-\x9f]")
+_QUOTED_BYTE = re.compile(rb"=([0-9a-fA-F]{2})")
+
+
+def clean(text: str) -> str:
+    """The text without NUL, and with U+FFFD for each lone surrogate."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+@functools.lru_cache(maxsize=512)
+def codec_for(label: str) -> str | None:
+    """Python's codec for a charset label of a mail, or None when it is unknown or no charset at all."""
+    name = label.strip().strip("\"'").lower().partition("*")[0]  # RFC 2231, 5: charset*language
+    name = _ALIASES.get(name, name)
+    try:
+        found = codecs.lookup(name).name
+        b"".decode(found)
+    except (LookupError, ValueError, UnicodeError):
+        return None
+    if found in _NO_CHARSETS:
+        return None
+    return _SUPERSETS.get(found, found)
+
+
+def decode(data: bytes, label: str | None) -> tuple[str, str]:
+    """(text, defect): the bytes as text by the ladder; the defect is "" when the declared charset was right."""
+    codec = codec_for(label) if label else None
+    if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith("utf-16"):
+        return _seven_bit(data)
+    if codec:
+        try:
+            return clean(data.decode(codec)), ""
+        except UnicodeError:
+            pass
+    defect = f"charset {label!r} " + ("does not fit" if codec else "is unknown") if label else "no charset declared"
+    if codec != "utf-8":
+        try:
+            return clean(data.decode("utf-8")), defect
+        except UnicodeError:
+            pass
+    if codec and codec != "cp1252":
+        text = data.decode(codec, "replace")
+        if text.count("\ufffd") * 10 <= sum(char > "\x7f" for char in text):
+            return clean(text), defect  # a few broken bytes are no reason to read everything else wrong
+    return clean(data.decode(_detected(data))), defect
+
+
+def decode_words(value: str, message_charset: str | None = None) -> str:
+    """An unstructured header value as text: unfolded, encoded words (RFC 2047) and raw 8-bit bytes decoded.
+
+    Words that stand side by side in one charset are joined before they are decoded, since many senders cut characters in two.
+    message_charset: what the message declares for its text; raw bytes that are no UTF-8 are read in it when they fit.
+    """
+    value = value[:_BOUND]
+    if "\n" in value or "\r" in value:
+        value = value.replace("\r", "").replace("\n", "")
+    if "=?" not in value:
+        return _plain(value, message_charset)
+    pieces: list[str] = []
+    pending, charset, end = bytearray(), "", 0
+    for found in _WORD.finditer(value):
+        between = value[end : found.start()]
+        label = found[1].partition("*")[0].lower()
+        adjacent = end and not between.strip()
+        if pending and not (adjacent and label == charset):
+            pieces.append(decode(bytes(pending), charset)[0])
+            pending.clear()
+        if not adjacent:
+            pieces.append(_plain(between, message_charset))
+        pending += _word_bytes(found[2], found[3])
+        charset, end = label, found.end()
+    if pending:
+        pieces.append(decode(bytes(pending), charset)[0])
+    pieces.append(_plain(value[end:], message_charset))
+    return clean("".join(pieces))
+
+
+def _plain(value: str, message_charset: str | None) -> str:
+    if value.isascii() or not _RAW_BYTES.search(value):
+        return clean(value)
+    return decode_undeclared(value.encode("utf-8", "surrogateescape"), message_charset)
+
+
+def decode_undeclared(data: bytes, message_charset: str | None) -> str:
+    """Raw bytes of a header: UTF-8 (RFC 6532), else the message's own charset where it fits exactly, else detected when there are
+    many of them. Where a guess would rest on a byte or two, U+FFFD says that nobody knows."""
+    try:
+        return clean(data.decode("utf-8"))
+    except UnicodeError:
+        pass
+    codec = codec_for(message_charset) if message_charset else None
+    controls = _C1.search(data) and message_charset and message_charset.lower().startswith("iso-8859")
+    if codec and not controls:
+        try:
+            return clean(data.decode(codec))
+        except UnicodeError:
+            pass
+    if _is_dense(data):
+        return clean(data.decode(_detected(data), "replace"))
+    return clean(data.decode("utf-8", "replace"))
+
+
+def _seven_bit(data: bytes) -> tuple[str, str]:
+    """ASCII, or ISO-2022 that nobody declared: its escape sequences stand for nothing else."""
+    if b"\x1b$" in data:
+        try:
+            return clean(data.decode("iso2022_jp_ext")), "ISO-2022-JP not declared"
+        except UnicodeError:
+            pass
+    return clean(data.decode("ascii")), ""
+
+
+def _word_bytes(encoding: str, encoded: str) -> bytes:
+    data = encoded.encode("utf-8", "surrogateescape")
+    if encoding in "bB":
+        data = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+        data = data[: len(data) - (len(data) % 4 == 1)]
+        return binascii.a2b_base64(data + b"=" * (-len(data) % 4))
+    return _QUOTED_BYTE.sub(lambda found: bytes((int(found[1], 16),)), data.replace(b"_", b" "))
+
+
+def _is_dense(data: bytes) -> bool:
+    """Whether most letters are 8-bit: text in a script of its own, on which detection works. Accents in Latin text are few."""
+    high = sum(byte > 0x7F for byte in data)
+    ascii_letters = sum(65 <= byte & 0xDF <= 90 for byte in data if byte < 0x80)
+    return high >= 6 and high > ascii_letters
+
+
+def _detected(data: bytes) -> str:
+    """A codec that decodes all of `data`: for text in a script of its own the detected one, else cp1252, at last latin-1."""
+    start = next((at for at, byte in enumerate(data) if byte > 0x7F), 0)
+    sample = data[start : start + _DETECTED_BYTES]
+    candidates = ["cp1252"]
+    if _is_dense(sample):
+        best = charset_normalizer.from_bytes(sample, steps=3, chunk_size=1024, cp_isolation=_SCRIPTS).best()
+        candidates.insert(0, best.encoding if best else "cp1252")
+    for codec in candidates:
+        try:
+            data.decode(codec)
+        except UnicodeError:
+            continue
+        return codec
+    return "latin-1"

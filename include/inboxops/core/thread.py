@@ -1,0 +1,136 @@
+"""Where a message belongs: what to look up, and the trust order in which the answers count.
+
+Every lookup is limited to the message's tenant and inbox by whoever fills `ThreadCandidates`. A subject alone never threads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from inboxops.core import ids
+from inboxops.core.model import (
+    OPENS_TICKET,
+    InboxContext,
+    ParsedMessage,
+    Placement,
+    ThreadCandidates,
+    ThreadKeys,
+    TicketFacts,
+    Verdict,
+    VerdictKind,
+)
+
+MOST_IDS = 32
+"""Ids that are looked up for one message; a References header may name thousands."""
+
+_SCANNED = 50_000  # characters of a body that are searched for markers
+_ENVELOPE = ("Delivered-To", "X-Original-To", "X-Forwarded-To", "X-Envelope-To", "Envelope-To")
+_ADDRESSES_SCANNED = 200
+_TICKET_NUMBER = re.compile(r"\[#([1-9][0-9]{0,17})\]")
+_REPLY_PREFIX = re.compile(
+    r"""\s*(?:
+        (?: re | aw | antw(?:ort)? | sv | vs | vb | vl | odp | atb | bls | rif | ref | res | r | fwd? | wg | tr | rv | enc
+          | doorst | pd | i | yml | ynt | ilt | továbbítás | vá | továbbít | ang | hl | na | απ | σχετ | προωθ
+          | ответ | отв | от | пересл | πρθ | переслано |回复 | 回覆 | 答复 | 答覆 | 转发 | 轉寄 | 返信 | 転送 | 회신 | 전달
+        )\s*(?:\[\d{1,4}\]|\(\d{1,4}\)|\*\d{1,4})?\s*[:：]
+      | \[\#[0-9]{1,18}\]
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NOTES = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY, VerdictKind.RECEIPT, VerdictKind.COMPLAINT})
+_NEVER_JOINS = frozenset({VerdictKind.OWN_LOOP, VerdictKind.SPAM})
+
+
+def normalise_subject(text: str) -> str:
+    """A subject as it is compared: reply and forward prefixes of many languages and `[#N]` gone, folded, single spaces."""
+    text = text[:998]  # the longest line of RFC 5322, 2.1.1
+    while found := _REPLY_PREFIX.match(text):
+        text = text[found.end() :]
+    text = _TICKET_NUMBER.sub(" ", text)
+    return " ".join(text.split()).casefold()
+
+
+def thread_keys(message: ParsedMessage, context: InboxContext, provider_thread_id: str | None = None) -> ThreadKeys:
+    """Everything in a message that may name a ticket. Signed forms are verified here; the rest is for the database."""
+    named = [message.in_reply_to[:1], message.references[::-1], message.in_reply_to[1:]]
+    wanted = tuple(dict.fromkeys(one for group in named for one in group if one))[:MOST_IDS]
+    signed = dict.fromkeys(
+        found[0] for one in wanted if (found := ids.read_message_id(one, context.signing_key)) is not None
+    )
+    number = _TICKET_NUMBER.search(message.subject[:998])
+    addresses = {one.address for one in (message.sender, *message.reply_to, *message.to, *message.cc)}
+    return ThreadKeys(
+        token_tickets=tuple(dict.fromkeys(_token_tickets(message, context.signing_key))),
+        ids=wanted,
+        signed_id_tickets=tuple(signed),
+        marker_tickets=ids.read_body_markers(message.text[:_SCANNED], context.signing_key),
+        provider_thread_id=provider_thread_id or None,
+        subject_number=int(number[1]) if number else None,
+        normalised_subject=normalise_subject(message.subject),
+        participants=frozenset(address.lower() for address in addresses if address) - context.own_addresses,
+    )
+
+
+def place(
+    keys: ThreadKeys,
+    candidates: ThreadCandidates,
+    verdict: Verdict,
+    *,
+    sender: str,
+    agents: frozenset[str],
+    reopen_days: int,
+    now: datetime,
+) -> Placement:
+    """Which ticket a message joins. The first candidate in the trust order wins.
+
+    sender: the From address. agents: lower-cased addresses that may write into any ticket of the tenant.
+    """
+    if verdict.kind in _NEVER_JOINS:
+        return Placement(None, how=verdict.kind.value)
+    known = frozenset({sender.lower()})
+    for how, ticket in _answers(keys, candidates, verdict):
+        gate = bool(known & (ticket.participants | agents))
+        if how == "subject_number" and not gate:
+            continue
+        if how == "provider_thread" and not (
+            gate or ticket.normalised_subject == keys.normalised_subject or ticket.participants & keys.participants
+        ):
+            continue
+        unknown = not gate and verdict.kind not in _NOTES
+        if ticket.status != "closed" or verdict.kind not in OPENS_TICKET:
+            return Placement(ticket.ticket_id, how=how, unknown_sender=unknown)
+        if ticket.closed_at is None or now - ticket.closed_at <= timedelta(days=reopen_days):
+            return Placement(ticket.ticket_id, how=how, reopen=True, unknown_sender=unknown)
+        return Placement(None, how=how, follows=ticket.ticket_id, unknown_sender=unknown)
+    return Placement(None, how="new" if verdict.kind in OPENS_TICKET else "unlinked")
+
+
+def _answers(keys: ThreadKeys, candidates: ThreadCandidates, verdict: Verdict) -> Iterator[tuple[str, TicketFacts]]:
+    """Candidates with the rule that found each, most trustworthy first."""
+    by_ticket = [("reply_token", keys.token_tickets)]
+    bounce = verdict.bounce
+    by_id = [("message_id", keys.ids)]
+    if bounce:
+        by_id.insert(0, ("returned_message", bounce.original_ids))
+    for how, tickets in by_ticket:
+        yield from ((how, candidates.by_ticket_id[one]) for one in tickets if one in candidates.by_ticket_id)
+    for how, wanted in by_id:
+        yield from ((how, candidates.by_id[one]) for one in wanted if one in candidates.by_id)
+    signed_back = tuple(ticket for ticket, _ in bounce.signed_ids) if bounce else ()
+    for how, tickets in (("signed_id", (*signed_back, *keys.signed_id_tickets)), ("body_marker", keys.marker_tickets)):
+        yield from ((how, candidates.by_ticket_id[one]) for one in tickets if one in candidates.by_ticket_id)
+    if candidates.by_provider_thread:
+        yield "provider_thread", candidates.by_provider_thread
+    if candidates.by_number:
+        yield "subject_number", candidates.by_number
+
+
+def _token_tickets(message: ParsedMessage, signing_key: bytes) -> Iterator[int]:
+    envelope = [value for name in _ENVELOPE for value in message.all_headers(name)]
+    listed = [one.address for one in (*message.to, *message.cc)]
+    for address in [value.strip().strip("<>") for value in envelope][:_ADDRESSES_SCANNED] + listed[:_ADDRESSES_SCANNED]:
+        ticket = ids.read_reply_token(address, signing_key) if "+" in address else None
+        if ticket is not None:
+            yield ticket
