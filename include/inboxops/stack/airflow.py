@@ -132,12 +132,14 @@ def parts(layout: Layout, *, roster_after: str) -> list[Part]:
         deadline=120.0,
     )
     began = time.time()
+    # A task that is started before the execution API answers has failed.
+    waits_for = {"dag-processor": (roster_after,), "scheduler": ("airflow-api",)}
     components = [
         Part(
             name=name,
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
-            needs=("airflow-db", roster_after) if name == "dag-processor" else ("airflow-db",),
+            needs=("airflow-db", *waits_for.get(name, ())),
             ready=_beats(health, name.replace("-", "_"), began),
             deadline=120.0,
             grace=2.0
