@@ -62,6 +62,8 @@ class Proxy:
             if self._context is not None:
                 client = stack.enter_context(self._context.wrap_socket(client, server_side=True))
             server = stack.enter_context(socket.create_connection(("127.0.0.1", self._target_port)))
+            for each in (client, server):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= {client, server}
             stack.callback(self._open.difference_update, {client, server})
             self._relay(client, server)

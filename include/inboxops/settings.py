@@ -94,9 +94,7 @@ class Settings(BaseSettings):
     airflow_username: str = "admin"
     airflow_password: SecretStr = SecretStr("")
     api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
-    log_level: str = "INFO"
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
-    poll_minutes: int = Field(default=5, ge=1, le=59)
 
 
 def load() -> Settings:

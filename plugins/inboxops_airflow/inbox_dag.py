@@ -39,6 +39,7 @@ def inbox_dag(seat: Seat) -> DAG:
             *([] if seat.live else ["stopped"]),
         ],
         default_args={
+            "owner": "inboxops",
             "pool": "inbox",
             "retries": 2,
             "retry_delay": timedelta(seconds=10),

@@ -248,7 +248,7 @@ def unwritable(folder: Path) -> Iterator[Path]:
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    with unwritable(tmp_path) as folder, pytest.raises(OperatorError, match="can't write .*INBOXOPS_HOME"):
+    with unwritable(tmp_path) as folder, pytest.raises(OperatorError, match=r"can't write .*INBOXOPS_HOME"):
         Home(folder / "home").make()
 
 

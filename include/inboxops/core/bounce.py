@@ -132,7 +132,7 @@ def opening_failure(case: Case) -> Evidence | None:
     """A text whose first lines tell of a failure and list an address: how servers begin, and people who paste a bounce do not."""
     lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:6]
     for number, line in enumerate(lines[:3]):
-        if phrases.FAILURE.search(line) and any(recipients.ADDRESS.search(near) for near in lines[number : number + 3]):
+        if phrases.FAILURE.search(line.lower()) and any(recipients.ADDRESS.search(near) for near in lines[number : number + 3]):
             return evidence("body", line)
     return None
 
@@ -209,9 +209,9 @@ def _status(text: str) -> str:
 
 
 def _is_delay(case: Case) -> bool:
-    if not (phrases.DELAY.search(case.message.subject[:300]) or phrases.DELAY.search(case.spoken)):
+    if not (phrases.DELAY.search(case.subject_lower) or phrases.DELAY.search(case.spoken_lower)):
         return False
-    return phrases.GIVEN_UP.search(case.spoken) is None
+    return phrases.GIVEN_UP.search(case.spoken_lower) is None
 
 
 def _kind(status: str, words: str) -> str:

@@ -34,24 +34,31 @@ class Case:
         return self._split[2]
 
     @cached_property
+    def spoken_lower(self) -> str:
+        return self.spoken.lower()
+
+    @cached_property
+    def subject_lower(self) -> str:
+        return self.message.subject[:300].lower()
+
+    @cached_property
     def failure(self) -> str:
         """The first line in which a server tells of a failure, or ""."""
-        found = phrases.SMTP_REPLY.search(self.spoken) or phrases.FAILURE.search(self.spoken)
+        found = phrases.SMTP_REPLY.search(self.spoken) or phrases.FAILURE.search(self.spoken_lower)
         return _line_around(self.spoken, found.start()) if found else ""
 
     @cached_property
     def answers_or_is_away(self) -> bool:
         """Whether the subject is not this mail's own (`Re:`, `Fwd:`) or an out-of-office program's."""
-        subject = self.message.subject[:300]
-        return bool(phrases.REPLY_PREFIX.match(subject) or self.is_out_of_office)
+        return phrases.REPLY_PREFIX.match(self.subject_lower) is not None or self.is_out_of_office
 
     @cached_property
     def is_out_of_office(self) -> bool:
-        return phrases.OUT_OF_OFFICE_SUBJECT.search(self.message.subject[:300]) is not None
+        return phrases.OUT_OF_OFFICE_SUBJECT.search(self.subject_lower) is not None
 
     @cached_property
     def has_bounce_subject(self) -> bool:
-        return not self.answers_or_is_away and phrases.BOUNCE_SUBJECT.search(self.message.subject[:300]) is not None
+        return not self.answers_or_is_away and phrases.BOUNCE_SUBJECT.search(self.subject_lower) is not None
 
 
 def _line_around(text: str, position: int) -> str:

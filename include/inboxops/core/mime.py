@@ -24,7 +24,6 @@ from inboxops.core.text import clean, decode_words
 MOST_DEPTH = 50
 """Containers within containers. Deeper ones are kept as plain parts."""
 
-_CONTAINER = re.compile(rb"content-type:[^;\w]{0,200}(multipart|message)/", re.IGNORECASE)
 _LEVEL = re.compile(
     rb"""(?P<declared>content-type:[^;\w]{0,200}(?:multipart|message)/) | ^--(?P<line>[^\r\n]{1,200}) """
     rb"""| boundary[ ]*=[ ]*(?:"(?P<quoted>[^"\r\n]{1,200})"|(?P<bare>[^\s;"]{1,200}))""",
@@ -32,7 +31,8 @@ _LEVEL = re.compile(
 )
 _BLANK = re.compile(rb"\r?\n[ \t]*\r?\n|\r\r")
 _LEADING = b"\r\n\xef\xbb\xbf\0"
-_NO_HEADER = re.compile(rb"^(?![!-9;-~]+:|[ \t]|\r?$)", re.MULTILINE)
+_NO_HEADER = re.compile(rb"^(?![A-Za-z0-9_][!-9;-~]*:|[ \t]|\r?$)", re.MULTILINE)
+_GARBAGE = re.compile(rb"^[^A-Za-z0-9\s]{1,4}(?=[A-Za-z-]{2,30}:)")
 _SPACED_COLON = re.compile(rb"^([!-9;-~]{1,40})[ \t]+:")
 _KNOWN_HEADER = re.compile(
     rb"(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|return-path|references|in-reply-to)[ \t]*:",
@@ -101,7 +101,8 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
     if mended is not head:
         defects.append("a header line without a name or with space before its colon")
     raw = mended + raw[start + len(head) :] if start or mended is not head else raw
-    if len(_CONTAINER.findall(raw)) <= MOST_DEPTH:
+    lowered = raw.lower()
+    if lowered.count(b"multipart/") + lowered.count(b"message/") <= MOST_DEPTH:
         return raw
     deep = _too_deep(raw)
     if deep:
@@ -114,18 +115,19 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
 
 
 def _mended(head: bytes) -> bytes:
-    """A line that is no header but has headers behind it continues the one before; space before a colon goes.
+    """A line that is no header but has headers behind it continues the one before; rubbish before a name, space before a colon go.
 
     The standard library takes such a line for the end of the headers, and with it Subject and From for the body.
     """
-    if not _NO_HEADER.search(head, 1):
+    if not _NO_HEADER.search(head):
         return head
     lines = head.splitlines(keepends=True)
-    last = max((number for number, line in enumerate(lines) if _KNOWN_HEADER.match(line)), default=-1)
+    last = max((number for number, line in enumerate(lines) if _KNOWN_HEADER.match(line.lstrip(b"=\"'"))), default=-1)
     for number, line in enumerate(lines[: last + 1]):
+        line = lines[number] = _GARBAGE.sub(b"", line)
         if _SPACED_COLON.match(line):
             lines[number] = _SPACED_COLON.sub(rb"\1:", line, count=1)
-        elif number and _NO_HEADER.match(line):
+        elif number and _NO_HEADER.match(line) and line.strip():
             lines[number] = b" " + line
     mended = b"".join(lines)
     return head if mended == head else mended

@@ -32,6 +32,7 @@ FAILURES = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
 """What the standard library is known to raise on mail that breaks the rules."""
 
 _MOST_RECOVERED = 5
+_PREAMBLE = 200  # characters, "This is a MIME-encapsulated message" and the like
 _DELIMITER = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?$', re.MULTILINE)
 _PART_START = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?\nContent-[A-Za-z-]{1,40}:', re.MULTILINE)
 _FIELD = re.compile(r"^([!-9;-~]{1,80})[ \t]*:[ \t]*(.*)$")
@@ -64,7 +65,7 @@ class Contents:
 def read(root: Message) -> Contents:
     """Every part of the message itself. Embedded messages are kept whole and not entered."""
     contents = Contents()
-    returned_files: list[Attachment] = []
+    attached: list[tuple[Message, str, Raw]] = []
     waiting: list[tuple[Message, str]] = [(root, "")]
     while waiting:
         part, parent = waiting.pop()
@@ -83,11 +84,13 @@ def read(root: Message) -> Contents:
         if (declared or part is root and not raw_type) and (children := _children(contents, part, declared)):
             waiting.extend((child, content_type) for child in reversed(children))
         elif content_type.startswith("message/") or content_type in _RETURNED_HEADERS:
-            returned_files += _read_message(contents, part, content_type, raw)
+            attached += _read_message(contents, part, content_type, raw)
         else:
             _read_leaf(contents, part, content_type, content_parameters, raw)
     if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
-        for file in returned_files:
+        for inner, content_type, raw in attached:
+            name = " ".join(decode_words(str(inner.get("subject", ""))).split()) or "message"
+            file = Attachment(f"{name}.eml", content_type, _flattened(inner), *_placement(raw), named_by_subject=True)
             _keep(contents, file)
     return contents
 
@@ -95,7 +98,8 @@ def read(root: Message) -> Contents:
 def _children(contents: Contents, part: Message, declared: bool) -> list[Message]:
     """The parts of a multipart; when its boundary is missing or broken, those between the delimiters that the body shows.
 
-    Without any declaration (a gateway dropped the header) the delimiter must be repeated and have a part's header behind it.
+    Without any declaration (a gateway dropped the header) the delimiter must open the body, be repeated, and have a part's header
+    behind it: a returned message further below has delimiters too.
     """
     inner = part.get_payload()
     if isinstance(inner, list):
@@ -103,7 +107,9 @@ def _children(contents: Contents, part: Message, declared: bool) -> list[Message
     if not isinstance(inner, str) or contents.recovered >= _MOST_RECOVERED:
         return []
     delimiter = (_DELIMITER if declared else _PART_START).search(inner)
-    if delimiter is None or not declared and inner.count(f"\n--{delimiter[1]}") < 2:
+    if delimiter is None:
+        return []
+    if not declared and (delimiter.start() > _PREAMBLE or inner.count(f"\n--{delimiter[1]}") < 2):
         return []
     contents.recovered += 1
     contents.defects.append("a multipart without its boundary")
@@ -149,8 +155,8 @@ def payload(part: Message) -> bytes:
     return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else b""
 
 
-def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[Attachment]:
-    """A part of type message/*, or the headers of one. Gives back the file of an attached message, which a report does not keep."""
+def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[tuple[Message, str, Raw]]:
+    """A part of type message/*, or the headers of one. Gives back a message without a name of its own: in a report it is no file."""
     embedded = _embedded(part)
     name = _file_name(raw, contents.charset)
     disposition = parameters(first(raw, "content-disposition") or "")[0]
@@ -160,8 +166,7 @@ def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw
         if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
             contents.returned.append(header_block(inner_headers))
         if not name and content_type in _EMBEDDED:
-            name = (" ".join(decode_words(first(inner_headers, "subject") or "").split()) or "message") + ".eml"
-            return [Attachment(name, content_type, _flattened(inner), *_placement(raw), named_by_subject=True)]
+            return [(inner, content_type, raw)]
         _keep(contents, Attachment(name, content_type, _flattened(inner), *_placement(raw)))
         return []
     source = _source(part, embedded)

@@ -1,7 +1,7 @@
 """What mail servers and mail programs say, in the languages they say it in.
 
-Every expression is a plain alternation without nested repetition, so it is linear; whoever uses one hands it at most 50 KB. The
-texts are decoded before they come here. Sources: the bounce texts of Postfix, Exim, Sendmail, qmail, Exchange, Domino, GroupWise,
+Every expression is a plain alternation without nested repetition, so it is linear; whoever uses one hands it at most 50 KB of
+lower-cased text: without the flag for case the same search takes a quarter of the time. Sources: the bounce texts of Postfix, Exim, Sendmail, qmail, Exchange, Domino, GroupWise,
 Courier, MDaemon, hMailServer and the large mailbox providers, and the automatic replies of Exchange, Gmail, Apple Mail and vacation(1).
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 
-def _any(*phrases: str, prefix: str = "") -> re.Pattern[str]:
-    return re.compile(prefix + "(?:" + "|".join(phrases) + ")", re.IGNORECASE)
+def _any(*phrases: str) -> re.Pattern[str]:
+    return re.compile("|".join(phrases))
 
 
 OUT_OF_OFFICE_SUBJECT = _any(

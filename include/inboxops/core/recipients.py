@@ -72,5 +72,5 @@ def _bare_names(lines: list[str]) -> list[str]:
         if found and heading:
             names.append(found[1])
         elif line.strip():
-            heading = line if line.rstrip().endswith(":") and (phrases.FAILURE.search(line) or heading) else ""
+            heading = line if line.rstrip().endswith(":") and (phrases.FAILURE.search(line.lower()) or heading) else ""
     return names

@@ -24,8 +24,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from proxyprotocol.reader import ProxyProtocolReader
+from pymap.backend import maildir
 from pymap.backend.maildir import Config, Login, MaildirBackend
-from pymap.backend.maildir.layout import MaildirLayout
 from pymap.backend.maildir.mailbox import Maildir
 from pymap.backend.maildir.users import PasswordsFile, UsersFile
 from pymap.imap import IMAPServer, IMAPService
@@ -52,7 +52,7 @@ def deliver(folder: Path, raw: bytes, *, received: datetime | None = None, name:
     draft.replace(folder / "new" / unique)
 
 
-class ExactMaildir(Maildir):  # type: ignore[misc]
+class ExactMaildir(Maildir):
     """Serves messages as they were delivered, oldest first; the standard library would parse and write them anew."""
 
     def keys(self) -> list[str]:
@@ -71,12 +71,6 @@ class _Exact(MaildirMessage):
         return self._raw
 
 
-class _Login(Login):  # type: ignore[misc]
-    def _load_maildir(self, mailbox_path: str) -> tuple[Maildir, MaildirLayout[Any]]:
-        path = str(Path(self.config.base_dir) / mailbox_path)
-        return ExactMaildir(path, create=True), MaildirLayout.get(path, self.config.layout, ExactMaildir)
-
-
 class _Submission:
     """Takes mail from the two users and keeps all of it here."""
 
@@ -88,7 +82,7 @@ class _Submission:
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any
     ) -> AuthResult:
         known = isinstance(data, LoginPassword) and self._passwords.get(data.login.decode(errors="replace"))
-        return AuthResult(success=bool(known) and data.password.decode(errors="replace") == known)
+        return AuthResult(success=bool(known) and data.password.decode(errors="replace") == known, handled=False)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
@@ -123,6 +117,7 @@ async def prepare(mail: Path, passwords: dict[str, str]) -> None:
 
 async def serve(mail: Path, ports: Ports, passwords: dict[str, str]) -> None:
     await prepare(mail, passwords)
+    maildir.Maildir = ExactMaildir  # type: ignore[attr-defined]  # pymap has no setting for the class it opens mailboxes with
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(mail / "server.pem")
     loop = asyncio.get_running_loop()
@@ -132,7 +127,7 @@ async def serve(mail: Path, ports: Ports, passwords: dict[str, str]) -> None:
     async with AsyncExitStack() as stack:
         config = Config.from_args(_arguments(mail), ssl_context=tls)
         config.apply_context()
-        accept = ProxyProtocolReader(config.proxy_protocol).get_callback(IMAPServer(_Login(config), config))
+        accept = ProxyProtocolReader(config.proxy_protocol).get_callback(IMAPServer(Login(config), config))
         imap = await asyncio.start_server(accept, HOST, ports.imap, ssl=tls)
         submission = _Submission(mail, passwords)
         smtp = await loop.create_server(

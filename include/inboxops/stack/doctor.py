@@ -56,7 +56,7 @@ def examine(home: Home) -> list[Finding]:
             ("smtp", lambda: _smtp(ports, home.ca_file)),
         ]
     with ThreadPoolExecutor(len(questions)) as pool:
-        findings = list(pool.map(lambda asked: _ask(*asked, home, record), questions))
+        findings = list(pool.map(lambda asked: _ask(asked[0], asked[1], home, record), questions))
     return [Finding("inboxops", True, f"{inboxops.__version__}, {_where(home, record)}"), *findings]
 
 

@@ -137,12 +137,12 @@ def pools() -> None:
     with httpx.Client(base_url=known.airflow_url, timeout=30, trust_env=False) as client:
         token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
+        known_pools = client.get("/api/v2/pools").raise_for_status().json()["pools"]
+        slots_of = {pool["name"]: pool["slots"] for pool in known_pools}
         for name, (slots, description) in POOLS.items():
-            pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
-            answer = client.post("/api/v2/pools", json=pool)
-            if answer.status_code == httpx.codes.CONFLICT:
-                answer = client.patch(f"/api/v2/pools/{name}", json=pool)
-            answer.raise_for_status()
+            if name not in slots_of:
+                pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+                client.post("/api/v2/pools", json=pool).raise_for_status()
 
 
 JOBS: dict[str, Callable[[], None]] = {
