@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import InboxContext
+from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
@@ -18,6 +19,8 @@ from inboxops.db.tickets import TicketStore
 from inboxops.errors import AuthenticationFailed
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
+from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
+from inboxops.oauth.tokens import StoredTokens
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Account, FetchLimits, MailboxInfo, Provider
 from inboxops.providers import provider
@@ -53,6 +56,10 @@ class World:
     @cached_property
     def inboxes(self) -> InboxStore:
         return InboxStore(self.database)
+
+    @cached_property
+    def credentials(self) -> CredentialStore:
+        return CredentialStore(self.database)
 
     @cached_property
     def inbound(self) -> InboundStore:
@@ -99,7 +106,7 @@ class World:
         sealed = self.inboxes.credentials(inbox.id)
         if sealed is None:
             raise AuthenticationFailed(f"inbox {inbox.name} has no credentials", fix="Connect it again")
-        return Account(
+        account = Account(
             inbox_id=inbox.id,
             tenant_id=inbox.tenant_id,
             email_address=inbox.email_address,
@@ -107,6 +114,19 @@ class World:
             connection=inbox.connection,
             secrets=self.vault.open(sealed),
         )
+        return self._with_tokens(account) if inbox.connection_type in CLIENTS else account
+
+    def _with_tokens(self, account: Account) -> Account:
+        """The account of an inbox that lives on a consent: its secrets stay behind the tokens."""
+        tokens = StoredTokens(
+            account.inbox_id,
+            account.secrets,
+            client=consent_client(account.connection_type, self.settings),
+            store=self.credentials,
+            seal=self.vault,
+        )
+        connection = {**endpoint(account.connection_type, self.settings), **account.connection}
+        return replace(account, connection=connection, secrets={}, tokens=tokens)
 
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]

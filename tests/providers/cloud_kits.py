@@ -14,11 +14,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from inboxops.oauth.consent import Consent, ConsentClient
 from inboxops.oauth.google import GoogleConsent
 from inboxops.oauth.microsoft import MicrosoftConsent
 from inboxops.oauth.tokens import StoredTokens
-from inboxops.ports import Account, Provider
+from inboxops.ports import Account, Consent, ConsentClient, Provider
 from inboxops.providers.gmail import GmailProvider
 from inboxops.providers.graph import GraphProvider
 from inboxops.standins.gmail import Gmail

@@ -132,7 +132,9 @@ def opening_failure(case: Case) -> Evidence | None:
     """A text whose first lines tell of a failure and list an address: how servers begin, and people who paste a bounce do not."""
     lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:6]
     for number, line in enumerate(lines[:3]):
-        if phrases.FAILURE.search(line.lower()) and any(recipients.ADDRESS.search(near) for near in lines[number : number + 3]):
+        if phrases.FAILURE.search(line.lower()) and any(
+            recipients.ADDRESS.search(near) for near in lines[number : number + 3]
+        ):
             return evidence("body", line)
     return None
 

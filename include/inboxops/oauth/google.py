@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 import httpx
 
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
-from inboxops.oauth.consent import Consent, Request, require_scopes
+from inboxops.oauth.consent import require_scopes
 from inboxops.oauth.http import client, json_object, reaching, refusal
-from inboxops.ports import AccessToken
+from inboxops.ports import AccessToken, Consent, ConsentRequest
 
 SCOPES = (
     "openid",
@@ -45,7 +45,7 @@ class GoogleConsent:
         self._authorize_url, self._token_url, self._revoke_url = authorize_url, token_url, revoke_url
         self._api_url, self._ca_file = api_url.rstrip("/"), ca_file
 
-    def request(self, redirect_uri: str, *, mailbox: str, shared: bool) -> Request:
+    def request(self, redirect_uri: str, *, mailbox: str, shared: bool) -> ConsentRequest:
         if shared:
             raise InvalidInput("Gmail has no shared mailboxes", fix="Connect the account that the mail arrives in")
         if not self._client_id:
@@ -64,7 +64,7 @@ class GoogleConsent:
             "prompt": "consent",  # without it Google gives a refresh token only the first time
             **({"login_hint": mailbox} if mailbox else {}),
         }
-        return Request(f"{self._authorize_url}?{urlencode(query)}", state, {"verifier": verifier})
+        return ConsentRequest(f"{self._authorize_url}?{urlencode(query)}", state, {"verifier": verifier})
 
     def redeem(
         self, secrets: Mapping[str, str], answer: Mapping[str, str], redirect_uri: str, *, mailbox: str, shared: bool

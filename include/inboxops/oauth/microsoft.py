@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,9 @@ import httpx
 import msal
 
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, ServerRefused, TransientError
-from inboxops.oauth.consent import Consent, Request, require_scopes
+from inboxops.oauth.consent import require_scopes
 from inboxops.oauth.http import client, json_object, reaching, refusal
-from inboxops.ports import AccessToken
+from inboxops.ports import AccessToken, Consent, ConsentRequest
 
 OWN = ("User.Read", "Mail.Read", "Mail.Send")
 SHARED = (*OWN, "Mail.Read.Shared", "Mail.Send.Shared")
@@ -34,18 +35,21 @@ class MicrosoftConsent:
         self._client_id, self._client_secret = client_id, client_secret
         self._authority, self._graph_url, self._ca_file = authority.rstrip("/"), graph_url.rstrip("/"), ca_file
 
-    def request(self, redirect_uri: str, *, mailbox: str, shared: bool) -> Request:
+    def request(self, redirect_uri: str, *, mailbox: str, shared: bool) -> ConsentRequest:
         if shared and not mailbox:
             raise InvalidInput("a shared mailbox has to be named", fix="Give its address with --mailbox")
         scopes = SHARED if shared else OWN
-        with self._application(msal.SerializableTokenCache()) as application:
+        with self._application(msal.SerializableTokenCache()) as application, warnings.catch_warnings():
+            # msal would rather have the answer as a POST, but a cross-site POST brings no SameSite=Lax cookie with it, so
+            # it could not be bound to the browser's session.
+            warnings.simplefilter("ignore", UserWarning)
             flow = application.initiate_auth_code_flow(
                 list(scopes),
                 redirect_uri=redirect_uri,
                 prompt="select_account",
                 login_hint=mailbox if mailbox and not shared else None,
             )
-        return Request(flow["auth_uri"], flow["state"], {"flow": json.dumps(flow)})
+        return ConsentRequest(flow["auth_uri"], flow["state"], {"flow": json.dumps(flow)})
 
     def redeem(
         self, secrets: Mapping[str, str], answer: Mapping[str, str], redirect_uri: str, *, mailbox: str, shared: bool

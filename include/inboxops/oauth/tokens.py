@@ -13,8 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from inboxops.errors import AuthenticationFailed
-from inboxops.oauth.consent import ConsentClient
-from inboxops.ports import AccessToken
+from inboxops.ports import AccessToken, ConsentClient
 
 EARLY = timedelta(minutes=5)
 """A token is renewed so long before it expires: long enough for a call that is under way."""
