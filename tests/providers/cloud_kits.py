@@ -163,6 +163,9 @@ class CloudKit:
     def fail(self, fault: Fault) -> None:
         self._server.stand_in.fail(fault)
 
+    def heal(self) -> None:
+        self._server.stand_in.heal()
+
     def requests(self) -> list[str]:
         """Requests since the last look, those for tokens left out."""
         taken = [line for line in self._server.stand_in.requests if "/token" not in line and "well-known" not in line]
