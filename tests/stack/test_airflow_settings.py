@@ -39,9 +39,7 @@ def test_connections_name_the_application_database_and_never_airflows_own(enviro
     assert bucket["extra"]["endpoint_url"] == "http://127.0.0.1:20004"
 
 
-def test_settings_of_another_installation_are_not_inherited(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_another_installation_are_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", "http://elsewhere")
     monkeypatch.setenv("INBOXOPS_DATABASE_URL", "postgresql://production")

@@ -181,7 +181,9 @@ def test_a_process_id_that_belongs_to_someone_else_now_is_left_alone(begin: Call
     record = toy.record()
     toy.process.terminate()
     toy.process.wait(timeout=20)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as bystander:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    ) as bystander:
         part = record.parts["server"]
         assert part.process is not None
         part.process = type(part.process)(bystander.pid, part.process.created - 1000)

@@ -54,8 +54,6 @@ async def ready(_layout: Layout) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(
-            launch.run(Home(Path(sys.argv[1])), Ports(base=int(sys.argv[2])), heard, choose=parts, then=ready)
-        )
+        asyncio.run(launch.run(Home(Path(sys.argv[1])), Ports(base=int(sys.argv[2])), heard, choose=parts, then=ready))
     except InboxOpsError as exc:
         sys.exit(f"error: {exc}")
