@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import InboxContext
+from inboxops.core.model import Cursor, InboxContext
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
@@ -129,6 +129,23 @@ class World:
         if connection_type not in self._probers:
             self._probers[connection_type] = prober(connection_type)
         return self._probers[connection_type]
+
+    def to_hold(self) -> list[tuple[Account, Cursor]]:
+        """The IMAP inboxes to hold in IDLE, with where each was read to; as many as the setting allows."""
+        return [
+            (
+                Account(
+                    inbox_id=row["id"],
+                    tenant_id=row["tenant_id"],
+                    email_address=row["email_address"],
+                    connection_type=row["connection_type"],
+                    connection=row["connection"],
+                    secrets=self.vault.open(row["credentials_encrypted"]),
+                ),
+                Cursor(uid_validity=row["imap_uid_validity"], last_uid=row["imap_last_uid"]),
+            )
+            for row in self.inboxes.to_hold(limit=self.settings.idle_inboxes)
+        ]
 
     def provider(self, inbox: Inbox) -> Provider:
         return provider(inbox.connection_type)
