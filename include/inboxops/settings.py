@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     )
     microsoft_graph_url: str = "https://graph.microsoft.com"
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
+    idle_inboxes: int = Field(default=500, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off")
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
 
 
