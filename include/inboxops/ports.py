@@ -78,8 +78,8 @@ class ConsentClient(Protocol):
         """New secrets to be kept (the refresh token may have rotated) and the token among them."""
         ...
 
-    def revoke(self, secrets: Mapping[str, str]) -> None:
-        """Take the consent back where the provider has a way to. A consent that is gone already is no error."""
+    def revoke(self, secrets: Mapping[str, str]) -> bool:
+        """Take the consent back; False where the provider has no way to. A consent that is gone already is no error."""
         ...
 
 

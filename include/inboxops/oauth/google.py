@@ -98,9 +98,10 @@ class GoogleConsent:
                 secrets, self._token(http, grant_type="refresh_token", refresh_token=secrets.get("refresh_token", ""))
             )
 
-    def revoke(self, secrets: Mapping[str, str]) -> None:
+    def revoke(self, secrets: Mapping[str, str]) -> bool:
         with client(self._ca_file) as http, reaching("Google"):
             http.post(self._revoke_url, data={"token": secrets.get("refresh_token", "")})
+        return True
 
     def _token(self, http: httpx.Client, **form: str) -> dict[str, Any]:
         with reaching("Google"):

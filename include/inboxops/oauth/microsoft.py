@@ -49,7 +49,8 @@ class MicrosoftConsent:
                 prompt="select_account",
                 login_hint=mailbox if mailbox and not shared else None,
             )
-        return ConsentRequest(flow["auth_uri"], flow["state"], {"flow": json.dumps(flow)})
+        kept = {name: value for name, value in flow.items() if name != "auth_uri"}
+        return ConsentRequest(flow["auth_uri"], flow["state"], {"flow": json.dumps(kept)})
 
     def redeem(
         self, secrets: Mapping[str, str], answer: Mapping[str, str], redirect_uri: str, *, mailbox: str, shared: bool
@@ -96,8 +97,9 @@ class MicrosoftConsent:
         expires_at = datetime.now(UTC) + timedelta(seconds=int(granted["expires_in"]))
         return {**secrets, _CACHE: cache.serialize()}, AccessToken(granted["access_token"], expires_at)
 
-    def revoke(self, secrets: Mapping[str, str]) -> None:
-        """Microsoft lets an application take back nothing but all sessions of a person, which is not ours to do: we forget."""
+    def revoke(self, secrets: Mapping[str, str]) -> bool:
+        """Microsoft lets an application end all sessions of a person or none, and all is not ours to end: we only forget."""
+        return False
 
     def _whose(self, access_token: str, shared_mailbox: str) -> tuple[str, str]:
         """(address of the mailbox, id of the account that signed in). Opens the inbox, so that a missing licence shows now."""
