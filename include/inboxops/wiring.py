@@ -31,6 +31,7 @@ from inboxops.stories import classify as classifying
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
+from inboxops.stories import rehearse as rehearsing
 from inboxops.stories.publish import publish
 from inboxops.vault import Vault
 
@@ -230,6 +231,13 @@ class World:
         """Both stages behind fetch, for mail that is durable already."""
         self.classify(inbox_id)
         return self.persist(inbox_id)
+
+    def rehearse(self, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
+        """What the inbox's last days would become; writes nothing. Raises the provider's errors."""
+        inbox = self.inboxes.get(inbox_id)
+        return rehearsing.rehearse(
+            inbox, self.account(inbox), self.provider(inbox), self.context(inbox), self.filing, days=days, most=most
+        )
 
     def wake(self, inbox_id: int) -> bool:
         """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""

@@ -73,7 +73,8 @@ def _served(stand_in: Gmail | Graph, folder: Path) -> tuple[Serving, str]:
     certificate = authority.issue()
     chain_file = folder / "chain.pem"
     chain_file.write_bytes(certificate.cert_file.read_bytes() + certificate.key_file.read_bytes())
-    return Serving(stand_in, chain_file=chain_file), str(authority.ca_file)
+    serving = Serving(stand_in, chain_file=chain_file, ca_file=authority.ca_file)
+    return serving, str(authority.ca_file)
 
 
 def consented(client: ConsentClient, address: str, ca_file: str, *, shared: bool = False) -> Consent:

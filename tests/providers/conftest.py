@@ -13,20 +13,6 @@ KITS = {"imap": (ImapKit, "mail_server"), "gmail": (GmailKit, "gmail_server"), "
 """Kind of mailbox -> its kit and the fixture that is its server."""
 
 
-@pytest.fixture(scope="session")
-def gmail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GmailServer]:
-    server = GmailServer(tmp_path_factory.mktemp("gmail"))
-    yield server
-    server.serving.stop()
-
-
-@pytest.fixture(scope="session")
-def graph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphServer]:
-    server = GraphServer(tmp_path_factory.mktemp("graph"))
-    yield server
-    server.serving.stop()
-
-
 @pytest.fixture(params=sorted(KITS))
 def kit(request: pytest.FixtureRequest) -> Iterator[Kit]:
     make, server = KITS[request.param]

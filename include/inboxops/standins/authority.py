@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote_plus, urlencode
 from inboxops.standins.http import Call, Reply
 
 CODE_SECONDS = 300
+CLIENT_ID, CLIENT_SECRET = "stand-in-client", "stand-in-secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ class Authority:
     """
 
     issuer: str
-    client_id: str = "stand-in-client"
-    client_secret: str = "stand-in-secret"
+    client_id: str = CLIENT_ID
+    client_secret: str = CLIENT_SECRET
     access_seconds: int = 3600
     rotating: bool = True
     auto_consent: bool = True
@@ -165,6 +166,16 @@ class Authority:
                 return Reply.json({"error": "invalid_token"}, 400)
             grant.alive = False
         return Reply.json({})
+
+    def admin_expire(self, call: Call) -> Reply:
+        """POST /_admin/expire?user=ADDRESS"""
+        self.expire_access_tokens(call.query["user"])
+        return Reply(204)
+
+    def admin_revoke(self, call: Call) -> Reply:
+        """POST /_admin/revoke?user=ADDRESS"""
+        self.revoke_user(call.query["user"])
+        return Reply(204)
 
     # -- parts
 

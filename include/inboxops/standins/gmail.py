@@ -58,6 +58,9 @@ class Gmail(StandIn):
             add(method, f"{user}/{path}", self._signed_in(scope, handle))
         add("POST", "/upload/gmail/v1/users/{user}/messages/send", self._signed_in(SEND, self._upload))
         add("POST", "/_admin/messages", self._admin_deliver)
+        add("POST", "/_admin/forget", self._admin_forget)
+        add("POST", "/_admin/expire", self.authority.admin_expire)
+        add("POST", "/_admin/revoke", self.authority.admin_revoke)
 
     def mailbox(self, address: str) -> Mailbox:
         """The account's mailbox; the account is made when it is new."""
@@ -179,6 +182,12 @@ class Gmail(StandIn):
 
     def _stop(self, call: Call, mailbox: Mailbox) -> Reply:
         mailbox.watch = None
+        return Reply(204)
+
+    def _admin_forget(self, call: Call) -> Reply:
+        """POST /_admin/forget?user=ADDRESS: stored cursors mean nothing any more."""
+        with self.lock:
+            self.mailbox(call.query["user"]).forget_history()
         return Reply(204)
 
     def _admin_deliver(self, call: Call) -> Reply:

@@ -51,6 +51,9 @@ class Graph(StandIn):
         ):
             add(method, pattern, self._signed_in(READ, handle))
         add("POST", "/_admin/messages", self._admin_deliver)
+        add("POST", "/_admin/forget", self._admin_forget)
+        add("POST", "/_admin/expire", self.authority.admin_expire)
+        add("POST", "/_admin/revoke", self.authority.admin_revoke)
 
     def mailbox(self, address: str) -> Mailbox:
         """The account's mailbox; the account is made when it is new."""
@@ -235,6 +238,12 @@ class Graph(StandIn):
             raw = f"{head}\r\n{message.get('body', {}).get('content', '')}\r\n".encode()
         mailbox.add(raw, folder="sentitems").is_read = True
         return Reply(202)
+
+    def _admin_forget(self, call: Call) -> Reply:
+        """POST /_admin/forget?user=ADDRESS: stored cursors mean nothing any more."""
+        with self.lock:
+            self.mailbox(call.query["user"]).forget_changes()
+        return Reply(204)
 
     def _admin_deliver(self, call: Call) -> Reply:
         """POST /_admin/messages?to=ADDRESS[&folder=junkemail][&when=ISO]: the body is the message."""

@@ -191,10 +191,14 @@ def _line(call: Call) -> str:
 class Serving:
     """A stand-in that listens on 127.0.0.1, in a thread, until `stop`. Port 0 takes a free one.
 
-    chain_file: PEM with certificate and key; with it the server speaks TLS. Raises OperatorError when the port is taken.
+    chain_file: PEM with certificate and key; with it the server speaks TLS, and clients trust `ca_file`.
+    Raises OperatorError when the port is taken.
     """
 
-    def __init__(self, stand_in: StandIn, *, port: int = 0, chain_file: Path | None = None) -> None:
+    def __init__(
+        self, stand_in: StandIn, *, port: int = 0, chain_file: Path | None = None, ca_file: Path | None = None
+    ) -> None:
+        self.ca_file = ca_file
         try:
             self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
         except OSError as exc:
