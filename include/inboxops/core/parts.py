@@ -296,7 +296,7 @@ def _source(part: Message, embedded: list[Message]) -> str:
         plain = part.get_payload()
         return decode(payload(part), None)[0] if isinstance(plain, str) else ""
     pieces = []
-    for one in embedded:
+    for one in embedded[:_MOST_BLOCKS]:
         head = "\n".join(f"{name}: {value}" for name, value in one.raw_items())
         body = one.get_payload()
         pieces.append(f"{head}\n\n{body}" if isinstance(body, str) and body else head)

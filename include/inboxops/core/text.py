@@ -11,8 +11,6 @@ import codecs
 import functools
 import re
 
-import charset_normalizer
-
 _SUPERSETS = {
     "ascii": "utf-8",
     "iso8859-1": "cp1252",
@@ -198,6 +196,8 @@ def _detected(data: bytes) -> str:
     sample = data[start : start + _DETECTED_BYTES]
     candidates = ["cp1252"]
     if _is_dense(sample):
+        import charset_normalizer  # two dozen milliseconds that most processes never need
+
         best = charset_normalizer.from_bytes(sample, steps=3, chunk_size=1024, cp_isolation=_SCRIPTS).best()
         candidates.insert(0, best.encoding if best else "cp1252")
     for codec in candidates:
