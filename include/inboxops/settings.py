@@ -77,7 +77,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INBOXOPS_", extra="ignore")
 
     database_url: SecretStr = Field(description="libpq URL of the owner's role: tasks, triggers and commands")
-    api_database_url: SecretStr | None = Field(default=None, description="libpq URL of the API's role, under row-level security")
+    api_database_url: SecretStr | None = Field(
+        default=None, description="libpq URL of the API's role, under row-level security"
+    )
     redis_url: SecretStr = Field(description="redis://[:password@]host:port/0")
     s3_endpoint: str = Field(default="", description="empty for AWS itself")
     s3_region: str = "us-east-1"

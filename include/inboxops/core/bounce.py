@@ -24,7 +24,8 @@ _DAEMON_NAME = re.compile(
 _SUBMITTED_FAILURE = re.compile(r"\((?:failure|warning|rejected|delivery)[^)]*\)", re.IGNORECASE)
 _SERVER_HEADERS = ("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr")
 _MESSAGE_ID = re.compile(
-    r"^[ \t>|*]{0,8}(?:x-)?(?:original-|resent-)?message-?id[ \t]{0,8}:[ \t\r\n]{0,8}(?:&lt;|<)?([^<>\s&]{1,1000})", re.IGNORECASE | re.MULTILINE
+    r"^[ \t>|*]{0,8}(?:x-)?(?:original-|resent-)?message-?id[ \t]{0,8}:[ \t\r\n]{0,8}(?:&lt;|<)?([^<>\s&]{1,1000})",
+    re.IGNORECASE | re.MULTILINE,
 )
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _REPLY_CODE = re.compile(r"(?<![\d.])([45])(\d\d)(?=[ :-])")
@@ -34,12 +35,14 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 _TO = re.compile(r"^[ \t>|]{0,8}to:([^\n]{1,2000})", re.IGNORECASE | re.MULTILINE)
-_AUTHOR = re.compile(r"^[ \t>|]{0,8}(?:from|sender|return-path|errors-to|reply-to)[ \t]?:([^\n]{1,500})", re.IGNORECASE | re.MULTILINE)
+_AUTHOR = re.compile(
+    r"^[ \t>|]{0,8}(?:from|sender|return-path|errors-to|reply-to)[ \t]?:([^\n]{1,500})", re.IGNORECASE | re.MULTILINE
+)
 _MOST_IDS = 50
 
 
 def action(block: Mapping[str, str]) -> str:
-    """"failed", "delayed", "delivered" or "" of a recipient's block (RFC 3464, 2.3.3), also where servers use their own words.
+    """ "failed", "delayed", "delivered" or "" of a recipient's block (RFC 3464, 2.3.3), also where servers use their own words.
 
     Without an Action, the Status decides when its class is 5 or 2; class 4 alone does not tell a failure from a delay.
     """
@@ -58,11 +61,19 @@ def action(block: Mapping[str, str]) -> str:
 def report(case: Case) -> Bounce:
     """Everything a bounce or a delay says: from its status blocks where it has them, else from its words."""
     message, spoken = case.message, case.spoken
-    told = message.delivery_status or tuple(blocks(message.text[:SCANNED]) if "final-recipient:" in message.text.lower() else ())
+    told = message.delivery_status or tuple(
+        blocks(message.text[:SCANNED]) if "final-recipient:" in message.text.lower() else ()
+    )
     failed = [block for block in told if action(block) in {"failed", "delayed"}]
     found = dict.fromkeys(filter(None, map(_block_recipient, failed))) or dict.fromkeys(_header_recipients(message))
-    diagnostic = next((block["diagnostic-code"] for block in failed if block.get("diagnostic-code")), "") or case.failure
-    status = next(filter(None, (_status(block.get("status", "")) for block in failed)), "") or _status(diagnostic) or _status(spoken)
+    diagnostic = (
+        next((block["diagnostic-code"] for block in failed if block.get("diagnostic-code")), "") or case.failure
+    )
+    status = (
+        next(filter(None, (_status(block.get("status", "")) for block in failed)), "")
+        or _status(diagnostic)
+        or _status(spoken)
+    )
     delayed = {action(block) for block in failed} == {"delayed"} if failed else _is_delay(case)
     return Bounce(
         kind="delayed" if delayed else _kind(status, diagnostic),
@@ -121,7 +132,9 @@ def opening_failure(case: Case) -> Evidence | None:
     """A text whose first lines tell of a failure and list an address: how servers begin, and people who paste a bounce do not."""
     lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:6]
     for number, line in enumerate(lines[:3]):
-        if phrases.FAILURE.search(line.lower()) and any(recipients.ADDRESS.search(near) for near in lines[number : number + 3]):
+        if phrases.FAILURE.search(line.lower()) and any(
+            recipients.ADDRESS.search(near) for near in lines[number : number + 3]
+        ):
             return evidence("body", line)
     return None
 
@@ -163,7 +176,11 @@ def _original_ids(message: ParsedMessage) -> tuple[str, ...]:
     """Ids of what came back: of the returned part, of the report's own fields, in the body, and at last what the report answers."""
     fields = [message.report_fields.get("original-message-id", "")]
     for block in message.delivery_status:
-        fields += [block.get("original-message-id", ""), block.get("x-original-message-id", ""), block.get("message-id", "")]
+        fields += [
+            block.get("original-message-id", ""),
+            block.get("x-original-message-id", ""),
+            block.get("message-id", ""),
+        ]
     found = [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
     found += [*fields, message.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
     normal = [ids.normalise_message_id(one) for one in found]

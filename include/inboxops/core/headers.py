@@ -70,7 +70,9 @@ def addresses(raw: str, message_charset: str | None = None) -> tuple[Address, ..
     if not raw:
         return ()
     found = [
-        Address(_name(name, address), _address(address)) for name, address in get_addresses(raw, decode_names=True) if name or address
+        Address(_name(name, address), _address(address))
+        for name, address in get_addresses(raw, decode_names=True)
+        if name or address
     ]
     if any(one.address for one in found):
         return tuple(found)

@@ -182,7 +182,9 @@ def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw
     return []
 
 
-def _read_leaf(contents: Contents, part: Message, content_type: str, content_parameters: dict[str, str], raw: Raw) -> None:
+def _read_leaf(
+    contents: Contents, part: Message, content_type: str, content_parameters: dict[str, str], raw: Raw
+) -> None:
     charset = content_parameters.get("charset")
     name = _file_name(raw, charset or contents.charset)
     disposition = parameters(first(raw, "content-disposition") or "")[0]

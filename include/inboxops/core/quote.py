@@ -55,7 +55,9 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
         if _WROTE.search(line[-20:]):
             if not _WHEN_OR_WHO.search(line[:_LINE]) and not _WHEN_OR_WHO.search(lines[top][:_LINE]):
                 continue
-        elif not (_LABEL.match(line[:_LINE]) and any(":" in near or "：" in near for near in lines[number + 1 : number + 3])):
+        elif not (
+            _LABEL.match(line[:_LINE]) and any(":" in near or "：" in near for near in lines[number + 1 : number + 3])
+        ):
             continue
         candidates += 1
         window = "\n".join(near[:_LINE].rstrip() for near in lines[top : number + 5])

@@ -18,7 +18,8 @@ _LEAD = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _ORIGIN = re.compile(
-    r"(?:expanded|generated|forwarded|redirected|derived) from:?[ \t]*<?$|(?:originally )?addressed to[ \t]*[<'\"]?$|dda:smtp=$", re.IGNORECASE
+    r"(?:expanded|generated|forwarded|redirected|derived) from:?[ \t]*<?$|(?:originally )?addressed to[ \t]*[<'\"]?$|dda:smtp=$",
+    re.IGNORECASE,
 )
 _ADDRESSED = re.compile(r"^[ \t>|]{0,20}to[ \t]*:[ \t]*[\"'<]{0,2}$", re.IGNORECASE)
 _FROM = re.compile(r"\b(?:from|by|von|de|от):?[ \t]*[\"'<(]{0,2}$", re.IGNORECASE)

@@ -59,6 +59,8 @@ def _programs_answer(case: Case) -> Evidence | None:
         if ids.read_message_id(answered, case.context.signing_key):
             return evidence("In-Reply-To", answered)
     submitted = message.header("Auto-Submitted") or ""
-    if word(submitted) == "auto-generated" and (message.in_reply_to or message.header("X-Auto-Response-Suppress") is not None):
+    if word(submitted) == "auto-generated" and (
+        message.in_reply_to or message.header("X-Auto-Response-Suppress") is not None
+    ):
         return evidence("Auto-Submitted", submitted)
     return None

@@ -24,7 +24,9 @@ def in_report(case: Case) -> Finding | None:
     signs = bounce.signs(case)
     if not signs:
         return None
-    where = evidence("Content-Type", f"report-type={report_type}") if report_type else evidence("part", "delivery-status")
+    where = (
+        evidence("Content-Type", f"report-type={report_type}") if report_type else evidence("part", "delivery-status")
+    )
     return _finding(case, (where, *signs.values()))
 
 

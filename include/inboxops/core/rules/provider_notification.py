@@ -39,7 +39,11 @@ def check(case: Case) -> Finding | None:
     mail = notification.get("mail")
     if kind is None or not isinstance(mail, dict):
         return None
-    return Finding(kind, (evidence("body", f'"notificationType": "{name}"'),), _report(name.lower(), notification, mail, case.context.signing_key))
+    return Finding(
+        kind,
+        (evidence("body", f'"notificationType": "{name}"'),),
+        _report(name.lower(), notification, mail, case.context.signing_key),
+    )
 
 
 def _object(text: str) -> dict[str, Any]:
