@@ -48,6 +48,10 @@ class ServerRefused(OperatorError):
     """The server speaks another protocol than the one asked for, or its certificate can't be trusted."""
 
 
+class ObjectMissing(OperatorError):
+    """An object that the database names is not in the object store."""
+
+
 class TransientError(InboxOpsError):
     """Nobody has to act: try again, after `retry_after` seconds when the server named a time."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from inboxops.core.model import Batch, Cursor
+from inboxops.core.reading import Bodies, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class FetchLimits:
     message_bytes: int = 64 * 1024 * 1024  # larger ones are listed as refused, never read into memory
     first_sync_days: int = 7
     first_sync_messages: int = 500
+    rescan_days: int = 30  # how far back a cursor that lost its meaning is repaired
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,20 @@ class Provider(Protocol):
         ...
 
 
+class Prober(Protocol):
+    """Looks for news in many mailboxes of one kind, keeping what makes the next look cheap. Safe to share by threads."""
+
+    def has_news(self, account: Account, cursor: Cursor) -> bool:
+        """Whether anything stands behind the cursor. Raises what `Provider.open` and `Mailbox.has_news` do."""
+        ...
+
+    def forget(self, inbox_id: int) -> None:
+        """Let go of what is kept for an inbox that was paused or removed."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class ObjectStore(Protocol):
     """S3 as far as it is needed. Keys are made in `core.keys` only."""
 
@@ -102,3 +119,39 @@ class PublishedEvent:
     tenant_id: int
     name: str  # "ticket.updated", "ticket.message_added", "inbox.disconnected"
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRow:
+    """A message to be recorded: where its raw bytes are, or why they were refused."""
+
+    key: str
+    state: str
+    reason: str
+    storage_key: str | None
+    offset: int | None
+    length: int | None
+    size_bytes: int
+    received_at: datetime
+    in_spam_folder: bool
+    thread_id: str | None
+    imported: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    id: int
+    message_id: int
+    storage_key: str
+    offset: int
+    length: int
+    received_at: datetime
+    in_spam_folder: bool
+    provider_thread_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedRow:
+    id: int
+    reading: Reading
+    bodies: Bodies

@@ -20,13 +20,16 @@ class Address:
 class Cursor:
     """How far an inbox has been read. Only the fields of its provider are set; all None before the first sync.
 
-    IMAP: `uid_validity` and `last_uid` (RFC 9051, 2.3.1.1). Gmail: `history_id` as text. Graph: `delta_token`, a link.
+    IMAP: `uid_validity` and `last_uid` (RFC 9051, 2.3.1.1), and while a first sync or a rescan is under way `import_until`:
+    messages up to this UID count as imported even when another run reads them. Gmail: `history_id` as text. Graph:
+    `delta_token`, a link.
     """
 
     uid_validity: int | None = None
     last_uid: int | None = None
     history_id: str | None = None
     delta_token: str | None = None
+    import_until: int | None = None
 
     @property
     def is_start(self) -> bool:

@@ -1,0 +1,33 @@
+"""The command line. Each file is one group of commands; heavy imports stand inside them, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from inboxops.cli import explain, inbound, inboxes, secrets, stack, tenants, tickets
+from inboxops.errors import InboxOpsError
+
+app = typer.Typer(
+    name="inboxops",
+    help="Mailboxes in, tickets in PostgreSQL, replies out, run by Apache Airflow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (stack, tickets, explain):
+    group.register(app)
+app.add_typer(tenants.app, name="tenant")
+app.add_typer(inboxes.app, name="inbox")
+app.add_typer(inbound.app, name="inbound")
+app.add_typer(secrets.app, name="secrets")
+
+
+def main() -> None:
+    """Run a command. An error of ours is one line on stderr that says what to do, and exit code 1."""
+    try:
+        app()
+    except InboxOpsError as exc:
+        typer.secho(f"error: {exc}", err=True, fg=typer.colors.RED)
+        sys.exit(1)

@@ -1,0 +1,246 @@
+"""inboxops inbox ..."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inboxops.cli.show import console, json_lines, table
+from inboxops.cli.world import opened
+from inboxops.errors import InvalidInput, TransientError
+
+if TYPE_CHECKING:
+    from inboxops.core.inbox import Inbox
+    from inboxops.wiring import World
+
+app = typer.Typer(help="Inboxes: connect, look at, test, stop and wake them.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The inbox's name or e-mail address.")]
+Tenant = Annotated[str | None, typer.Option(help="The tenant's short name; needed only when a name is not unique.")]
+
+
+class Security(StrEnum):
+    tls = "tls"
+    starttls = "starttls"
+    plain = "plain"
+
+
+class Auth(StrEnum):
+    auto = "auto"
+    login = "login"
+    plain = "plain"
+    xoauth2 = "xoauth2"
+
+
+@app.command()
+def add(
+    email_address: Annotated[str, typer.Argument(help="The mailbox's address, e.g. support@acme.example.")],
+    host: Annotated[str, typer.Option(help="IMAP server, e.g. imap.acme.example.")],
+    tenant: Annotated[str, typer.Option(help="The tenant's short name (`inboxops tenant add` makes one).")],
+    name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",
+    display_name: Annotated[str, typer.Option(help="Name that replies are sent under.")] = "",
+    port: Annotated[int | None, typer.Option(help="993 for tls, 143 otherwise.")] = None,
+    security: Annotated[Security, typer.Option(help="starttls never falls back to plain text.")] = Security.tls,
+    auth: Annotated[Auth, typer.Option(help="How to log in; auto takes what the server offers.")] = Auth.auto,
+    username: Annotated[str, typer.Option(help="Log-in name; by default the address.")] = "",
+    folder: Annotated[str, typer.Option(help="The folder to read.")] = "INBOX",
+    ca_file: Annotated[
+        Path | None, typer.Option(help="PEM of the authority that signed the server's certificate.")
+    ] = None,
+    first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
+    first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
+) -> None:
+    """Connect an IMAP mailbox: log in, look at the folder, and only then keep it.
+
+    The password (with --auth xoauth2 the access token) is asked for, or read from INBOXOPS_PASSWORD or from stdin.
+    """
+    from inboxops.core.inbox import inbox_name, valid_name
+
+    name = name or inbox_name(email_address)
+    if "@" not in email_address.strip("@"):
+        raise InvalidInput(f"{email_address!r} is no e-mail address")
+    if not valid_name(name):
+        raise InvalidInput(f"{name!r} is no name for an inbox", fix="Use lower-case letters, digits, dots and dashes")
+    connection: dict[str, Any] = {"host": host, "security": security.value, "folder": folder}
+    if port is not None:
+        connection["port"] = port
+    if auth is not Auth.auto:
+        connection["auth"] = auth.value
+    if ca_file is not None:
+        connection["ca_file"] = str(ca_file.absolute())
+    with opened() as world:
+        tenant_id = world.inboxes.tenant_id(tenant)
+        kind = "access_token" if auth is Auth.xoauth2 else "password"
+        secrets = {
+            "username": username or email_address,
+            kind: _password(f"{kind.replace('_', ' ')} of {email_address}"),
+        }
+        info = world.try_connection("imap", email_address, connection, secrets)
+        inbox_id = world.inboxes.add(
+            tenant_id=tenant_id,
+            name=name,
+            email_address=email_address,
+            display_name=display_name,
+            connection_type="imap",
+            connection=connection,
+            credentials=world.vault.seal(secrets),
+            first_sync_days=first_sync_days,
+            first_sync_messages=first_sync_messages,
+        )
+        if inbox_id is None:
+            raise InvalidInput(f"tenant {tenant} has an inbox {name!r} already", fix="Give this one another --name")
+        console.print(f"connected {email_address} as {name}: {info.messages} messages in {info.folder}", markup=False)
+        _appear(world, world.inboxes.get(inbox_id))
+
+
+@app.command("list")
+def list_(
+    tenant: Tenant = None, json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False
+) -> None:
+    """Show all inboxes and how they stand."""
+    with opened() as world:
+        inboxes = world.inboxes.all(tenant)
+    if json:
+        json_lines(_facts(inbox) for inbox in inboxes)
+        return
+    table(
+        "Inboxes",
+        ["name", "tenant", "address", "type", "state", "last error"],
+        ([i.name, i.tenant, i.email_address, i.connection_type, i.state, i.last_error] for i in inboxes),
+    )
+    if not inboxes:
+        console.print("No inbox yet: `inboxops inbox add --help` says how to connect one.", markup=False)
+
+
+@app.command()
+def show(name: Name, tenant: Tenant = None) -> None:
+    """Show one inbox: settings without secrets, cursor, and what became of its mail."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        counts = world.inbound.counts(inbox.id)
+    table(f"Inbox {inbox.name}", ["", ""], _facts(inbox).items())
+    table("What became of its mail", ["state", "messages"], sorted(counts.items()))
+
+
+@app.command()
+def test(name: Name, tenant: Tenant = None) -> None:
+    """Log in as the inbox would and look at its folder; changes nothing."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        account = world.account(inbox)
+        info = world.try_connection(inbox.connection_type, inbox.email_address, inbox.connection, account.secrets)
+    console.print(f"{info.server} is fine: {info.messages} messages in {info.folder}", markup=False)
+
+
+@app.command()
+def reconnect(name: Name, tenant: Tenant = None) -> None:
+    """Give a disconnected inbox a new password; it goes on where it stopped."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        secrets = dict(world.account(inbox).secrets)
+        kind = "access_token" if "access_token" in secrets else "password"
+        secrets[kind] = _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")
+        world.try_connection(inbox.connection_type, inbox.email_address, inbox.connection, secrets)
+        world.inboxes.reconnect(inbox.id, inbox.connection, world.vault.seal(secrets))
+        console.print(f"{inbox.name} is connected again", markup=False)
+        _appear(world, inbox)
+
+
+@app.command()
+def pause(name: Name, tenant: Tenant = None) -> None:
+    """Stop reading an inbox until `resume`."""
+    _pause(name, tenant, paused=True)
+
+
+@app.command()
+def resume(name: Name, tenant: Tenant = None) -> None:
+    """Read a paused inbox again, from where it stopped."""
+    _pause(name, tenant, paused=False)
+
+
+@app.command()
+def remove(
+    name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
+) -> None:
+    """Stop an inbox for good and forget its password. Its tickets stay."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        if not yes and not typer.confirm(f"Remove {inbox.name} ({inbox.email_address})?"):
+            raise typer.Exit(1)
+        world.inboxes.remove(inbox.id)
+        console.print(f"{inbox.name} removed", markup=False)
+        _appear(world, inbox)
+
+
+@app.command()
+def fetch(
+    name: Name,
+    tenant: Tenant = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="Run the three stages in this process, without Airflow.")
+    ] = False,
+) -> None:
+    """Have an inbox read now: wake its DAG, or run the stages here."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        if not here:
+            if not inbox.is_live:
+                raise InvalidInput(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
+            now = world.wake(inbox.id)
+            console.print(f"{inbox.name} is woken" if now else "Airflow is away: woken once it is back", markup=False)
+            return
+        fetched = world.fetch(inbox.id)
+        world.classify(inbox.id)
+        persisted = world.persist(inbox.id)
+    if fetched.skipped:
+        console.print(fetched.skipped, markup=False)
+    counts = {"stored": fetched.stored, "refused": fetched.refused, "tickets opened": persisted.tickets}
+    table("Fetched", ["", ""], (counts | persisted.outcomes).items())
+
+
+def _pause(name: str, tenant: str | None, *, paused: bool) -> None:
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        world.inboxes.pause(inbox.id, paused=paused)
+        console.print(f"{inbox.name} is {'paused' if paused else 'resumed'}", markup=False)
+        _appear(world, inbox)
+
+
+def _appear(world: World, inbox: Inbox) -> None:
+    """Have Airflow read the list of inboxes now; without it the change shows within a minute by itself."""
+    try:
+        world.airflow.parse_again(world.any_inbox_dag() or inbox.dag_id)
+        console.print("Airflow shows it in a moment", markup=False)
+    except TransientError:
+        console.print("Airflow shows it within a minute of running", markup=False)
+
+
+def _password(what: str) -> str:
+    """From INBOXOPS_PASSWORD, from stdin when that is no terminal, else asked for. Never from the argument list."""
+    given = os.environ.get("INBOXOPS_PASSWORD")
+    if given is None:
+        given = typer.prompt(what, hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not given:
+        raise InvalidInput(f"no {what} was given", fix="Type it, pipe it in, or set INBOXOPS_PASSWORD")
+    return str(given)
+
+
+def _facts(inbox: Inbox) -> dict[str, Any]:
+    return {
+        "id": inbox.id,
+        "name": inbox.name,
+        "tenant": inbox.tenant,
+        "email_address": inbox.email_address,
+        "connection_type": inbox.connection_type,
+        "connection": inbox.connection,
+        "state": inbox.state,
+        "connected_at": inbox.connected_at,
+        "last_error": inbox.last_error,
+        "cursor": inbox.cursor,
+        "note": inbox.note,
+    }

@@ -1,0 +1,26 @@
+"""inboxops secrets ..."""
+
+from __future__ import annotations
+
+import typer
+
+from inboxops.cli.show import console
+from inboxops.cli.world import opened
+
+app = typer.Typer(help="Keys that seal the inboxes' credentials.", no_args_is_help=True)
+
+
+@app.command()
+def generate() -> None:
+    """Print a new key, to be put in front of INBOXOPS_CREDENTIAL_KEYS."""
+    from cryptography.fernet import Fernet
+
+    console.print(Fernet.generate_key().decode(), markup=False)
+
+
+@app.command()
+def rotate() -> None:
+    """Seal all credentials again with the first key of INBOXOPS_CREDENTIAL_KEYS; the others can be dropped then."""
+    with opened() as world:
+        count = world.inboxes.rotate_credentials(world.vault.rotate)
+    console.print(f"{count} inboxes' credentials sealed with the first key", markup=False)

@@ -1,0 +1,38 @@
+"""inboxops tenant ..."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from inboxops.cli.show import console, table
+from inboxops.cli.world import opened
+from inboxops.errors import InvalidInput
+
+app = typer.Typer(help="Tenants: who the inboxes and tickets belong to.", no_args_is_help=True)
+
+
+@app.command()
+def add(
+    slug: Annotated[str, typer.Argument(help="Short name in lower case, e.g. acme. It never changes.")],
+    name: Annotated[str, typer.Option(help="Name shown to people; by default the short name.")] = "",
+) -> None:
+    """Make a tenant."""
+    from inboxops.core.inbox import valid_slug
+
+    if not valid_slug(slug):
+        raise InvalidInput(f"{slug!r} is no short name", fix="Use lower-case letters, digits and dashes, at most 63")
+    with opened() as world:
+        if world.inboxes.add_tenant(slug, name or slug) is None:
+            raise InvalidInput(f"there is a tenant {slug!r} already", fix="Choose another short name")
+    console.print(f"tenant {slug} made", markup=False)
+
+
+@app.command("list")
+def list_() -> None:
+    """Show all tenants."""
+    with opened() as world:
+        rows = world.inboxes.tenants()
+    columns = ["slug", "name", "inboxes", "last_ticket_number"]
+    table("Tenants", columns, ([row[c] for c in columns] for row in rows))

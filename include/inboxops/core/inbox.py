@@ -1,0 +1,95 @@
+"""The inbox as the stories see it, and the names that everything around derives from its id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from inboxops.core.model import Cursor
+
+DAG_PREFIX = "inbox"
+ASSET_SCHEME = "x-inboxops"
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """One connected mailbox of one tenant. Holds no credentials."""
+
+    id: int
+    tenant_id: int
+    tenant: str
+    name: str
+    email_address: str
+    display_name: str
+    connection_type: str
+    connection: Mapping[str, Any]
+    connected_at: datetime | None
+    paused_at: datetime | None
+    last_error: str | None
+    cursor: Cursor
+    first_sync_days: int
+    first_sync_messages: int
+    spam_headers: tuple[str, ...]
+    trusted_authserv_ids: frozenset[str]
+    auto_response_enabled: bool
+    auto_response_body: str
+    note: str
+    reopen_days: int
+
+    @property
+    def dag_id(self) -> str:
+        return dag_id(self.id, self.tenant, self.name)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is to be read: connected and not paused."""
+        return self.connected_at is not None and self.paused_at is None
+
+    @property
+    def state(self) -> str:
+        """One word for a person: connected, paused or disconnected."""
+        if self.connected_at is None:
+            return "disconnected"
+        return "paused" if self.paused_at else "connected"
+
+
+def dag_id(inbox_id: int, tenant: str, name: str) -> str:
+    """Stable (tenant slug and inbox name never change) and readable; the id in front makes it unique and parseable."""
+    return (
+        f"{DAG_PREFIX}_{inbox_id}__{re.sub(r'[^A-Za-z0-9_.-]', '-', tenant)}__{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"
+    )
+
+
+def inbox_id_of(dag: str) -> int:
+    """The id in a `dag_id`. Raises ValueError for any other name."""
+    match = re.match(rf"{DAG_PREFIX}_(\d+)__", dag)
+    if match is None:
+        raise ValueError(f"{dag!r} is not the DAG of an inbox")
+    return int(match.group(1))
+
+
+def asset_name(inbox_id: int) -> str:
+    """The Airflow asset whose events wake the inbox."""
+    return f"{DAG_PREFIX}_{inbox_id}"
+
+
+def asset_uri(inbox_id: int) -> str:
+    return f"{ASSET_SCHEME}://inbox/{inbox_id}"
+
+
+def valid_slug(text: str) -> bool:
+    """Whether a tenant can be called so; the schema checks the same."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text) is not None
+
+
+def valid_name(text: str) -> bool:
+    """Whether an inbox can be called so; the schema checks the same."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", text) is not None
+
+
+def inbox_name(email_address: str) -> str:
+    """A name made from an address: `Support@Acme.example` becomes `support-acme.example`."""
+    return re.sub(r"[^a-z0-9._-]+", "-", email_address.lower()).strip("-._")[:63]

@@ -1,0 +1,328 @@
+"""Decide first, then do: what a slice of classified messages becomes, as one plan that the database carries out.
+
+Order matters only within the slice: each message sees what the ones before it became.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from inboxops.core.model import OPENS_TICKET, Bounce, Placement, ThreadCandidates, TicketFacts, VerdictKind
+from inboxops.core.reading import Reading
+from inboxops.core.thread import place
+
+ABOUT_OURS = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY, VerdictKind.RECEIPT, VerdictKind.COMPLAINT})
+"""Verdicts that tell the fate of a message we sent: a note on its ticket, never a ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One classified message of the slice. `released`: a person took it out of a list, so it becomes a ticket."""
+
+    inbound_id: int
+    message_id: int  # reserved for it when it was stored; names its attachments' keys
+    received_at: datetime
+    imported: bool
+    released: bool
+    provider_thread_id: str | None
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMessage:
+    """A message of this inbox that the slice refers to or repeats."""
+
+    id: int
+    ticket_id: int
+    outbound: bool
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the database knows about everything the slice mentions, within its tenant and inbox.
+
+    messages: by id key, ours also by the id that went over the wire. children: id key -> tickets of messages that refer
+    to it. aside: id key -> content hashes of mail that was listed or dropped under that id.
+    """
+
+    now: datetime
+    reopen_days: int
+    own_addresses: frozenset[str]
+    tickets: Mapping[int, TicketFacts] = field(default_factory=dict)
+    messages: Mapping[str, KnownMessage] = field(default_factory=dict)
+    children: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    aside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    by_provider_thread: Mapping[str, int] = field(default_factory=dict)
+    by_number: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """`handle` is negative: the database gives the real id."""
+
+    handle: int
+    subject: str
+    normalised_subject: str
+    requester_address: str
+    requester_name: str
+    provider_thread_id: str | None
+    follows: int | None
+    opened_by: int  # inbound id
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    inbound_id: int
+    id: int
+    ticket: int  # an id, or the handle of a NewTicket
+    type: str  # "message" or "note"
+    message_id: str
+    placed_by: str
+    unknown_sender: bool
+    participants: tuple[str, ...]
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The final state of an inbound row: persisted, duplicate, conflict, listed or dropped; a reason unless persisted."""
+
+    inbound_id: int
+    state: str
+    reason: str = ""
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedBounce:
+    inbound_id: int
+    message_id: int | None
+    bounce: Bounce
+    received_at: datetime
+    marks_message: bool  # a delay is recorded but does not set bounce_received_at
+
+
+@dataclass(slots=True)
+class Plan:
+    tickets: list[NewTicket] = field(default_factory=list)
+    messages: list[NewMessage] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    bounces: list[LinkedBounce] = field(default_factory=list)
+    merges: dict[int, int] = field(default_factory=dict)  # ticket -> the ticket it becomes part of
+    reopened: set[int] = field(default_factory=set)
+
+
+def plan(items: Sequence[Item], facts: Facts) -> Plan:
+    """Pure: equal arguments, equal plan. Every item gets exactly one outcome."""
+    desk = _Desk(facts)
+    for item in items:
+        desk.take(item)
+    return desk.finish()
+
+
+class _Desk:
+    """The facts as they change while the slice is worked through."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.plan = Plan()
+        self.tickets = dict(facts.tickets)
+        self.messages = dict(facts.messages)
+        self.children = {key: list(tickets) for key, tickets in facts.children.items()}
+        self.aside = {key: set(hashes) for key, hashes in facts.aside.items()}
+        self.by_provider_thread = dict(facts.by_provider_thread)
+
+    def take(self, item: Item) -> None:
+        reading, kind = item.reading, item.reading.verdict.kind
+        if not item.released and self._is_repeat(item):
+            return
+        if item.released:
+            self._file(item, self._place(item), "message")
+        elif kind is VerdictKind.OWN_LOOP:
+            self._set_aside(item, "dropped", "our own mail came back")
+        elif kind in ABOUT_OURS:
+            self._report(item)
+        elif kind is VerdictKind.SPAM:
+            self._set_aside(item, "listed", f"spam: {reading.verdict.rule}")
+        elif kind is VerdictKind.AUTO_REPLY:
+            placement = self._place(item)
+            if placement.ticket_id is None:
+                self._set_aside(item, "listed", "an automatic reply that answers nothing we know")
+            else:
+                self._file(item, replace(placement, reopen=False), "note")
+        else:
+            assert kind in OPENS_TICKET, kind
+            self._file(item, self._place(item), "message")
+
+    def finish(self) -> Plan:
+        """Tickets of this slice that became part of another are never made."""
+        plan = self.plan
+        plan.messages = [replace(message, ticket=self._root(message.ticket)) for message in plan.messages]
+        plan.reopened = {self._root(ticket) for ticket in plan.reopened}
+        plan.tickets = [ticket for ticket in plan.tickets if ticket.handle not in plan.merges]
+        plan.merges = {ticket: self._root(into) for ticket, into in plan.merges.items() if ticket > 0}
+        return plan
+
+    def _is_repeat(self, item: Item) -> bool:
+        """Same id and content: a duplicate. Same id, other content: kept as a recorded conflict (invariant 2)."""
+        key, content = item.reading.message_id, item.reading.content_hash
+        known = self.messages.get(key)
+        if known is not None:
+            if known.content_hash == content or known.outbound:
+                reason = "our own message" if known.outbound else "the same message was taken in before"
+                self._outcome(item, "duplicate", reason, known.id)
+            else:
+                self._outcome(item, "conflict", "another message has the same Message-ID and other content", known.id)
+            return True
+        if content in self.aside.get(key, ()):
+            self._outcome(item, "duplicate", "the same message was set aside before")
+            return True
+        return False
+
+    def _report(self, item: Item) -> None:
+        """A bounce, delay, receipt or complaint: linked to what we sent, or listed."""
+        verdict = item.reading.verdict
+        ids = (*(verdict.bounce.original_ids if verdict.bounce else ()), *item.reading.keys.ids)
+        ours = next((self.messages[key] for key in ids if key in self.messages and self.messages[key].outbound), None)
+        if verdict.bounce is not None and verdict.kind in (VerdictKind.BOUNCE, VerdictKind.DELAY):
+            self.plan.bounces.append(
+                LinkedBounce(
+                    inbound_id=item.inbound_id,
+                    message_id=ours.id if ours else None,
+                    bounce=verdict.bounce,
+                    received_at=item.received_at,
+                    marks_message=verdict.kind is VerdictKind.BOUNCE,
+                )
+            )
+        if ours is None:
+            self._set_aside(item, "listed", f"a {verdict.kind} that names no message we sent")
+        else:
+            self._file(item, Placement(ticket_id=ours.ticket_id, how="returned message"), "note")
+
+    def _place(self, item: Item) -> Placement:
+        reading = item.reading
+        keys = reading.keys
+        by_id = {
+            key: self.tickets[ticket]
+            for key in keys.ids
+            if key in self.messages and (ticket := self._root(self.messages[key].ticket_id)) in self.tickets
+        }
+        tickets = {
+            t: self.tickets[t]
+            for t in (*keys.token_tickets, *keys.signed_id_tickets, *keys.marker_tickets)
+            if t in self.tickets
+        }
+        thread = self.by_provider_thread.get(keys.provider_thread_id or "")
+        number = self.facts.by_number.get(keys.subject_number) if keys.subject_number is not None else None
+        return place(
+            keys,
+            ThreadCandidates(
+                by_id=by_id,
+                by_ticket_id=tickets,
+                by_provider_thread=self.tickets.get(self._root(thread)) if thread is not None else None,
+                by_number=self.tickets.get(self._root(number)) if number is not None else None,
+            ),
+            reading.verdict,
+            sender=reading.sender.address.lower(),
+            agents=self.facts.own_addresses,
+            reopen_days=self.facts.reopen_days,
+            now=self.facts.now,
+        )
+
+    def _root(self, ticket: int) -> int:
+        """The ticket that a ticket has become part of within this slice."""
+        while ticket in self.plan.merges:
+            ticket = self.plan.merges[ticket]
+        return ticket
+
+    def _file(self, item: Item, placement: Placement, type_: str) -> None:
+        """Put the message on its ticket, and bring together the replies that came before it."""
+        reading = item.reading
+        # A released conflict can't have the id that another message holds.
+        taken = reading.message_id in self.messages
+        message_id = f"{reading.message_id[:200]}#released-{item.inbound_id}" if taken else reading.message_id
+        early = list(dict.fromkeys(self._root(t) for t in self.children.get(message_id, ())))
+        early = [t for t in early if t in self.tickets]
+        how = placement.how
+        if placement.ticket_id is not None:
+            ticket = self._root(placement.ticket_id)
+            if placement.reopen:
+                self.plan.reopened.add(ticket)
+                self.tickets[ticket] = replace(self.tickets[ticket], status="open", closed_at=None)
+        elif early:
+            ticket, how = early[0], "its reply came first"
+        else:
+            ticket = self._open(item, placement)
+        for other in early:
+            if other != ticket:
+                self.plan.merges[other] = ticket
+                self._join(ticket, self.tickets[other].participants)
+        people = () if placement.unknown_sender else self._people(reading)
+        self._join(ticket, people)
+        references = tuple(dict.fromkeys((*reading.in_reply_to, *reading.references)))[-64:]
+        self.plan.messages.append(
+            NewMessage(
+                inbound_id=item.inbound_id,
+                id=item.message_id,
+                ticket=ticket,
+                type=type_,
+                message_id=message_id,
+                placed_by=how,
+                unknown_sender=placement.unknown_sender,
+                participants=tuple(people),
+                references=references,
+            )
+        )
+        self.messages[message_id] = KnownMessage(
+            item.message_id, ticket, outbound=False, content_hash=reading.content_hash
+        )
+        for reference in references:
+            if reference not in self.messages:
+                self.children.setdefault(reference, []).append(ticket)
+        if reading.keys.provider_thread_id:
+            self.by_provider_thread.setdefault(reading.keys.provider_thread_id, ticket)
+        self._outcome(item, "persisted", message_id=item.message_id)
+
+    def _open(self, item: Item, placement: Placement) -> int:
+        reading, handle = item.reading, -1 - len(self.plan.tickets)
+        self.plan.tickets.append(
+            NewTicket(
+                handle=handle,
+                subject=reading.subject,
+                normalised_subject=reading.keys.normalised_subject,
+                requester_address=reading.sender.address,
+                requester_name=reading.sender.name,
+                provider_thread_id=item.provider_thread_id,
+                follows=placement.follows,
+                opened_by=item.inbound_id,
+                created_at=item.received_at,
+            )
+        )
+        self.tickets[handle] = TicketFacts(
+            ticket_id=handle,
+            ticket_number=0,
+            status="open",
+            closed_at=None,
+            normalised_subject=reading.keys.normalised_subject,
+            participants=frozenset(),
+        )
+        return handle
+
+    def _people(self, reading: Reading) -> list[str]:
+        addresses = (a.address.lower() for a in (reading.sender, *reading.reply_to, *reading.to, *reading.cc))
+        return [a for a in dict.fromkeys(addresses) if a and a not in self.facts.own_addresses]
+
+    def _join(self, ticket: int, people: Iterable[str]) -> None:
+        facts = self.tickets[ticket]
+        self.tickets[ticket] = replace(facts, participants=facts.participants | frozenset(people))
+
+    def _set_aside(self, item: Item, state: str, reason: str) -> None:
+        self.aside.setdefault(item.reading.message_id, set()).add(item.reading.content_hash)
+        self._outcome(item, state, reason)
+
+    def _outcome(self, item: Item, state: str, reason: str = "", message_id: int | None = None) -> None:
+        self.plan.outcomes.append(Outcome(item.inbound_id, state, reason, message_id))

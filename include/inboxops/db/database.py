@@ -1,0 +1,74 @@
+"""Connections to the application's database: pooled, opened on first use, errors translated at this one seam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
+
+from inboxops.db.errors import translated
+from inboxops.db.queries import sql
+
+Row = DictRow
+
+
+def jsonb(value: Any) -> Jsonb:
+    """Dataclasses, datetimes and sets as PostgreSQL's jsonb."""
+    return Jsonb(value, dumps=msgspec.json.encode)
+
+
+class Database:
+    """One pool for one role. `tenant_id` in `transaction` sets the tenant for row-level security."""
+
+    def __init__(self, dsn: str, *, connections: int = 4) -> None:
+        self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=connections,
+            open=False,
+            timeout=15,
+            max_idle=120,
+            kwargs={"row_factory": dict_row, "connect_timeout": 5, "application_name": "inboxops"},
+            check=ConnectionPool.check_connection,
+        )
+
+    @contextmanager
+    def transaction(self, *, tenant_id: int | None = None) -> Iterator[Transaction]:
+        """One transaction: committed at the end, rolled back on any exception."""
+        with translated():
+            self._pool.open()
+            with self._pool.connection() as connection:
+                if tenant_id is not None:
+                    connection.execute("SELECT set_config('inboxops.tenant_id', %s, true)", (str(tenant_id),))
+                yield Transaction(connection)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class Transaction:
+    """Named statements on one connection."""
+
+    def __init__(self, connection: Connection[DictRow]) -> None:
+        self.connection = connection
+
+    def rows(self, name: str, /, **parameters: Any) -> list[DictRow]:
+        return self.connection.execute(sql(name), parameters).fetchall()
+
+    def row(self, name: str, /, **parameters: Any) -> DictRow | None:
+        return self.connection.execute(sql(name), parameters).fetchone()
+
+    def value(self, name: str, /, **parameters: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = self.row(name, **parameters)
+        return None if row is None else next(iter(row.values()))
+
+    def run(self, name: str, /, **parameters: Any) -> int:
+        """The number of rows that the statement touched."""
+        return self.connection.execute(sql(name), parameters).rowcount

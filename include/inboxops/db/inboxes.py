@@ -1,0 +1,195 @@
+"""Tenants and inboxes: who they are, how they stand, how far they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from inboxops.core.inbox import Inbox
+from inboxops.core.model import Cursor
+from inboxops.db.database import Database, Row, Transaction, jsonb
+from inboxops.errors import InboxOpsError, InvalidInput
+
+
+class InboxStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- tenants
+
+    def add_tenant(self, slug: str, name: str) -> int | None:
+        """The new tenant's id, or None when the slug is taken."""
+        with self._database.transaction() as t:
+            return t.value("add_tenant", slug=slug, name=name)  # type: ignore[no-any-return]
+
+    def tenants(self) -> list[Row]:
+        with self._database.transaction() as t:
+            return t.rows("tenants")
+
+    def tenant_id(self, slug: str) -> int:
+        """Raises InvalidInput for a tenant that does not exist."""
+        with self._database.transaction() as t:
+            found: int | None = t.value("tenant_id", slug=slug)
+        if found is None:
+            raise InvalidInput(f"there is no tenant {slug!r}", fix=f"Make it with `inboxops tenant add {slug}`")
+        return found
+
+    # -- inboxes
+
+    def add(
+        self,
+        *,
+        tenant_id: int,
+        name: str,
+        email_address: str,
+        display_name: str,
+        connection_type: str,
+        connection: Mapping[str, Any],
+        credentials: bytes,
+        first_sync_days: int,
+        first_sync_messages: int,
+    ) -> int | None:
+        """The new inbox's id, or None when the tenant has one of that name."""
+        with self._database.transaction() as t:
+            return t.value(  # type: ignore[no-any-return]
+                "add_inbox",
+                tenant_id=tenant_id,
+                name=name,
+                email_address=email_address,
+                display_name=display_name,
+                connection_type=connection_type,
+                connection=jsonb(connection),
+                credentials=credentials,
+                first_sync_days=first_sync_days,
+                first_sync_messages=first_sync_messages,
+            )
+
+    def all(self, tenant: str | None = None) -> list[Inbox]:
+        return self._inboxes(tenant=tenant)
+
+    def get(self, inbox_id: int) -> Inbox:
+        """Raises InvalidInput when there is none, or none any more."""
+        found = self._inboxes(id=inbox_id)
+        if not found:
+            raise InvalidInput(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
+        return found[0]
+
+    def named(self, name: str, tenant: str | None = None) -> Inbox:
+        """The inbox called `name`, or with that e-mail address. Raises InvalidInput when there is none or more than one."""
+        found = [i for i in self._inboxes(tenant=tenant) if name in (i.name, i.email_address, str(i.id))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            tenants = ", ".join(sorted(i.tenant for i in found))
+            raise InvalidInput(f"several tenants have an inbox {name!r}: {tenants}", fix="Say which with --tenant")
+        known = ", ".join(i.name for i in self._inboxes(tenant=tenant)) or "none yet"
+        raise InvalidInput(f"there is no inbox {name!r}", fix=f"Known inboxes: {known}")
+
+    def _inboxes(self, *, id: int | None = None, tenant: str | None = None, name: str | None = None) -> list[Inbox]:
+        with self._database.transaction() as t:
+            return [_inbox(row) for row in t.rows("inbox_columns", id=id, tenant=tenant, name=name)]
+
+    def credentials(self, inbox_id: int) -> bytes | None:
+        with self._database.transaction() as t:
+            return t.value("credentials", id=inbox_id)  # type: ignore[no-any-return]
+
+    def rotate_credentials(self, rotate: Callable[[bytes], bytes]) -> int:
+        """Encrypt all credentials again, in one transaction; returns how many."""
+        with self._database.transaction() as t:
+            rows = t.rows("all_credentials")
+            for row in rows:
+                t.run("set_credentials", id=row["id"], credentials=rotate(row["credentials_encrypted"]))
+            return len(rows)
+
+    def reconnect(self, inbox_id: int, connection: Mapping[str, Any], credentials: bytes) -> None:
+        with self._database.transaction() as t:
+            t.run("reconnect", id=inbox_id, connection=jsonb(connection), credentials=credentials)
+
+    def pause(self, inbox_id: int, *, paused: bool) -> None:
+        with self._database.transaction() as t:
+            t.run("pause", id=inbox_id, paused=paused)
+
+    def remove(self, inbox_id: int) -> None:
+        """Stops the inbox and forgets its credentials; its tickets stay."""
+        with self._database.transaction() as t:
+            t.run("remove", id=inbox_id)
+
+    def disconnect(self, inbox_id: int, error: InboxOpsError) -> bool:
+        """Invariant 6: `last_error` set, `connected_at` cleared, one event for the admins. False when that was so before."""
+        with self._database.transaction() as t:
+            tenant_id = t.value("disconnect", id=inbox_id, error=str(error))
+            if tenant_id is None:
+                return False
+            add_event(t, tenant_id, "inbox.disconnected", {"inbox_id": inbox_id, "error": str(error)})
+            return True
+
+    def note_error(self, inbox_id: int, error: InboxOpsError) -> None:
+        with self._database.transaction() as t:
+            t.run("note_error", id=inbox_id, error=str(error), kind=error.kind)
+
+    def clear_error(self, inbox_id: int) -> None:
+        with self._database.transaction() as t:
+            t.run("clear_error", id=inbox_id)
+
+    def take_fetch_slot(self, inbox_id: int, *, per_hour: int) -> bool:
+        """Whether the hourly limit has room for a fetch now; takes the room if so. Who gets none is served by the next poll."""
+        interval = timedelta(hours=1) / max(per_hour / 2, 1)
+        with self._database.transaction() as t:
+            return t.value("take_fetch_slot", id=inbox_id, interval=interval) is not None
+
+    def has_work(self, inbox_id: int) -> bool:
+        """Whether mail of the inbox is durable and not yet filed, e.g. after a crash."""
+        with self._database.transaction() as t:
+            return bool(t.value("has_work", id=inbox_id))
+
+    def left_behind(self, *, minutes: int) -> list[int]:
+        """Inboxes with mail that no run has moved on for so long: a crash left it, or the inbox was disconnected since."""
+        with self._database.transaction() as t:
+            return [row["inbox_id"] for row in t.rows("inboxes_left_behind", minutes=minutes)]
+
+    def own_addresses(self, tenant_id: int) -> frozenset[str]:
+        with self._database.transaction() as t:
+            return frozenset(row["lower"] for row in t.rows("own_addresses", tenant_id=tenant_id))
+
+
+def move_cursor(t: Transaction, inbox_id: int, old: Cursor, new: Cursor, note: str) -> bool:
+    """Compare and set: False when someone else moved it meanwhile."""
+    before = {f"old_{name}": value for name, value in asdict(old).items()}
+    return t.run("move_cursor", id=inbox_id, note=note, **asdict(new), **before) == 1
+
+
+def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:
+    t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([{"kind": "event", "name": name, "payload": payload}]))
+
+
+def _inbox(row: Row) -> Inbox:
+    return Inbox(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        tenant=row["tenant"],
+        name=row["name"],
+        email_address=row["email_address"],
+        display_name=row["display_name"],
+        connection_type=row["connection_type"],
+        connection=row["connection"],
+        connected_at=row["connected_at"],
+        paused_at=row["paused_at"],
+        last_error=row["last_error"],
+        cursor=Cursor(
+            uid_validity=row["imap_uid_validity"],
+            last_uid=row["imap_last_uid"],
+            history_id=row["gmail_history_id"],
+            delta_token=row["graph_delta_token"],
+            import_until=row["imap_import_until"],
+        ),
+        first_sync_days=row["first_sync_days"],
+        first_sync_messages=row["first_sync_messages"],
+        spam_headers=tuple(row["spam_headers"]),
+        trusted_authserv_ids=frozenset(row["trusted_authserv_ids"]),
+        auto_response_enabled=row["auto_response_enabled"],
+        auto_response_body=row["auto_response_body"],
+        note=row["note"],
+        reopen_days=row["reopen_days"],
+    )

@@ -1,0 +1,58 @@
+"""The outbox: what has to leave after a commit, and did it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from inboxops.db.database import Database
+from inboxops.errors import TransientError
+from inboxops.ports import EventBus, PublishedEvent
+
+SLICE = 500
+
+
+class OutboxStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def tenants_with_open_events(self) -> list[int]:
+        with self._database.transaction() as t:
+            return [row["tenant_id"] for row in t.rows("tenants_with_open_events")]
+
+    def publish_open(self, tenant_id: int, bus: EventBus) -> int:
+        """Hand the tenant's next events to the bus and mark them done; returns how many.
+
+        One publisher a tenant at a time, so that events keep their order. Raises TransientError when the bus is away;
+        the events stay open then.
+        """
+        with self._database.transaction() as t:
+            t.rows("lock_events", tenant_id=tenant_id)
+            rows = t.rows("open_events", tenant_id=tenant_id, limit=SLICE)
+            if rows:
+                bus.publish([PublishedEvent(row["id"], row["tenant_id"], row["name"], row["payload"]) for row in rows])
+                t.run("outbox_done", ids=[row["id"] for row in rows])
+            return len(rows)
+
+    def add_wake(self, tenant_id: int, inbox_id: int) -> None:
+        """One open wake-up an inbox is enough: the fetch reads from the cursor."""
+        with self._database.transaction() as t:
+            t.run("add_wake", tenant_id=tenant_id, name=str(inbox_id))
+
+    def deliver_wakes(self, deliver: Callable[[int], None]) -> tuple[int, int]:
+        """Call `deliver` with each inbox that is to be woken: (delivered, kept for later because it raised TransientError)."""
+        delivered = kept = 0
+        with self._database.transaction() as t:
+            for row in t.rows("due_tasks", kinds=["wake"], limit=SLICE):
+                try:
+                    deliver(int(row["name"]))
+                    t.run("outbox_done", ids=[row["id"]])
+                    delivered += 1
+                except TransientError as exc:
+                    t.run("outbox_failed", ids=[row["id"]], error=str(exc))
+                    kept += 1
+        return delivered, kept
+
+    def clean(self, *, days: int) -> int:
+        """Forget what was delivered more than `days` ago; returns how many rows went."""
+        with self._database.transaction() as t:
+            return t.run("outbox_clean", days=days)

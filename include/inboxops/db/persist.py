@@ -1,0 +1,203 @@
+"""Persist, set-based: one round trip for each statement and slice, all of it in one transaction (invariant 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from inboxops.core.inbox import Inbox
+from inboxops.core.model import TicketFacts
+from inboxops.core.plan import Facts, Item, KnownMessage, Plan
+from inboxops.core.reading import Reading
+from inboxops.db.database import Database, Transaction, jsonb
+
+PlanMaker = Callable[[Sequence[Item], Facts], Plan]
+
+
+class PersistStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def persist(
+        self, inbox: Inbox, make_plan: PlanMaker, *, own_addresses: frozenset[str], after: int, limit: int
+    ) -> tuple[list[int], Plan]:
+        """Take the next classified rows through `make_plan` and write what it says.
+
+        Returns the inbound ids taken (empty when none is left) and the plan. Nothing is written when anything fails.
+        """
+        with self._database.transaction() as t:
+            # What joins what depends on what is there: one run decides for an inbox at a time. Ticket numbers come from the
+            # tenant's row under its lock, so that two inboxes of a tenant never take the same.
+            t.rows("lock_inbox", inbox_id=inbox.id)
+            items = [_item(row) for row in t.rows("classified", inbox_id=inbox.id, after=after, limit=limit)]
+            if not items:
+                return [], Plan()
+            facts = _facts(t, inbox, items, own_addresses)
+            plan = make_plan(items, facts)
+            _write(t, inbox, plan)
+            return [item.inbound_id for item in items], plan
+
+    def next_classified(self, inbox_id: int, *, after: int) -> int | None:
+        with self._database.transaction() as t:
+            return t.value("next_classified", inbox_id=inbox_id, after=after)  # type: ignore[no-any-return]
+
+
+def _item(row: dict[str, Any]) -> Item:
+    return Item(
+        inbound_id=row["id"],
+        message_id=row["reserved_message_id"],
+        received_at=row["received_at"],
+        imported=row["imported"],
+        released=row["released"],
+        provider_thread_id=row["provider_thread_id"],
+        reading=msgspec.convert(row["reading"], Reading),
+    )
+
+
+def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: frozenset[str]) -> Facts:
+    readings = [item.reading for item in items]
+    own_ids = {r.message_id for r in readings}
+    mentioned = own_ids.union(*(r.keys.ids for r in readings)).union(
+        *(r.verdict.bounce.original_ids for r in readings if r.verdict.bounce)
+    )
+    messages: dict[str, KnownMessage] = {}
+    for row in t.rows("known_messages", inbox_id=inbox.id, keys=list(mentioned)):
+        known = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
+        messages[row["key"]] = known
+    children = {
+        row["reference_id"]: tuple(row["array_agg"])
+        for row in t.rows("children", inbox_id=inbox.id, keys=list(own_ids))
+    }
+    aside = {
+        row["message_id_header"]: frozenset(row["array_agg"])
+        for row in t.rows("aside", inbox_id=inbox.id, keys=list(own_ids), **{"except": [i.inbound_id for i in items]})
+    }
+    numbers = [r.keys.subject_number for r in readings if r.keys.subject_number is not None]
+    threads = [r.keys.provider_thread_id for r in readings if r.keys.provider_thread_id]
+    by_number: dict[int, int] = {}
+    by_thread: dict[str, int] = {}
+    if numbers:
+        rows = t.rows("tickets_by_number", tenant_id=inbox.tenant_id, inbox_id=inbox.id, numbers=numbers)
+        by_number = {row["ticket_number"]: row["id"] for row in rows}
+    if threads:
+        by_thread = {
+            row["provider_thread_id"]: row["id"]
+            for row in t.rows("tickets_by_thread", inbox_id=inbox.id, threads=threads)
+        }
+    wanted = {m.ticket_id for m in messages.values()}.union(*children.values(), by_number.values(), by_thread.values())
+    for r in readings:
+        wanted.update(r.keys.token_tickets, r.keys.signed_id_tickets, r.keys.marker_tickets)
+    # A ticket that was merged answers for the one it became part of.
+    root: dict[int, int] = {}
+    tickets: dict[int, TicketFacts] = {}
+    if wanted:
+        for row in t.rows("ticket_facts", tenant_id=inbox.tenant_id, inbox_id=inbox.id, ids=list(wanted)):
+            facts = TicketFacts(
+                ticket_id=row["id"],
+                ticket_number=row["ticket_number"],
+                status=row["status"],
+                closed_at=row["closed_at"],
+                normalised_subject=row["normalised_subject"],
+                participants=frozenset(row["participants"]),
+            )
+            root[row["asked"]] = row["id"]
+            tickets[row["asked"]] = tickets[row["id"]] = facts
+    return Facts(
+        now=datetime.now(UTC),
+        reopen_days=inbox.reopen_days,
+        own_addresses=own_addresses,
+        tickets=tickets,
+        messages=messages,
+        children={key: tuple(root.get(ticket, ticket) for ticket in ids) for key, ids in children.items()},
+        aside=aside,
+        by_provider_thread=by_thread,
+        by_number=by_number,
+    )
+
+
+def _write(t: Transaction, inbox: Inbox, plan: Plan) -> None:
+    ids = _add_tickets(t, inbox, plan)
+
+    def ticket(handle: int) -> int:
+        return ids.get(handle, handle)
+
+    rows = [{**asdict(message), "ticket": ticket(message.ticket)} for message in plan.messages]
+    if rows:
+        payload = jsonb(rows)
+        t.run("add_messages", rows=payload)
+        t.run("add_attachments", rows=payload)
+        t.run("add_participants", tenant_id=inbox.tenant_id, rows=payload)
+        t.run("add_references", inbox_id=inbox.id, rows=payload)
+    if plan.bounces:
+        t.run(
+            "add_bounces",
+            tenant_id=inbox.tenant_id,
+            inbox_id=inbox.id,
+            rows=jsonb(
+                [
+                    {**asdict(b.bounce), **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")}}
+                    for b in plan.bounces
+                ]
+            ),
+        )
+        marked = [
+            {"message_id": b.message_id, "received_at": b.received_at}
+            for b in plan.bounces
+            if b.marks_message and b.message_id
+        ]
+        if marked:
+            t.run("mark_bounced", rows=jsonb(marked))
+    for source, into in plan.merges.items():
+        t.run("move_messages", ticket=source, into=ticket(into))
+    if plan.reopened:
+        t.run("reopen", tickets=[ticket(handle) for handle in plan.reopened])
+    t.run("finish_inbound", rows=jsonb(plan.outcomes))
+    if rows:
+        _announce(t, inbox, plan, rows)
+
+
+def _add_tickets(t: Transaction, inbox: Inbox, plan: Plan) -> dict[int, int]:
+    """Real ids and numbers for the plan's new tickets: handle -> id."""
+    count = len(plan.tickets)
+    if not count:
+        return {}
+    last = t.value("take_ticket_numbers", tenant_id=inbox.tenant_id, count=count)
+    ids = [row["nextval"] for row in t.rows("take_ticket_ids", count=count)]
+    rows = [
+        {**asdict(new), "id": id_, "ticket_number": last - count + 1 + position}
+        for position, (new, id_) in enumerate(zip(plan.tickets, ids, strict=True))
+    ]
+    t.run("add_tickets", tenant_id=inbox.tenant_id, inbox_id=inbox.id, rows=jsonb(rows))
+    return {new.handle: id_ for new, id_ in zip(plan.tickets, ids, strict=True)}
+
+
+def _announce(t: Transaction, inbox: Inbox, plan: Plan, rows: list[dict[str, Any]]) -> None:
+    """Outbox rows in the same transaction: what browsers and Redis hear of after the commit."""
+    touched = list(dict.fromkeys(row["ticket"] for row in rows))
+    numbers = {row["id"]: row["ticket_number"] for row in t.rows("touch", tickets=touched)}
+    events = [
+        {
+            "kind": "event",
+            "name": "ticket.message_added",
+            "payload": {
+                "ticket_id": row["ticket"],
+                "ticket_number": numbers.get(row["ticket"]),
+                "message_id": row["id"],
+                "type": row["type"],
+            },
+        }
+        for row in rows
+    ]
+    events += [
+        {
+            "kind": "event",
+            "name": "ticket.updated",
+            "payload": {"ticket_id": ticket, "ticket_number": numbers.get(ticket)},
+        }
+        for ticket in touched
+    ]
+    t.run("add_outbox", tenant_id=inbox.tenant_id, rows=jsonb(events))

@@ -1,0 +1,72 @@
+-- name: add_inbound
+INSERT INTO inbound (tenant_id, inbox_id, provider_key, state, reason, storage_key, storage_offset, storage_length,
+                     size_bytes, received_at, in_spam_folder, provider_thread_id, imported)
+SELECT %(tenant_id)s, %(inbox_id)s, r.key, r.state, r.reason, r.storage_key, r."offset", r.length, r.size_bytes, r.received_at,
+       r.in_spam_folder, r.thread_id, r.imported
+FROM jsonb_to_recordset(%(rows)s) AS r (key text, state text, reason text, storage_key text, "offset" bigint, length bigint,
+     size_bytes bigint, received_at timestamptz, in_spam_folder boolean, thread_id text, imported boolean)
+ON CONFLICT (inbox_id, provider_key) DO NOTHING
+
+-- name: stored
+SELECT id, reserved_message_id, storage_key, storage_offset, storage_length, received_at, in_spam_folder, provider_thread_id
+FROM inbound
+WHERE inbox_id = %(inbox_id)s AND state = 'stored' AND id > %(after)s
+ORDER BY id
+LIMIT %(limit)s
+
+-- name: save_classified
+UPDATE inbound AS i
+SET state = 'classified', reason = '', message_id_header = r.message_id, content_hash = r.content_hash, from_address = r.from_address,
+    subject = r.subject, verdict = r.verdict, rule = r.rule, ruleset = r.ruleset, evidence = r.evidence, reading = r.reading,
+    body_text = r.body_text, body_new = r.body_new, body_html = r.body_html, updated_at = now()
+FROM jsonb_to_recordset(%(rows)s) AS r (id bigint, message_id text, content_hash text, from_address text, subject text, verdict text,
+     rule text, ruleset text, evidence jsonb, reading jsonb, body_text text, body_new text, body_html text)
+WHERE i.id = r.id AND i.state = 'stored'
+
+-- name: park
+UPDATE inbound SET state = 'parked', reason = %(reason)s, updated_at = now()
+WHERE id = %(id)s AND state IN ('stored', 'classified')
+
+-- name: classified
+SELECT id, reserved_message_id, received_at, imported, released, provider_thread_id, reading
+FROM inbound
+WHERE inbox_id = %(inbox_id)s AND state = 'classified' AND id > %(after)s
+ORDER BY id
+LIMIT %(limit)s
+FOR UPDATE
+
+-- name: finish_inbound
+UPDATE inbound AS i
+SET state = r.state, reason = r.reason, message_id = r.message_id, reading = NULL, body_text = NULL, body_new = NULL,
+    body_html = NULL, updated_at = now()
+FROM jsonb_to_recordset(%(rows)s) AS r (inbound_id bigint, state text, reason text, message_id bigint)
+WHERE i.id = r.inbound_id
+
+-- name: inbound_list
+SELECT b.id, i.name AS inbox, b.state, b.reason, b.received_at, b.from_address, b.subject, b.verdict, b.rule, b.message_id, b.size_bytes
+FROM inbound b JOIN inboxes i ON i.id = b.inbox_id JOIN tenants t ON t.id = b.tenant_id
+WHERE (%(tenant)s::text IS NULL OR t.slug = %(tenant)s)
+  AND b.state = ANY (%(states)s)
+ORDER BY b.id
+LIMIT %(limit)s
+
+-- name: inbound_one
+SELECT b.*, i.name AS inbox, i.email_address
+FROM inbound b JOIN inboxes i ON i.id = b.inbox_id
+WHERE b.id = %(id)s
+
+-- name: release
+UPDATE inbound SET state = 'stored', released = true, reason = '', updated_at = now()
+WHERE id = %(id)s AND state IN ('listed', 'dropped', 'conflict', 'parked') AND storage_key IS NOT NULL
+RETURNING tenant_id, inbox_id
+
+-- name: reparse
+UPDATE inbound SET state = 'stored', reason = '', updated_at = now()
+WHERE id = %(id)s AND state IN ('parked', 'listed', 'dropped') AND storage_key IS NOT NULL
+RETURNING tenant_id, inbox_id
+
+-- name: inbound_counts
+SELECT state, count(*) FROM inbound WHERE inbox_id = %(inbox_id)s GROUP BY state
+
+-- name: next_classified
+SELECT id FROM inbound WHERE inbox_id = %(inbox_id)s AND state = 'classified' AND id > %(after)s ORDER BY id LIMIT 1

@@ -1,0 +1,102 @@
+-- name: inbox_columns
+SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_name, i.connection_type, i.connection,
+       i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
+       i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
+       i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days
+FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
+WHERE i.removed_at IS NULL
+  AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
+  AND (%(tenant)s::text IS NULL OR t.slug = %(tenant)s)
+  AND (%(name)s::text IS NULL OR i.name = %(name)s)
+ORDER BY i.id
+
+-- name: roster
+SELECT i.id, t.slug AS tenant, i.name, i.connection_type, i.connected_at IS NOT NULL AND i.paused_at IS NULL AS live
+FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
+WHERE i.removed_at IS NULL
+ORDER BY i.id
+
+-- name: add_tenant
+INSERT INTO tenants (slug, name) VALUES (%(slug)s, %(name)s) ON CONFLICT (slug) DO NOTHING RETURNING id
+
+-- name: tenants
+SELECT t.id, t.slug, t.name, t.last_ticket_number, count(i.id) AS inboxes
+FROM tenants t LEFT JOIN inboxes i ON i.tenant_id = t.id AND i.removed_at IS NULL
+GROUP BY t.id ORDER BY t.slug
+
+-- name: tenant_id
+SELECT id FROM tenants WHERE slug = %(slug)s
+
+-- name: add_inbox
+INSERT INTO inboxes (tenant_id, name, email_address, display_name, connection_type, connection, credentials_encrypted,
+                     connected_at, first_sync_days, first_sync_messages)
+VALUES (%(tenant_id)s, %(name)s, %(email_address)s, %(display_name)s, %(connection_type)s, %(connection)s,
+        %(credentials)s, now(), %(first_sync_days)s, %(first_sync_messages)s)
+ON CONFLICT (tenant_id, name) WHERE removed_at IS NULL DO NOTHING
+RETURNING id
+
+-- name: credentials
+SELECT credentials_encrypted FROM inboxes WHERE id = %(id)s
+
+-- name: set_credentials
+UPDATE inboxes SET credentials_encrypted = %(credentials)s, updated_at = now() WHERE id = %(id)s
+
+-- name: all_credentials
+SELECT id, credentials_encrypted FROM inboxes WHERE credentials_encrypted IS NOT NULL ORDER BY id FOR UPDATE
+
+-- name: reconnect
+UPDATE inboxes
+SET credentials_encrypted = %(credentials)s, connection = %(connection)s, connected_at = now(), last_error = NULL,
+    last_error_kind = NULL, last_error_at = NULL, updated_at = now()
+WHERE id = %(id)s
+
+-- name: pause
+UPDATE inboxes SET paused_at = CASE WHEN %(paused)s THEN coalesce(paused_at, now()) END, updated_at = now() WHERE id = %(id)s
+
+-- name: remove
+UPDATE inboxes
+SET removed_at = now(), connected_at = NULL, credentials_encrypted = NULL, updated_at = now()
+WHERE id = %(id)s AND removed_at IS NULL
+
+-- name: disconnect
+UPDATE inboxes
+SET connected_at = NULL, last_error = %(error)s, last_error_kind = 'tenant_admin', last_error_at = now(), updated_at = now()
+WHERE id = %(id)s AND connected_at IS NOT NULL
+RETURNING tenant_id
+
+-- name: note_error
+UPDATE inboxes SET last_error = %(error)s, last_error_kind = %(kind)s, last_error_at = now(), updated_at = now()
+WHERE id = %(id)s
+
+-- name: clear_error
+UPDATE inboxes
+SET last_error = NULL, last_error_kind = NULL, last_error_at = NULL, last_fetch_at = now()
+WHERE id = %(id)s AND connected_at IS NOT NULL
+
+-- name: move_cursor
+UPDATE inboxes
+SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, imap_import_until = %(import_until)s, gmail_history_id = %(history_id)s,
+    graph_delta_token = %(delta_token)s, note = %(note)s, last_fetch_at = now()
+WHERE id = %(id)s
+  AND imap_uid_validity IS NOT DISTINCT FROM %(old_uid_validity)s
+  AND imap_last_uid IS NOT DISTINCT FROM %(old_last_uid)s
+  AND imap_import_until IS NOT DISTINCT FROM %(old_import_until)s
+  AND gmail_history_id IS NOT DISTINCT FROM %(old_history_id)s
+  AND graph_delta_token IS NOT DISTINCT FROM %(old_delta_token)s
+
+-- name: take_fetch_slot
+-- Generic cell rate algorithm: half the limit may come at once, the other half flows in evenly, so no hour sees more.
+UPDATE inboxes
+SET fetch_slot_at = greatest(coalesce(fetch_slot_at, now()), now()) + %(interval)s
+WHERE id = %(id)s AND coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
+RETURNING id
+
+-- name: has_work
+SELECT EXISTS (SELECT FROM inbound WHERE inbox_id = %(id)s AND state IN ('stored', 'classified'))
+
+-- name: inboxes_left_behind
+SELECT DISTINCT inbox_id FROM inbound
+WHERE state IN ('stored', 'classified') AND updated_at < now() - make_interval(mins => %(minutes)s)
+
+-- name: own_addresses
+SELECT lower(email_address) FROM inboxes WHERE tenant_id = %(tenant_id)s AND removed_at IS NULL

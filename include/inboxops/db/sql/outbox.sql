@@ -1,0 +1,38 @@
+-- name: add_outbox
+INSERT INTO outbox (tenant_id, kind, name, payload, available_at)
+SELECT %(tenant_id)s, r.kind, r.name, r.payload, now() + make_interval(secs => coalesce(r.delay_seconds, 0))
+FROM jsonb_to_recordset(%(rows)s) AS r (kind text, name text, payload jsonb, delay_seconds double precision)
+
+-- name: lock_events
+SELECT pg_advisory_xact_lock(hashtext('inboxops.events'), %(tenant_id)s::integer)
+
+-- name: tenants_with_open_events
+SELECT DISTINCT tenant_id FROM outbox WHERE done_at IS NULL AND kind = 'event' AND available_at <= now()
+
+-- name: open_events
+SELECT id, tenant_id, name, payload FROM outbox
+WHERE done_at IS NULL AND kind = 'event' AND tenant_id = %(tenant_id)s AND available_at <= now()
+ORDER BY id LIMIT %(limit)s
+
+-- name: due_tasks
+SELECT id, tenant_id, kind, name, payload, attempts FROM outbox
+WHERE done_at IS NULL AND kind = ANY (%(kinds)s) AND available_at <= now()
+ORDER BY id LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED
+
+-- name: outbox_done
+UPDATE outbox SET done_at = now(), attempts = attempts + 1, last_error = NULL WHERE id = ANY (%(ids)s)
+
+-- name: outbox_failed
+UPDATE outbox
+SET attempts = attempts + 1, last_error = %(error)s,
+    available_at = now() + make_interval(secs => least(600, 5 * power(2, least(attempts, 10))))
+WHERE id = ANY (%(ids)s)
+
+-- name: outbox_clean
+DELETE FROM outbox WHERE done_at < now() - make_interval(days => %(days)s)
+
+-- name: add_wake
+INSERT INTO outbox (tenant_id, kind, name)
+SELECT %(tenant_id)s, 'wake', %(name)s
+WHERE NOT EXISTS (SELECT FROM outbox WHERE kind = 'wake' AND name = %(name)s AND done_at IS NULL)

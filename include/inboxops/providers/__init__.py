@@ -1,0 +1,45 @@
+"""The kinds of mailboxes, by `connection_type`. A client library is imported when its kind is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
+
+from inboxops.errors import InvalidInput
+from inboxops.ports import Prober, Provider
+
+PROVIDERS = {
+    "imap": "inboxops.providers.imap:ImapProvider",
+}
+"""connection_type -> module:class. A new provider is one file, one line here and one in PROBERS."""
+
+PROBERS = {
+    "imap": "inboxops.providers.imap_pool:ImapProber",
+}
+
+
+def provider(connection_type: str) -> Provider:
+    """The provider of that kind of mailbox, with its default time-outs.
+
+    Raises InvalidInput, naming the known kinds.
+    """
+    return cast(Provider, _made(PROVIDERS, connection_type))
+
+
+def prober(connection_type: str) -> Prober:
+    """A new prober for mailboxes of that kind: make one per process and keep it.
+
+    Raises InvalidInput, naming the known kinds.
+    """
+    return cast(Prober, _made(PROBERS, connection_type))
+
+
+def _made(registry: Mapping[str, str], connection_type: str) -> Any:
+    try:
+        module, name = registry[connection_type].split(":")
+    except KeyError as exc:
+        raise InvalidInput(
+            f"there is no provider {connection_type!r}", fix=f"Known connection types: {', '.join(sorted(registry))}"
+        ) from exc
+    return getattr(import_module(module), name)()

@@ -1,0 +1,281 @@
+"""Mail over IMAP: what stands behind a cursor, in bounded batches, without marking anything as read.
+
+A cursor is (UIDVALIDITY, last UID) of the one folder an inbox reads (RFC 9051, 2.3.1.1). The last batch of a run moves
+it to UIDNEXT - 1, so that mail which came and went between two runs is not looked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from imapclient import IMAPClient
+
+from inboxops.core.model import Batch, Cursor, RawMessage
+from inboxops.errors import Throttled, TransientError
+from inboxops.ports import Account, FetchLimits, MailboxInfo
+from inboxops.providers.imap_errors import passes_by
+from inboxops.providers.imap_session import Endpoint, FolderState, Session, connect
+
+_UIDS_PER_SEARCH = 50_000  # imaplib refuses a line over 1,000,000 bytes, and a UID may take 11
+_UIDS_PER_COMMAND = 500  # RFC 7162, section 4: a command line stays under 8,192 bytes
+
+
+class ImapProvider:
+    """Opens mailboxes over IMAP. Times are seconds; every step has one."""
+
+    def __init__(self, *, connect_seconds: float = 15, read_seconds: float = 60) -> None:
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+
+    @contextmanager
+    def open(self, account: Account) -> Iterator[ImapMailbox]:
+        session = self.session(account)
+        try:
+            yield ImapMailbox(session)
+        except BaseException:
+            session.close(politely=False)
+            raise
+        session.close()
+
+    def session(self, account: Account) -> Session:
+        """A logged-in connection that the caller closes."""
+        return connect(Endpoint.of(account), connect_seconds=self._connect_seconds, read_seconds=self._read_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which UIDs a run reads, in ascending order. `goal` is the last UID that the folder has given away.
+
+    import_until: messages up to this UID are imported ones, None when all are new.
+    """
+
+    uid_validity: int
+    goal: int
+    uids: Sequence[int]
+    import_until: int | None
+    note: str = ""
+
+    def cursor_at(self, uid: int) -> Cursor:
+        importing = self.import_until is not None and uid < self.import_until
+        return Cursor(
+            uid_validity=self.uid_validity, last_uid=uid, import_until=self.import_until if importing else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    uid: int
+    size_bytes: int
+    received_at: datetime
+
+
+class ImapMailbox:
+    """One folder of an account, on a session that the caller holds."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def info(self) -> MailboxInfo:
+        state = self._session.examine()
+        with self._session.speaking("read"):
+            capabilities = self._session.client.capabilities()
+        return MailboxInfo(
+            server=self._session.endpoint.server,
+            folder=self._session.endpoint.folder,
+            messages=state.messages,
+            capabilities=tuple(sorted(name.decode("ascii", "replace") for name in capabilities)),
+        )
+
+    def has_news(self, cursor: Cursor) -> bool:
+        state = self._session.status()
+        if cursor.last_uid is None or cursor.uid_validity != state.uid_validity:
+            return True
+        if state.uid_next is not None:
+            return state.uid_next > cursor.last_uid + 1
+        return bool(self._behind(self._session.examine(), cursor.last_uid))
+
+    def batches(self, cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        plan = self._plan(self._session.examine(), cursor, limits)
+        note, last_uid = plan.note, cursor.last_uid if cursor.uid_validity == plan.uid_validity else None
+        in_spam_folder = bool(plan.uids) and self._session.is_junk()
+        for group in self._groups(plan.uids, limits):
+            last_uid = group[-1].uid
+            messages = self._messages(group, plan, limits, in_spam_folder=in_spam_folder)
+            is_last = last_uid == plan.uids[-1]
+            yield Batch(messages, plan.cursor_at(plan.goal if is_last else last_uid), note)
+            del messages
+            note = ""
+        if not plan.uids and (note or last_uid is None or last_uid < plan.goal):
+            yield Batch((), plan.cursor_at(plan.goal), note)
+
+    def _plan(self, state: FolderState, cursor: Cursor, limits: FetchLimits) -> _Plan:
+        if cursor.last_uid is not None and cursor.uid_validity == state.uid_validity:
+            uids = self._behind(state, cursor.last_uid)
+            return _Plan(state.uid_validity, self._goal(state, uids, cursor.last_uid), uids, cursor.import_until)
+        first = cursor.uid_validity is None
+        since = datetime.now(UTC).date() - timedelta(days=limits.first_sync_days if first else limits.rescan_days)
+        uids = self._since(state, since)
+        if first:
+            uids = uids[max(0, len(uids) - limits.first_sync_messages) :]
+            note = f"first sync: {len(uids)} messages since {since} are imported"
+        else:
+            note = (
+                f"UIDVALIDITY of {self._session.endpoint.folder!r} changed from {cursor.uid_validity} to "
+                f"{state.uid_validity}: {len(uids)} messages since {since} are read again, older ones are not"
+            )
+        goal = self._goal(state, uids, 0)
+        return _Plan(state.uid_validity, goal, uids, import_until=goal, note=note)
+
+    def _goal(self, state: FolderState, uids: Sequence[int], last_uid: int) -> int:
+        return max(last_uid, state.uid_next - 1 if state.uid_next else 0, uids[-1] if uids else 0)
+
+    def _behind(self, state: FolderState, last_uid: int) -> list[int]:
+        """UIDs above `last_uid` that were there when the folder was opened.
+
+        `n+1:*` always names at least the last message (RFC 9051, 6.4.8), so what is not greater is dropped. A folder
+        with more messages than fit in one answer is searched in windows.
+        """
+        if not state.messages or (state.uid_next is not None and state.uid_next <= last_uid + 1):
+            return []
+        if state.uid_next is None:
+            return [uid for uid in self._search(b"UID", b"%d:*" % (last_uid + 1)) if uid > last_uid]
+        window = _UIDS_PER_SEARCH if state.messages > _UIDS_PER_SEARCH else state.uid_next
+        return [
+            uid
+            for low in range(last_uid + 1, state.uid_next, window)
+            for uid in self._search(b"UID", b"%d:%d" % (low, min(low + window, state.uid_next) - 1))
+        ]
+
+    def _since(self, state: FolderState, since: date) -> list[int]:
+        if not state.messages:
+            return []
+        if state.messages <= _UIDS_PER_SEARCH or state.uid_next is None:
+            return self._search(b"SINCE", since)
+        return [
+            uid
+            for low in range(1, state.uid_next, _UIDS_PER_SEARCH)
+            for uid in self._search(b"UID", b"%d:%d" % (low, low + _UIDS_PER_SEARCH - 1), b"SINCE", since)
+        ]
+
+    def _search(self, *criteria: bytes | date) -> list[int]:
+        with self._session.speaking("read"):
+            return sorted(self._session.client.search(list(criteria)))
+
+    def _groups(self, uids: Sequence[int], limits: FetchLimits) -> Iterator[list[_Listed]]:
+        """Neighbours that are taken in together: bounded in count, and in bytes unless one message alone is larger."""
+        group: list[_Listed] = []
+        size_bytes = 0
+        step = min(limits.batch_messages, _UIDS_PER_COMMAND)
+        for start in range(0, len(uids), step):
+            for listed in self._list(uids[start : start + step]):
+                weight = listed.size_bytes if listed.size_bytes <= limits.message_bytes else 0
+                if group and (len(group) >= limits.batch_messages or size_bytes + weight > limits.batch_bytes):
+                    yield group
+                    group, size_bytes = [], 0
+                group.append(listed)
+                size_bytes += weight
+        if group:
+            yield group
+
+    def _list(self, uids: Sequence[int]) -> list[_Listed]:
+        """Sizes in bytes and arrival times; a UID that was deleted meanwhile keeps its place in the order."""
+        with self._session.speaking("read"):
+            answer = self._session.client.fetch(uids, [b"RFC822.SIZE", b"INTERNALDATE"])
+        listed = []
+        for uid in uids:
+            fields = answer.get(uid, {})
+            size, arrived = fields.get(b"RFC822.SIZE"), fields.get(b"INTERNALDATE")
+            listed.append(
+                _Listed(
+                    uid=uid,
+                    size_bytes=size if isinstance(size, int) else 0,
+                    received_at=_received_at(arrived),
+                )
+            )
+        return listed
+
+    def _messages(
+        self, group: Sequence[_Listed], plan: _Plan, limits: FetchLimits, *, in_spam_folder: bool
+    ) -> tuple[RawMessage, ...]:
+        refused = {
+            listed.uid: f"{listed.size_bytes} bytes are more than the {limits.message_bytes} that are taken in"
+            for listed in group
+            if listed.size_bytes > limits.message_bytes
+        }
+        bodies = self._bodies([listed.uid for listed in group if listed.uid not in refused], refused)
+        messages = []
+        for listed in group:
+            raw = bodies.pop(listed.uid, None)
+            if raw is None and listed.uid not in refused:
+                continue  # deleted between the list and the fetch
+            messages.append(
+                RawMessage(
+                    key=f"{self._session.endpoint.folder}/{plan.uid_validity}/{listed.uid}",
+                    raw=raw,
+                    received_at=listed.received_at,
+                    size_bytes=listed.size_bytes if raw is None else len(raw),
+                    in_spam_folder=in_spam_folder,
+                    imported=plan.import_until is not None and listed.uid <= plan.import_until,
+                    refusal=refused.get(listed.uid, ""),
+                )
+            )
+        return tuple(messages)
+
+    def _bodies(self, uids: Sequence[int], refused: dict[int, str]) -> dict[int, bytes]:
+        """Whole messages by UID, many in one command. What the server lists but won't deliver goes to `refused`.
+
+        A NO may be about one message among many, so they are then asked for one by one; when none comes at all, it was
+        about the server.
+        """
+        try:
+            bodies = self._fetch_bodies(uids)
+        except TransientError as exc:
+            if not _may_be_about_a_message(exc):
+                raise
+            bodies = {}
+        missing = self._still_there([uid for uid in uids if uid not in bodies])
+        for uid in missing:
+            try:
+                bodies |= self._fetch_bodies([uid])
+            except TransientError as exc:
+                if not _may_be_about_a_message(exc) or (len(missing) > 1 and uid == missing[-1] and not bodies):
+                    raise
+                refused[uid] = str(exc)
+            else:
+                if uid not in bodies and self._still_there([uid]):
+                    refused[uid] = f"{self._session.endpoint.server} lists the message but does not deliver it"
+        return bodies
+
+    def _fetch_bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
+        if not uids:
+            return {}
+        with self._session.speaking("read"):
+            answer = self._session.client.fetch(uids, [b"BODY.PEEK[]"])
+        return {uid: raw for uid, fields in answer.items() if isinstance(raw := fields.get(b"BODY[]"), bytes)}
+
+    def _still_there(self, uids: Sequence[int]) -> list[int]:
+        if not uids:
+            return []
+        wanted = set(uids)
+        return [uid for uid in self._search(b"UID", b",".join(b"%d" % uid for uid in uids)) if uid in wanted]
+
+
+def _may_be_about_a_message(error: TransientError) -> bool:
+    """Whether the server refused one FETCH, rather than being in trouble or gone."""
+    cause = error.__cause__
+    if not isinstance(cause, IMAPClient.Error) or isinstance(cause, IMAPClient.AbortError):
+        return False
+    return not isinstance(error, Throttled) and not passes_by(str(cause))
+
+
+def _received_at(arrived: object) -> datetime:
+    """INTERNALDATE in UTC; now, where the server sends none that is a date."""
+    try:
+        if isinstance(arrived, datetime):
+            return arrived.replace(tzinfo=arrived.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:  # year 1 or 9999 with an offset
+        pass
+    return datetime.now(UTC)

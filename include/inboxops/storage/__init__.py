@@ -1,0 +1,1 @@
+"""Where bytes are kept: the S3 adapter."""

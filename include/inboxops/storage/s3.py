@@ -1,0 +1,181 @@
+"""Objects in an S3 bucket that nobody reads without a signature. Vendor errors become ours in `_translated`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NoConnectionError
+
+from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, Throttled, TransientError
+from inboxops.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_DELETES_PER_CALL = 1000  # DeleteObjects takes no more
+_THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "503"}
+_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "403"}
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
+
+
+def client(settings: Settings) -> S3Client:
+    """A client for the configured endpoint, to be shared between threads.
+
+    Path addressing and checksums only where S3 requires them, because other servers than AWS know no others.
+    """
+    s3: S3Client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.s3_endpoint or None,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key or None,
+        aws_secret_access_key=settings.s3_secret_key.get_secret_value() or None,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            max_pool_connections=16,
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 4},
+        ),
+    )
+    return s3
+
+
+class S3Store:
+    """`ports.ObjectStore` over a boto3 client. Every method raises only errors of `inboxops.errors`."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket when it is missing; what it holds stays private, as S3 has it by default."""
+        with self._speaking():
+            try:
+                self._client.head_bucket(Bucket=self._bucket)
+                return
+            except ClientError as exc:
+                if _code(exc) not in {"404", "NoSuchBucket", "NotFound"}:
+                    raise
+            region = self._client.meta.region_name
+            location: Any = (
+                {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            )
+            try:
+                self._client.create_bucket(Bucket=self._bucket, **location)
+            except ClientError as exc:  # another process was quicker
+                if _code(exc) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                    raise
+
+    def put(self, key: str, content: bytes, *, content_type: str, file_name: str = "") -> None:
+        disposition: Any = {"ContentDisposition": content_disposition(file_name)} if file_name else {}
+        with self._speaking(key):
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=content, ContentType=media_type(content_type), **disposition
+            )
+
+    def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
+        """The object, or `length` bytes from `offset` on (both in bytes; without a length, the rest)."""
+        if length == 0:
+            return b""
+        start = offset or 0
+        end = start + length - 1 if length is not None else ""
+        wanted: Any = {} if offset is None and length is None else {"Range": f"bytes={start}-{end}"}
+        with self._speaking(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
+            return answer["Body"].read()
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Keys that don't exist count as deleted."""
+        for first in range(0, len(keys), _DELETES_PER_CALL):
+            objects: Any = [{"Key": key} for key in keys[first : first + _DELETES_PER_CALL]]
+            with self._speaking():
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+            failed = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
+            if failed:
+                raise TransientError(f"{len(failed)} objects could not be deleted, first: {failed[0].get('Message')}")
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with self._speaking():
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                yield from (item["Key"] for item in page.get("Contents", []))
+
+    def presigned_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str:
+        """A link that works for `seconds` and that a browser saves under `file_name`, never renders."""
+        with self._speaking(key):
+            return self._client.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self._bucket,
+                    "Key": key,
+                    "ResponseContentDisposition": content_disposition(file_name),
+                    "ResponseContentType": media_type(content_type),
+                },
+                ExpiresIn=seconds,
+            )
+
+    @contextmanager
+    def _speaking(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError) as exc:
+            raise _translated(exc, self._bucket, key) from exc
+
+
+def content_disposition(file_name: str) -> str:
+    """`attachment` with the name in ASCII for old clients and in UTF-8 for all others (RFC 6266, RFC 8187)."""
+    name = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in file_name).strip() or "file"
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
+    ascii_name = re.sub(r'["\\%/;]', "_", ascii_name).strip() or "file"
+    return f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def media_type(content_type: str) -> str:
+    """A sender's content type as far as it is one; its parameters are dropped."""
+    bare = content_type.split(";")[0].strip()
+    return bare if _MEDIA_TYPE.fullmatch(bare) else "application/octet-stream"
+
+
+def _code(exc: ClientError) -> str:
+    return str(exc.response.get("Error", {}).get("Code", ""))
+
+
+def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> InboxOpsError:
+    if isinstance(exc, ClientError):
+        code = _code(exc)
+        status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code == "NoSuchBucket":
+            return OperatorError(f"the bucket {bucket!r} does not exist", fix="Create it, or set INBOXOPS_S3_BUCKET")
+        if code in {"NoSuchKey", "404"}:
+            return ObjectMissing(
+                f"the object {key!r} is missing from bucket {bucket!r}", fix="Restore it from a backup"
+            )
+        if code in _REFUSED:
+            return OperatorError(
+                f"the object store refuses access to bucket {bucket!r} ({code})",
+                fix="Check INBOXOPS_S3_ACCESS_KEY, INBOXOPS_S3_SECRET_KEY and this machine's clock",
+            )
+        if code in _THROTTLED:
+            return Throttled(f"the object store asks for patience ({code})")
+        if status >= 500 or code in {"RequestTimeout", "InternalError"}:
+            return TransientError(f"the object store is in trouble ({code or status})")
+        return OperatorError(
+            f"the object store refuses the request: {exc}", fix="Check INBOXOPS_S3_ENDPOINT and bucket"
+        )
+    if isinstance(exc, NoCredentialsError):
+        return OperatorError(
+            "there are no credentials for the object store", fix="Set INBOXOPS_S3_ACCESS_KEY and INBOXOPS_S3_SECRET_KEY"
+        )
+    if isinstance(exc, (NoConnectionError, HTTPClientError)):
+        return TransientError(f"the object store is away: {exc}", fix="Check INBOXOPS_S3_ENDPOINT if this lasts")
+    return OperatorError(f"the object store can't be used: {exc}", fix="Check the INBOXOPS_S3_* settings")

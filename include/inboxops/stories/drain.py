@@ -1,0 +1,53 @@
+"""Drain: what a crash left behind goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from inboxops.errors import InboxOpsError, TransientError
+
+
+class Wakes(Protocol):
+    """The outbox's wake-ups: `deliver` is called once for each that is due; one that fails is tried again later."""
+
+    def deliver_wakes(self, deliver: Callable[[int], None]) -> tuple[int, int]: ...
+
+
+class LeftMail(Protocol):
+    def left_behind(self, *, minutes: int) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    events: int = 0
+    wakes: int = 0
+    wakes_waiting: int = 0
+    inboxes_filed: int = 0
+    inboxes_failed: int = 0
+
+
+def file_left_mail(inboxes: LeftMail, file: Callable[[int], object], *, minutes: int) -> tuple[int, int]:
+    """Classify and persist mail that is durable and that no run moved on for `minutes`: (inboxes done, inboxes that failed).
+
+    Its inbox may have been disconnected since, so no run of its own would come. One that fails stops no other.
+    """
+    done = failed = 0
+    for inbox_id in inboxes.left_behind(minutes=minutes):
+        try:
+            file(inbox_id)
+            done += 1
+        except InboxOpsError:
+            failed += 1
+    return done, failed
+
+
+def wake_or_remember(inbox_id: int, wake: Callable[[int], None], remember: Callable[[int], None]) -> bool:
+    """Wake an inbox now, or leave the wake-up in the outbox when Airflow is away. True when it was delivered now."""
+    try:
+        wake(inbox_id)
+        return True
+    except TransientError:
+        remember(inbox_id)
+        return False

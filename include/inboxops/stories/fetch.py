@@ -1,0 +1,120 @@
+"""Fetch: what a provider delivers becomes durable before the cursor passes it (invariant 1)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from inboxops.core.inbox import Inbox
+from inboxops.core.model import Batch, Cursor
+from inboxops.core.packs import pack, pack_key
+from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
+from inboxops.ports import Account, FetchLimits, InboundRow, ObjectStore, Provider
+
+
+class Batches(Protocol):
+    """What fetch asks of the database."""
+
+    def add_batch(self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str) -> int: ...
+
+
+class Standing(Protocol):
+    """How an inbox stands, kept for its admins (invariant 6)."""
+
+    def disconnect(self, inbox_id: int, error: InboxOpsError) -> bool: ...
+
+    def note_error(self, inbox_id: int, error: InboxOpsError) -> None: ...
+
+    def clear_error(self, inbox_id: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one fetch did. `stored` counts rows that are new; `more` says that the bound of this run was reached."""
+
+    stored: int = 0
+    refused: int = 0
+    bytes: int = 0
+    more: bool = False
+    skipped: str = ""
+
+
+@contextmanager
+def standing(inbox: Inbox, store: Standing) -> Iterator[None]:
+    """Keep `last_error` and `connected_at` true while the provider is spoken to.
+
+    Raises what it was given: AuthenticationFailed has disconnected the inbox by then; a TransientError left it alone.
+    """
+    try:
+        yield
+    except AuthenticationFailed as exc:
+        store.disconnect(inbox.id, exc)
+        raise
+    except TransientError:
+        raise
+    except InboxOpsError as exc:
+        store.note_error(inbox.id, exc)
+        raise
+    if inbox.last_error is not None:
+        store.clear_error(inbox.id)
+
+
+def fetch(
+    inbox: Inbox,
+    account: Account,
+    provider: Provider,
+    batches: Batches,
+    inboxes: Standing,
+    objects: ObjectStore,
+    *,
+    limits: FetchLimits,
+    max_batches: int,
+) -> Fetched:
+    """Take in everything behind the inbox's cursor, at most `max_batches` batches a run so that other inboxes go on.
+
+    Raises the provider's errors, after `standing` has recorded them, and TransientError when the object store is away.
+    """
+    stored = refused = size = 0
+    cursor, count = inbox.cursor, 0
+    with standing(inbox, inboxes), provider.open(account) as mailbox:
+        for batch in mailbox.batches(cursor, limits):
+            rows = _make_durable(inbox, batch, objects)
+            stored += batches.add_batch(inbox, rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
+            refused += sum(row.state == "refused" for row in rows)
+            size += sum(row.size_bytes for row in rows)
+            cursor, count = batch.cursor, count + 1
+            if count >= max_batches:
+                return Fetched(stored, refused, size, more=True)
+    return Fetched(stored, refused, size)
+
+
+def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> list[InboundRow]:
+    """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone."""
+    taken = [message.raw for message in batch.messages if message.raw is not None]
+    packed, spans = pack(taken)
+    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest())
+    if taken:
+        objects.put(key, packed, content_type="application/octet-stream")
+    places = iter(spans)
+    rows = []
+    for message in batch.messages:
+        offset, length = next(places) if message.raw is not None else (None, None)
+        rows.append(
+            InboundRow(
+                key=message.key,
+                state="refused" if message.raw is None else "stored",
+                reason=message.refusal,
+                storage_key=None if message.raw is None else key,
+                offset=offset,
+                length=length,
+                size_bytes=message.size_bytes,
+                received_at=message.received_at,
+                in_spam_folder=message.in_spam_folder,
+                thread_id=message.thread_id,
+                imported=message.imported,
+            )
+        )
+    return rows

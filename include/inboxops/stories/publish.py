@@ -1,0 +1,29 @@
+"""Publish: events leave for Redis after the commit that wrote them, in order, at least once (a crash leaves them in the outbox)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from inboxops.errors import TransientError
+from inboxops.ports import EventBus
+
+
+class EventOutbox(Protocol):
+    def tenants_with_open_events(self) -> list[int]: ...
+
+    def publish_open(self, tenant_id: int, bus: EventBus) -> int: ...
+
+
+def publish(outbox: EventOutbox, bus: EventBus, tenant_ids: list[int] | None = None) -> int:
+    """Publish what is open, for these tenants or for all; returns how many events went out.
+
+    A bus that is away delays events and loses none: they stay open for `drain_outbox`, and mail goes on (invariant 7).
+    """
+    sent = 0
+    for tenant_id in outbox.tenants_with_open_events() if tenant_ids is None else tenant_ids:
+        try:
+            while count := outbox.publish_open(tenant_id, bus):
+                sent += count
+        except TransientError:
+            continue
+    return sent

@@ -1,0 +1,54 @@
+"""The DAG of one inbox: fetch >> classify >> persist, by the clock and whenever its asset says so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
+
+from inboxops.core.inbox import asset_name, asset_uri
+from inboxops_airflow.operators import Classify, Fetch, Persist
+from inboxops_airflow.roster import Seat
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+EVERY_MINUTES = 5
+DOC = """\
+**fetch** asks in the triggerer whether anything is new; with mail it goes on in a worker: raw mail to the object store,
+a row in `inbound`, then the cursor moves. **classify** reads and judges every stored row. **persist** files tickets,
+notes, bounces and lists. Each stage works on the rows in its state, so clearing any task is safe at any time.
+"""
+
+
+def inbox_dag(seat: Seat) -> DAG:
+    """A paused or disconnected inbox keeps its DAG and its history, and has no schedule."""
+    asset = Asset(name=asset_name(seat.inbox_id), uri=asset_uri(seat.inbox_id))
+    minute = seat.inbox_id % EVERY_MINUTES  # inboxes don't all fire in the same minute
+    schedule = AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable(f"{minute}-59/{EVERY_MINUTES} * * * *", timezone="UTC"), assets=[asset]
+    )
+    with DAG(
+        dag_id=seat.dag_id,
+        schedule=schedule if seat.live else None,
+        start_date=EPOCH,
+        catchup=False,
+        max_active_runs=1,
+        doc_md=DOC,
+        tags=[
+            "inbox",
+            *([seat.tenant, seat.connection_type] if seat.tenant else []),
+            *([] if seat.live else ["stopped"]),
+        ],
+        default_args={
+            "owner": "inboxops",
+            "pool": "inbox",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=10),
+            "execution_timeout": timedelta(minutes=30),
+        },
+    ) as dag:
+        # The next poll is fetch's retry: its own would only hold the run open.
+        fetch = Fetch(task_id="fetch", inbox_id=seat.inbox_id, retries=0)
+        classify = Classify(task_id="classify", inbox_id=seat.inbox_id)
+        persist = Persist(task_id="persist", inbox_id=seat.inbox_id)
+        fetch >> classify >> persist
+    return dag

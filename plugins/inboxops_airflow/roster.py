@@ -1,0 +1,78 @@
+"""Which inboxes there are, as cheaply as a DAG file has to know it, and also when the database is away."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from airflow.sdk import Connection, get_parsing_context
+
+from inboxops.core.inbox import dag_id, inbox_id_of
+from inboxops.db.queries import sql
+
+CONNECT_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One inbox's place in Airflow. `live`: connected and not paused, so it is polled and can be woken."""
+
+    inbox_id: int
+    dag_id: str
+    tenant: str
+    connection_type: str
+    live: bool
+
+
+def roster() -> list[Seat]:
+    """All inboxes that were not removed; inside a task process only the one that the task belongs to.
+
+    While the database is away the last list that was read stands in for it, so that no DAG vanishes.
+    """
+    only = get_parsing_context().dag_id
+    if only is not None:
+        try:
+            return [Seat(inbox_id_of(only), only, "", "", live=True)]
+        except ValueError:
+            return []
+    import psycopg
+
+    try:
+        with psycopg.connect(_dsn(), connect_timeout=CONNECT_SECONDS) as connection:
+            rows = connection.execute(sql("roster")).fetchall()
+    except psycopg.Error:
+        return _remembered()
+    seats = [Seat(id_, dag_id(id_, tenant, name), tenant, type_, live) for id_, tenant, name, type_, live in rows]
+    _remember(seats)
+    return seats
+
+
+def _dsn() -> str:
+    from psycopg.conninfo import make_conninfo
+
+    database = Connection.get("inboxops_db")
+    return make_conninfo(
+        host=database.host, port=database.port, user=database.login, password=database.password, dbname=database.schema
+    )
+
+
+def _memory() -> Path:
+    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "inboxops_roster.json"
+
+
+def _remember(seats: list[Seat]) -> None:
+    text = json.dumps([asdict(seat) for seat in seats])
+    memory = _memory()
+    if not memory.exists() or memory.read_text("utf-8") != text:
+        fresh = memory.with_suffix(f".{os.getpid()}")
+        fresh.write_text(text, "utf-8")
+        fresh.replace(memory)
+
+
+def _remembered() -> list[Seat]:
+    try:
+        return [Seat(**seat) for seat in json.loads(_memory().read_text("utf-8"))]
+    except FileNotFoundError:
+        return []

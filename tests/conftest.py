@@ -1,0 +1,109 @@
+"""Servers that the tests share, and the rule that CI skips nothing it could run."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from inboxops.db.migrate import migrate
+from inboxops.settings import Settings
+from inboxops.stack.testing import running
+from inboxops.wiring import World
+from tests.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
+from tests.objectstore import S3Server
+
+WITHOUT_DOVECOT = (
+    "Dovecot is not installed: the IMAP tests ran against pymap, which proves less (apt-get install dovecot-imapd)"
+)
+ALLOWED_SKIPS: tuple[str, ...] = ()
+"""Reasons for which a test may be skipped even in CI, as they start. Each names what no CI machine could have."""
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+@pytest.fixture(scope="session")
+def mail_server() -> Iterator[MailServer]:
+    """An IMAP server that the session shares: use a user of your own."""
+    if dovecot_binary() is None and _in_ci():
+        pytest.fail("CI=true, but Dovecot is not installed: apt-get install dovecot-imapd")
+    server = Dovecot() if dovecot_binary() else Pymap()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def dovecot(mail_server: MailServer) -> Dovecot:
+    """For what only Dovecot can do."""
+    if not isinstance(mail_server, Dovecot):
+        pytest.skip("needs Dovecot, which is not installed")
+    return mail_server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """PostgreSQL, Valkey and the S3 server from their wheels, with our schema."""
+    with running(tmp_path_factory.mktemp("stack") / "home", "--only=services") as settings:
+        migrate(settings.database_url.get_secret_value())
+        yield settings
+
+
+@pytest.fixture
+def world(services: Settings) -> Iterator[World]:
+    """The product on real servers. The database is shared: use a tenant of your own."""
+    world = World(services)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def tenant(world: World) -> str:
+    slug = f"t{uuid.uuid4().hex[:12]}"
+    world.inboxes.add_tenant(slug, "Test Ltd")
+    return slug
+
+
+def pytest_report_header() -> str:
+    return f"IMAP server: {dovecot_binary() or 'pymap. ' + WITHOUT_DOVECOT}"
+
+
+_skipped: list[tuple[str, str]] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        _skipped.append((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")))
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _skipped.append((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")))
+
+
+def _unwanted_skips() -> list[tuple[str, str]]:
+    return [(test, reason) for test, reason in _skipped if not reason.startswith(ALLOWED_SKIPS)]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _in_ci() and _unwanted_skips() and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if dovecot_binary() is None:
+        terminalreporter.write_line(WITHOUT_DOVECOT, yellow=True)
+    if _in_ci() and (unwanted := _unwanted_skips()):
+        terminalreporter.section("skipped in CI, which counts as failed", red=True)
+        for test, reason in unwanted:
+            terminalreporter.write_line(f"{test}: {reason}")

@@ -1,0 +1,252 @@
+"""What a slice of classified mail becomes: the plan alone, no database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inboxops.core.model import Address, Bounce, ThreadKeys, TicketFacts, Verdict, VerdictKind
+from inboxops.core.plan import Facts, Item, KnownMessage, Plan, plan
+from inboxops.core.reading import Reading
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+US = "support@acme.example"
+FACTS = Facts(now=NOW, reopen_days=14, own_addresses=frozenset({US}))
+
+
+def mail(
+    number: int,
+    *,
+    id: str = "",
+    sender: str = "ann@customer.example",
+    answers: tuple[str, ...] = (),
+    kind: VerdictKind = VerdictKind.HUMAN,
+    content: str = "",
+    bounce: Bounce | None = None,
+    released: bool = False,
+    subject_number: int | None = None,
+) -> Item:
+    message_id = id or f"m{number}@customer.example"
+    return Item(
+        inbound_id=number,
+        message_id=1000 + number,
+        received_at=NOW,
+        imported=False,
+        released=released,
+        provider_thread_id=None,
+        reading=Reading(
+            message_id=message_id,
+            original_id=message_id,
+            content_hash=content or f"content of {message_id}",
+            sender=Address("", sender),
+            reply_to=(),
+            to=(Address("", US),),
+            cc=(),
+            subject="Help",
+            date=NOW,
+            in_reply_to=answers[:1],
+            references=answers,
+            verdict=Verdict(kind, "a rule", "1", (), bounce),
+            keys=ThreadKeys(
+                ids=answers, normalised_subject="help", participants=frozenset({sender, US}), subject_number=subject_number
+            ),
+        ),
+    )
+
+
+def ticket(id: int, *people: str, status: str = "open", closed_at: datetime | None = None) -> TicketFacts:
+    return TicketFacts(id, id + 100, status, closed_at, "help", frozenset(people or ("ann@customer.example",)))
+
+
+def sent(message: int, ticket: int) -> KnownMessage:
+    return KnownMessage(message, ticket, outbound=True, content_hash="")
+
+
+def received(message: int, ticket: int, content: str = "") -> KnownMessage:
+    return KnownMessage(message, ticket, outbound=False, content_hash=content)
+
+
+def outcome(done: Plan, number: int) -> str:
+    [found] = [o for o in done.outcomes if o.inbound_id == number]
+    return found.state
+
+
+def ticket_of(done: Plan, number: int) -> int:
+    [found] = [m for m in done.messages if m.inbound_id == number]
+    return found.ticket
+
+
+def test_a_new_mail_opens_a_ticket_and_its_reply_in_the_same_slice_joins_it() -> None:
+    done = plan([mail(1), mail(2, answers=("m1@customer.example",))], FACTS)
+    assert len(done.tickets) == 1
+    assert ticket_of(done, 1) == ticket_of(done, 2) == done.tickets[0].handle
+
+
+def test_a_reply_that_comes_before_its_parent_is_joined_by_it() -> None:
+    done = plan([mail(2, answers=("m1@customer.example",)), mail(1)], FACTS)
+    assert len(done.tickets) == 1
+    assert ticket_of(done, 1) == ticket_of(done, 2)
+
+
+def test_a_parent_joins_the_ticket_that_an_earlier_slice_opened_for_its_reply() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, children={"m1@customer.example": (7,)})
+    done = plan([mail(1)], facts)
+    assert not done.tickets
+    assert ticket_of(done, 1) == 7
+
+
+def test_replies_that_opened_tickets_apart_are_brought_together_by_their_parent() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7), 8: ticket(8)}, children={"m1@customer.example": (7, 8)})
+    done = plan([mail(1)], facts)
+    assert ticket_of(done, 1) == 7
+    assert done.merges == {8: 7}
+
+
+def test_a_parent_that_answers_an_older_ticket_takes_its_early_reply_along() -> None:
+    facts = replace(
+        FACTS,
+        tickets={5: ticket(5), 7: ticket(7)},
+        messages={"old@customer.example": received(1, 5)},
+        children={"m1@customer.example": (7,)},
+    )
+    done = plan([mail(1, answers=("old@customer.example",))], facts)
+    assert ticket_of(done, 1) == 5
+    assert done.merges == {7: 5}
+
+
+def test_tickets_of_one_slice_that_turn_out_to_be_one_are_made_once() -> None:
+    parent = mail(3, id="p@customer.example")
+    done = plan([mail(1, answers=("p@customer.example",)), mail(2, answers=("p@customer.example",)), parent], FACTS)
+    assert len(done.tickets) == 1
+    assert {ticket_of(done, n) for n in (1, 2, 3)} == {done.tickets[0].handle}
+    assert not done.merges
+
+
+@pytest.mark.parametrize(
+    ("known", "content", "state"),
+    [
+        (received(50, 7, "same"), "same", "duplicate"),
+        (received(50, 7, "other"), "same", "conflict"),
+        (sent(50, 7), "same", "duplicate"),
+    ],
+)
+def test_a_repeated_id_is_a_duplicate_or_a_recorded_conflict_and_never_a_second_message(
+    known: KnownMessage, content: str, state: str
+) -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"m1@customer.example": known})
+    done = plan([mail(1, content=content)], facts)
+    assert outcome(done, 1) == state
+    assert not done.messages
+    assert done.outcomes[0].reason
+
+
+def test_a_released_conflict_becomes_a_message_under_an_id_of_its_own() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"m1@customer.example": received(50, 7, "other")})
+    done = plan([mail(1, released=True)], facts)
+    assert outcome(done, 1) == "persisted"
+    assert done.messages[0].message_id != "m1@customer.example"
+
+
+def test_spam_is_listed_and_a_released_one_opens_a_ticket() -> None:
+    done = plan([mail(1, kind=VerdictKind.SPAM), mail(2, kind=VerdictKind.SPAM, released=True)], FACTS)
+    assert outcome(done, 1) == "listed"
+    assert outcome(done, 2) == "persisted"
+    assert len(done.tickets) == 1
+
+
+def test_spam_that_comes_twice_is_listed_once() -> None:
+    done = plan([mail(1, kind=VerdictKind.SPAM), mail(2, id="m1@customer.example", kind=VerdictKind.SPAM)], FACTS)
+    assert [outcome(done, n) for n in (1, 2)] == ["listed", "duplicate"]
+
+
+def test_a_bounce_marks_what_we_sent_and_stands_as_a_note_on_its_ticket() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"io.7.50@acme.example": sent(50, 7)})
+    bounce = Bounce("hard", ("ann@customer.example",), "5.1.1", "no such user", ("io.7.50@acme.example",))
+    done = plan([mail(1, sender="mailer-daemon@mx.example", kind=VerdictKind.BOUNCE, bounce=bounce)], facts)
+    assert not done.tickets
+    assert [(m.ticket, m.type) for m in done.messages] == [(7, "note")]
+    assert [(b.message_id, b.marks_message) for b in done.bounces] == [(50, True)]
+
+
+def test_a_bounce_of_nothing_we_sent_is_listed_and_opens_no_ticket() -> None:
+    bounce = Bounce("hard", ("ann@customer.example",), "5.1.1", "no such user", ("unknown@acme.example",))
+    done = plan([mail(1, kind=VerdictKind.BOUNCE, bounce=bounce)], FACTS)
+    assert outcome(done, 1) == "listed"
+    assert not done.tickets
+    assert [b.message_id for b in done.bounces] == [None]
+
+
+def test_a_bounce_that_names_a_customers_mail_does_not_mark_it() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"x@customer.example": received(50, 7)})
+    bounce = Bounce("hard", (), "5.1.1", "", ("x@customer.example",))
+    assert [b.message_id for b in plan([mail(1, kind=VerdictKind.BOUNCE, bounce=bounce)], facts).bounces] == [None]
+
+
+def test_a_delay_is_recorded_and_marks_nothing() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"io.7.50@acme.example": sent(50, 7)})
+    bounce = Bounce("delayed", (), "4.4.1", "", ("io.7.50@acme.example",))
+    done = plan([mail(1, kind=VerdictKind.DELAY, bounce=bounce)], facts)
+    assert [(b.message_id, b.marks_message) for b in done.bounces] == [(50, False)]
+
+
+def test_an_out_of_office_reply_is_a_note_that_reopens_nothing() -> None:
+    closed = ticket(7, status="closed", closed_at=NOW - timedelta(days=1))
+    facts = replace(FACTS, tickets={7: closed}, messages={"io.7.50@acme.example": sent(50, 7)})
+    done = plan([mail(1, kind=VerdictKind.AUTO_REPLY, answers=("io.7.50@acme.example",))], facts)
+    assert [(m.ticket, m.type) for m in done.messages] == [(7, "note")]
+    assert not done.reopened
+
+
+def test_an_out_of_office_reply_to_nothing_is_listed() -> None:
+    assert outcome(plan([mail(1, kind=VerdictKind.AUTO_REPLY)], FACTS), 1) == "listed"
+
+
+def test_our_own_mail_that_comes_back_is_dropped_and_counted() -> None:
+    assert outcome(plan([mail(1, kind=VerdictKind.OWN_LOOP)], FACTS), 1) == "dropped"
+
+
+def test_a_reply_reopens_a_ticket_closed_lately_and_follows_one_closed_long_ago() -> None:
+    def after(days: int) -> Plan:
+        closed = ticket(7, status="closed", closed_at=NOW - timedelta(days=days))
+        facts = replace(FACTS, tickets={7: closed}, messages={"io.7.50@acme.example": sent(50, 7)})
+        return plan([mail(1, answers=("io.7.50@acme.example",))], facts)
+
+    assert after(3).reopened == {7}
+    late = after(30)
+    assert not late.reopened
+    assert [t.follows for t in late.tickets] == [7]
+
+
+def test_a_stranger_with_a_valid_thread_header_is_marked_and_takes_no_part() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"io.7.50@acme.example": sent(50, 7)})
+    done = plan([mail(1, sender="mallory@evil.example", answers=("io.7.50@acme.example",))], facts)
+    assert [(m.ticket, m.unknown_sender, m.participants) for m in done.messages] == [(7, True, ())]
+
+
+def test_a_ticket_number_in_the_subject_counts_only_from_a_participant() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, by_number={107: 7})
+    assert ticket_of(plan([mail(1, subject_number=107)], facts), 1) == 7
+    assert len(plan([mail(1, subject_number=107, sender="mallory@evil.example")], facts).tickets) == 1
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Item]:
+    """Messages that answer earlier ones of the conversation, in any order of arrival."""
+    count = draw(st.integers(2, 8))
+    items = [mail(1)]
+    for number in range(2, count + 1):
+        parent = draw(st.integers(1, number - 1))
+        items.append(mail(number, answers=(f"m{parent}@customer.example",)))
+    return draw(st.permutations(items))
+
+
+@given(conversations())
+def test_one_conversation_is_one_ticket_whatever_the_order_and_every_mail_has_one_outcome(items: list[Item]) -> None:
+    done = plan(items, FACTS)
+    assert sorted(o.inbound_id for o in done.outcomes) == sorted(i.inbound_id for i in items)
+    assert {m.ticket for m in done.messages} == {done.tickets[0].handle}
+    assert len(done.tickets) == 1

@@ -1,0 +1,123 @@
+"""A mailbox becomes tickets through the real scheduler, triggerer and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from inboxops.errors import TransientError
+from inboxops.settings import Settings
+from inboxops.stack.home import read_env
+from inboxops.wiring import World
+from tests.e2e.conftest import eventually
+from tests.mailserver import MailServer
+from tests.stories.conftest import Mailbox, connect, mail
+from tests.stories.test_stages import FILES, TWO_FILES
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+Runs = Callable[[str], list[dict[str, object]]]
+
+
+@pytest.fixture
+def mailbox(world: World, tenant: str, mail_server: MailServer) -> Iterator[Mailbox]:
+    """A connected inbox whose DAG Airflow knows."""
+    box = connect(world, tenant, mail_server)
+    eventually("Airflow parses the file of the inboxes again", lambda: _known(world, box), seconds=60)
+    yield box
+    world.inboxes.remove(box.inbox_id)
+
+
+def _known(world: World, box: Mailbox) -> bool:
+    """An inbox that is added appears without a restart within a minute."""
+    try:
+        world.airflow.wake(box.inbox_id)
+    except TransientError:
+        return False
+    return True
+
+
+def test_a_mail_becomes_a_ticket_with_its_attachment_when_the_inbox_is_woken(mailbox: Mailbox, world: World) -> None:
+    mailbox.deliver(mail("Two files", body=TWO_FILES, more=FILES))
+    world.wake(mailbox.inbox_id)
+    eventually("the mail is a ticket", lambda: mailbox.tickets() == [("Two files", 1)])
+    keys = mailbox.query(
+        "SELECT storage_key FROM attachments a JOIN messages m ON m.id = a.message_id WHERE m.inbox_id = %s",
+        mailbox.inbox_id,
+    )
+    assert [world.objects.get(str(key)).strip() for (key,) in keys] == [b"a,b", b"c,d"]
+
+
+def test_an_empty_poll_ends_in_the_triggerer(mailbox: Mailbox, world: World, airflow_runs: Runs) -> None:
+    dag = mailbox.inbox.dag_id
+    mailbox.deliver(mail("First"))
+    world.wake(mailbox.inbox_id)
+    eventually("the first mail is a ticket", mailbox.tickets)
+    eventually("all runs ended", lambda: all(run["state"] == "success" for run in airflow_runs(dag)))
+    count = len(airflow_runs(dag))
+    world.wake(mailbox.inbox_id)
+    eventually(
+        "one more run ended", lambda: len(airflow_runs(dag)) > count and airflow_runs(dag)[0]["state"] == "success"
+    )
+    run = airflow_runs(dag)[0]["dag_run_id"]
+    tasks = world.airflow.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+    assert {task["task_id"]: task["state"] for task in tasks} == dict.fromkeys(
+        ("fetch", "classify", "persist"), "skipped"
+    )
+
+
+def test_a_wrong_password_fails_the_run_and_disconnects_the_inbox_once(
+    mailbox: Mailbox, world: World, airflow_runs: Runs
+) -> None:
+    mailbox.server.add_user(mailbox.user, "changed")
+    world.wake(mailbox.inbox_id)
+    eventually("the inbox is disconnected", lambda: mailbox.inbox.state == "disconnected")
+    eventually("the run failed", lambda: airflow_runs(mailbox.inbox.dag_id)[0]["state"] == "failed")
+
+
+def test_a_paused_inbox_keeps_its_dag_and_loses_its_schedule(mailbox: Mailbox, world: World) -> None:
+    world.inboxes.pause(mailbox.inbox_id, paused=True)
+    world.airflow.parse_again(mailbox.inbox.dag_id)
+    eventually(
+        "Airflow sees that it has no schedule",
+        lambda: world.airflow.get(f"/dags/{mailbox.inbox.dag_id}")["timetable_summary"] is None,
+    )
+
+
+def test_no_secret_is_anywhere_airflow_keeps_things(
+    mailbox: Mailbox, world: World, stack: Settings, stack_home: Path
+) -> None:
+    """Not in the serialised DAGs, XCom, task arguments, the trigger table or any log."""
+    mailbox.deliver(mail("One"))
+    world.wake(mailbox.inbox_id)
+    eventually("the mail is a ticket", mailbox.tickets)
+    kept = read_env(stack_home / "inboxops.env")
+    secrets = [
+        "secret password",
+        *stack.credential_keys.get_secret_value().split(","),
+        stack.signing_key.get_secret_value(),
+    ]
+    dsn = make_conninfo(
+        host="127.0.0.1",
+        port=psycopg.conninfo.conninfo_to_dict(stack.database_url.get_secret_value())["port"],
+        user="airflow",
+        password=kept["STACK_AIRFLOW_DATABASE_PASSWORD"],
+        dbname="airflow",
+    )
+    with psycopg.connect(dsn) as connection:
+        tables = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        assert {"serialized_dag", "xcom", "trigger", "log"} <= set(tables)
+        for table in tables:
+            for secret in secrets:
+                found = connection.execute(
+                    f'SELECT count(*) FROM "{table}" AS t WHERE t::text LIKE %s'.encode(), (f"%{secret}%",)
+                )
+                assert found.fetchone() == (0,), f"a secret stands in {table}"
+    logs = [path for path in stack_home.rglob("*.log") if path.is_file()]
+    assert logs
+    for path in logs:
+        text = path.read_text(errors="replace")
+        assert not any(secret in text for secret in secrets), f"a secret stands in {path.name}"

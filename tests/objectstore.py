@@ -1,0 +1,51 @@
+"""A real S3 server from its wheel: SeaweedFS, which checks signatures and expiry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from inboxops.settings import Settings
+from tests.processes import ServerProcess, free_ports
+
+ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret0123456789"
+
+
+class S3Server:
+    """One identity may do everything, nobody else anything."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="inboxops-s3-"))
+        identity = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
+        identities = {"identities": [{"name": "tests", "credentials": [identity], "actions": ["Admin"]}]}
+        config = self._folder / "s3.json"
+        config.write_text(json.dumps(identities))
+        parts = ("master", "volume", "filer", "s3")
+        ports = free_ports(2 * len(parts))
+        command = [Path(sys.executable).with_name("weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        command += [f"-dir={self._folder}", "-master.volumeSizeLimitMB=64", "-volume.max=20", "-filer", "-s3"]
+        command += [f"-s3.config={config}"]
+        command += [f"-{part}.port={port}" for part, port in zip(parts, ports, strict=False)]
+        command += [f"-{part}.port.grpc={port}" for part, port in zip(parts, ports[len(parts) :], strict=True)]
+        self._process = ServerProcess(command, ports[1 : len(parts)], self._folder / "weed.log", seconds=60)
+        self.endpoint = f"http://127.0.0.1:{ports[3]}"
+
+    def settings(self, **changes: str) -> Settings:
+        values = {
+            "database_url": "postgresql://",
+            "redis_url": "redis://",
+            "credential_keys": "unused",
+            "signing_key": "unused",
+            "s3_endpoint": self.endpoint,
+            "s3_access_key": ACCESS_KEY,
+            "s3_secret_key": SECRET_KEY,
+            "s3_bucket": "inboxops-tests",
+        }
+        return Settings.model_validate(values | changes)
+
+    def stop(self) -> None:
+        self._process.stop(seconds=1)
+        shutil.rmtree(self._folder, ignore_errors=True)
