@@ -10,7 +10,8 @@ _MOST_LEVELS = 20
 _TAG = re.compile(r"<!--|<(/?)([a-zA-Z!?][a-zA-Z0-9:-]{0,30})[^<>]*>")
 _SKIPPED = frozenset({"script", "style", "head", "title", "template"})
 _BLOCKS = frozenset({
-    "p", "div", "br", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "pre", "blockquote", "section", "dd", "dt",
+    "p", "div", "br", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "pre", "blockquote",
+    "section", "dd", "dt",
 })  # fmt: skip
 _SPACE = re.compile(r"[ \t\r\n\f\v\u00a0]+")
 _BLANK_LINES = re.compile(r"\n{3,}")

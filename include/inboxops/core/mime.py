@@ -40,7 +40,8 @@ _NO_HEADER = re.compile(rb"^(?![A-Za-z0-9_][!-9;-~]*:|[ \t]|\r?$)", re.MULTILINE
 _GARBAGE = re.compile(rb"^[^A-Za-z0-9\s]{1,4}(?=[A-Za-z-]{2,30}:)")
 _SPACED_COLON = re.compile(rb"^([!-9;-~]{1,40})[ \t]+:")
 _KNOWN_HEADER = re.compile(
-    rb"(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|return-path|references|in-reply-to)[ \t]*:",
+    rb"(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|return-path|references"
+    rb"|in-reply-to)[ \t]*:",
     re.IGNORECASE,
 )
 _HEADER_BOUND = 2_000  # header lines that are decoded

@@ -52,7 +52,8 @@ _ALIASES = {
 }
 _NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"})
 _SCRIPTS = [
-    "cp1251", "koi8_r", "iso8859_5", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1253", "iso8859_7", "cp1255", "cp1256", "cp874",
+    "cp1251", "koi8_r", "iso8859_5", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1253", "iso8859_7", "cp1255", "cp1256",
+    "cp874",
 ]  # fmt: skip
 _SEVEN_BIT = frozenset({"iso2022_jp_ext", "iso2022_kr", "utf-7", "hz"})
 _DETECTED_BYTES = 4_096

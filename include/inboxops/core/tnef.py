@@ -25,8 +25,8 @@ _VARIABLE = frozenset({0x1E, 0x1F, 0x0D, 0x102, 0x00})
 _SEVERAL = 0x1000
 _NAMED = 0x8000
 _FAILURES = (
-    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, NotImplementedError, RecursionError, struct.error,
-    UnboundLocalError,
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, NotImplementedError, RecursionError,
+    UnboundLocalError, struct.error,
 )  # fmt: skip
 
 
