@@ -131,13 +131,18 @@ def signs(case: Case) -> dict[str, Evidence]:
 
 
 def opening_failure(case: Case) -> Evidence | None:
-    """A text whose first lines tell of a failure and list an address: how servers begin, and people who paste a bounce do not."""
-    lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:6]
-    for number, line in enumerate(lines[:3]):
-        if phrases.FAILURE.search(line.lower()) and any(
-            recipients.ADDRESS.search(near) for near in lines[number : number + 3]
-        ):
-            return evidence("body", line)
+    """A text whose first two lines tell of a failure and list an address on a line of its own: how servers begin.
+
+    People who paste a bounce greet first, and people whose parcel did not come list no address. The address is neither the
+    sender's nor the one this mail is for.
+    """
+    aside = {case.message.sender.address.lower(), *(one.address.lower() for one in case.message.to)}
+    lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:5]
+    for number, line in enumerate(lines[:2]):
+        if phrases.FAILURE.search(line.lower()):
+            listed = (recipients.listed(near) for near in lines[number : number + 3])
+            if any(address and address.lower() not in aside for address in listed):
+                return evidence("body", line)
     return None
 
 
