@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     airflow_username: str = "admin"
     airflow_password: SecretStr = SecretStr("")
     api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
+    idle_inboxes: int = Field(default=500, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off")
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import InboxContext
+from inboxops.core.model import Cursor, InboxContext
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
@@ -19,8 +19,8 @@ from inboxops.errors import AuthenticationFailed
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
 from inboxops.orchestrator.airflow import Airflow
-from inboxops.ports import Account, FetchLimits, MailboxInfo, Provider
-from inboxops.providers import provider
+from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider
+from inboxops.providers import prober, provider
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
@@ -45,6 +45,7 @@ class World:
     settings: Settings
     dsn: str = ""
     s3: Any = None
+    _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
 
     @cached_property
     def database(self) -> Database:
@@ -89,6 +90,8 @@ class World:
         return Vault(self.settings.credential_keys.get_secret_value())
 
     def close(self) -> None:
+        for each in self._probers.values():
+            each.close()
         if "database" in self.__dict__:
             self.database.close()
 
@@ -121,6 +124,29 @@ class World:
         first = next(iter(self.inboxes.all()), None)
         return first.dag_id if first else None
 
+    def prober(self, connection_type: str) -> Prober:
+        """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
+        if connection_type not in self._probers:
+            self._probers[connection_type] = prober(connection_type)
+        return self._probers[connection_type]
+
+    def to_hold(self) -> list[tuple[Account, Cursor]]:
+        """The IMAP inboxes to hold in IDLE, with where each was read to; as many as the setting allows."""
+        return [
+            (
+                Account(
+                    inbox_id=row["id"],
+                    tenant_id=row["tenant_id"],
+                    email_address=row["email_address"],
+                    connection_type=row["connection_type"],
+                    connection=row["connection"],
+                    secrets=self.vault.open(row["credentials_encrypted"]),
+                ),
+                Cursor(uid_validity=row["imap_uid_validity"], last_uid=row["imap_last_uid"]),
+            )
+            for row in self.inboxes.to_hold(limit=self.settings.idle_inboxes)
+        ]
+
     def provider(self, inbox: Inbox) -> Provider:
         return provider(inbox.connection_type)
 
@@ -138,20 +164,35 @@ class World:
     # -- the stages of an inbox
 
     def fetch(self, inbox_id: int) -> fetching.Fetched:
+        """Take in what is behind the cursor; when this run's bound was reached, the inbox is woken for the rest.
+
+        `skipped` says why nothing is to be done at all: not live, or neither news nor mail left unfiled.
+        """
         inbox = self.inboxes.get(inbox_id)
-        if not inbox.is_live:
-            return fetching.Fetched(skipped=f"the inbox is {inbox.state}")
-        limits = FetchLimits(first_sync_days=inbox.first_sync_days, first_sync_messages=inbox.first_sync_messages)
-        return fetching.fetch(
-            inbox,
-            self.account(inbox),
-            self.provider(inbox),
-            self.inbound,
-            self.inboxes,
-            self.objects,
-            limits=limits,
-            max_batches=BATCHES_PER_RUN,
-        )
+        fetched = fetching.Fetched()
+        if inbox.is_live:
+            limits = FetchLimits(first_sync_days=inbox.first_sync_days, first_sync_messages=inbox.first_sync_messages)
+            fetched = fetching.fetch(
+                inbox,
+                self.account(inbox),
+                self.provider(inbox),
+                self.inbound,
+                self.inboxes,
+                self.objects,
+                limits=limits,
+                max_batches=BATCHES_PER_RUN,
+            )
+        if fetched.more:
+            self.wake(inbox_id)
+        if not fetched.stored and not self.inboxes.has_work(inbox_id):
+            return replace(fetched, skipped="nothing new" if inbox.is_live else f"the inbox is {inbox.state}")
+        return fetched
+
+    def fetch_woken(self, inbox_id: int) -> fetching.Fetched:
+        """As `fetch`, within the hourly limit: who finds no room is served by the next poll."""
+        if self.inboxes.take_fetch_slot(inbox_id, per_hour=self.settings.fetch_limit_per_hour):
+            return self.fetch(inbox_id)
+        return fetching.Fetched(skipped="the hourly limit is reached: the next poll fetches")
 
     def classify(self, inbox_id: int) -> classifying.Classified:
         return classifying.classify(self.context(self.inboxes.get(inbox_id)), self.inbound, self.objects)
@@ -191,7 +232,8 @@ class World:
         if self.inboxes.has_work(inbox_id):
             return True
         if not inbox.is_live:
+            self.prober(inbox.connection_type).forget(inbox_id)
             return False
-        with fetching.standing(inbox, self.inboxes), self.provider(inbox).open(self.account(inbox)) as mailbox:
-            news = mailbox.has_news(inbox.cursor)
+        with fetching.standing(inbox, self.inboxes):
+            news = self.prober(inbox.connection_type).has_news(self.account(inbox), inbox.cursor)
         return news and self.inboxes.take_fetch_slot(inbox_id, per_hour=self.settings.fetch_limit_per_hour)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -148,6 +148,16 @@ class InboxStore:
         """Inboxes with mail that no run has moved on for so long: a crash left it, or the inbox was disconnected since."""
         with self._database.transaction() as t:
             return [row["inbox_id"] for row in t.rows("inboxes_left_behind", minutes=minutes)]
+
+    def to_hold(self, *, limit: int) -> list[Row]:
+        """IMAP inboxes that may be held in IDLE: live, and read once."""
+        with self._database.transaction() as t:
+            return t.rows("to_hold", limit=limit)
+
+    def note_held(self, inbox_ids: Collection[int]) -> None:
+        """Remember which inboxes are held in IDLE now; all others are not."""
+        with self._database.transaction() as t:
+            t.run("note_held", ids=list(inbox_ids))
 
     def own_addresses(self, tenant_id: int) -> frozenset[str]:
         with self._database.transaction() as t:
