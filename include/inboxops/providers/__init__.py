@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
 from inboxops.errors import InvalidInput
-from inboxops.ports import Provider
+from inboxops.ports import Provider, Sender
 
 PROVIDERS = {
     "imap": "inboxops.providers.imap:ImapProvider",
@@ -14,15 +15,30 @@ PROVIDERS = {
 """connection_type -> module:class. A new provider is one file and one line here."""
 
 
+SENDERS = {
+    "imap": "inboxops.providers.smtp:SmtpSender",
+}
+"""connection_type -> module:class of what sends for that kind of mailbox."""
+
+
 def provider(connection_type: str) -> Provider:
     """The provider of that kind of mailbox, with its default time-outs.
 
     Raises InvalidInput, naming the known kinds.
     """
+    return cast(Provider, _made(PROVIDERS, connection_type))
+
+
+def sender(connection_type: str) -> Sender:
+    """What sends for that kind of mailbox. Raises InvalidInput, naming the known kinds."""
+    return cast(Sender, _made(SENDERS, connection_type))
+
+
+def _made(registry: Mapping[str, str], connection_type: str) -> object:
     try:
-        module, name = PROVIDERS[connection_type].split(":")
+        module, name = registry[connection_type].split(":")
     except KeyError as exc:
         raise InvalidInput(
-            f"there is no provider {connection_type!r}", fix=f"Known connection types: {', '.join(sorted(PROVIDERS))}"
+            f"there is no provider {connection_type!r}", fix=f"Known connection types: {', '.join(sorted(registry))}"
         ) from exc
-    return cast(Provider, getattr(import_module(module), name)())
+    return getattr(import_module(module), name)()
