@@ -9,9 +9,13 @@ from typing import Any
 
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import InboxContext
+from inboxops.core.outbound import Accepted, Claim, ReplyRequest
+from inboxops.db.api_keys import ApiKeyStore
+from inboxops.db.attachments import AttachmentStore
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
+from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
 from inboxops.db.tickets import TicketStore
@@ -20,7 +24,7 @@ from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Account, FetchLimits, MailboxInfo, Provider
-from inboxops.providers import provider
+from inboxops.providers import provider, sender
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
@@ -28,11 +32,15 @@ from inboxops.stories import classify as classifying
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
+from inboxops.stories import reply as replying
+from inboxops.stories import send as sending
 from inboxops.stories.publish import publish
 from inboxops.vault import Vault
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
+
+SEND_DAG = "send_message"
 
 BATCHES_PER_RUN = 10
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
@@ -71,6 +79,18 @@ class World:
         return OutboxStore(self.database)
 
     @cached_property
+    def outbound(self) -> OutboundStore:
+        return OutboundStore(self.database)
+
+    @cached_property
+    def attachments(self) -> AttachmentStore:
+        return AttachmentStore(self.database)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyStore:
+        return ApiKeyStore(self.database)
+
+    @cached_property
     def objects(self) -> S3Store:
         return S3Store(self.s3 or s3_client(self.settings), self.settings.s3_bucket)
 
@@ -87,6 +107,17 @@ class World:
     @cached_property
     def vault(self) -> Vault:
         return Vault(self.settings.credential_keys.get_secret_value())
+
+    @cached_property
+    def signing_key(self) -> bytes:
+        return self.settings.signing_key.get_secret_value().encode()
+
+    def of_tenant(self, tenant_id: int) -> World:
+        """The same adapters on a database that shows one tenant: what the API works with."""
+        scoped = World(self.settings)
+        scoped.database = self.database.of_tenant(tenant_id)
+        scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
+        return scoped
 
     def close(self) -> None:
         if "database" in self.__dict__:
@@ -132,7 +163,7 @@ class World:
             own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
             trusted_authserv_ids=inbox.trusted_authserv_ids,
             spam_headers=inbox.spam_headers,
-            signing_key=self.settings.signing_key.get_secret_value().encode(),
+            signing_key=self.signing_key,
         )
 
     # -- the stages of an inbox
@@ -175,12 +206,66 @@ class World:
         tenant_id = self.inboxes.get(inbox_id).tenant_id
         return draining.wake_or_remember(inbox_id, self.airflow.wake, lambda id_: self.outbox.add_wake(tenant_id, id_))
 
+    # -- mail out
+
+    def reply(
+        self, tenant_id: int, ticket_id: int, request: ReplyRequest, *, author: str, idempotency_key: str | None
+    ) -> Accepted:
+        """Store a reply with its order to send; `dispatch` lets it out."""
+        return replying.reply(
+            tenant_id,
+            ticket_id,
+            request,
+            self.outbound,
+            self.attachments,
+            self.objects,
+            author=author,
+            idempotency_key=idempotency_key,
+            own_addresses=self.inboxes.own_addresses(tenant_id),
+            signing_key=self.signing_key,
+        )
+
+    def dispatch(self, tenant_id: int, message_id: int, attempt: int) -> None:
+        """Behind the commit: start the run that sends, and let the events out. What can't go now waits for `drain`."""
+        self.outbox.deliver_sends(self._start_send, name=f"{message_id}-{attempt}")
+        publish(self.outbox, self.bus, [tenant_id])
+
+    def _start_send(self, name: str, message_id: int, attempt: int) -> None:
+        """A run of that name that is there already is under way, or done: nothing to start."""
+        self.airflow.start(SEND_DAG, f"send-{name}", {"message_id": message_id, "attempt": attempt})
+
+    def send(self, message_id: int, attempt: int, *, last_try: bool = False) -> sending.Dispatch:
+        """One attempt, then its events. Raises what `stories.send` raises."""
+        claimed: list[int] = []
+
+        def way_of(claim: Claim) -> sending.Way:
+            claimed.append(claim.tenant_id)
+            inbox = self.inboxes.get(claim.inbox_id)
+            return sending.Way(self.account(inbox), sender(inbox.connection_type))
+
+        try:
+            return sending.send(message_id, attempt, self.outbound, self.objects, way_of, last_try=last_try)
+        finally:
+            publish(self.outbox, self.bus, claimed)
+
     def drain(self) -> draining.Drained:
-        """Events, wake-ups and mail that a crash or an outage left."""
+        """Events, wake-ups, sends and mail that a crash or an outage left."""
         events = publish(self.outbox, self.bus)
-        wakes, waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        wakes, wakes_waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        sends, sends_waiting = self.outbox.deliver_sends(self._start_send)
+        resumed, unresolved = draining.resume_left_sends(self.outbound, self.send, minutes=LEFT_MINUTES)
         filed, failed = draining.file_left_mail(self.inboxes, self.file, minutes=LEFT_MINUTES)
-        return draining.Drained(events, wakes, waiting, filed, failed)
+        return draining.Drained(
+            events=events,
+            wakes=wakes,
+            wakes_waiting=wakes_waiting,
+            sends=sends,
+            sends_waiting=sends_waiting,
+            sends_resumed=resumed,
+            sends_failed=unresolved,
+            inboxes_filed=filed,
+            inboxes_failed=failed,
+        )
 
     def wants_fetch(self, inbox_id: int) -> bool:
         """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.

@@ -124,6 +124,14 @@ def wire_address(address: str) -> str:
     raise InvalidInput(f"{address[:100]!r} is no e-mail address")
 
 
+def is_address(address: str) -> bool:
+    try:
+        wire_address(address)
+    except InvalidInput:
+        return False
+    return True
+
+
 def recipients(
     wanted: Iterable[Address], *, own_addresses: frozenset[str], taken: Iterable[Address] = ()
 ) -> tuple[Address, ...]:

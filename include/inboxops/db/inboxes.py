@@ -10,7 +10,7 @@ from typing import Any
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, Transaction, jsonb
-from inboxops.errors import InboxOpsError, InvalidInput
+from inboxops.errors import InboxOpsError, InvalidInput, NotFound
 
 
 class InboxStore:
@@ -70,10 +70,10 @@ class InboxStore:
         return self._inboxes(tenant=tenant)
 
     def get(self, inbox_id: int) -> Inbox:
-        """Raises InvalidInput when there is none, or none any more."""
+        """Raises NotFound when there is none, or none any more."""
         found = self._inboxes(id=inbox_id)
         if not found:
-            raise InvalidInput(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
+            raise NotFound(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
         return found[0]
 
     def named(self, name: str, tenant: str | None = None) -> Inbox:
