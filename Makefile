@@ -41,5 +41,7 @@ lock: | $(UV) ## resolve the short lists again
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements.in -o requirements.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt
 
-clean:
-	rm -rf $(VENV) .inboxops .mypy_cache .ruff_cache .pytest_cache
+clean: ## stop the stack; remove its data, the environment and the caches
+	[ ! -x $(BIN)/inboxops ] || $(BIN)/inboxops down
+	[ ! -L $(INBOXOPS_HOME)/postgres ] || rm -rf "$$(dirname "$$(readlink $(INBOXOPS_HOME)/postgres)")"
+	rm -rf $(VENV) $(INBOXOPS_HOME) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

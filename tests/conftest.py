@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from inboxops.db.migrate import migrate
+from inboxops.settings import Settings
+from inboxops.stack.testing import running
+from inboxops.wiring import World
 from tests.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from tests.objectstore import S3Server
 
@@ -44,6 +49,29 @@ def s3_server() -> Iterator[S3Server]:
     server = S3Server()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """PostgreSQL, Valkey and the S3 server from their wheels, with our schema."""
+    with running(tmp_path_factory.mktemp("stack") / "home", "--only=services") as settings:
+        migrate(settings.database_url.get_secret_value())
+        yield settings
+
+
+@pytest.fixture
+def world(services: Settings) -> Iterator[World]:
+    """The product on real servers. The database is shared: use a tenant of your own."""
+    world = World(services)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def tenant(world: World) -> str:
+    slug = f"t{uuid.uuid4().hex[:12]}"
+    world.inboxes.add_tenant(slug, "Test Ltd")
+    return slug
 
 
 def pytest_report_header() -> str:

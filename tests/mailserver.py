@@ -23,9 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imapclient import IMAPClient, imap_utf7
+from imapclient.exceptions import LoginError
+from pysasl.hashing import BuiltinHash
 
 from tests.certificates import Authority
-from tests.processes import ServerProcess, free_ports
+from tests.processes import ServerProcess, free_ports, wait_until
+from tests.proxy import Proxy
 
 _DOVECOT_PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 
@@ -59,15 +62,30 @@ class MailServer:
 
     def add_user(self, name: str, password: str) -> None:
         """A mailbox with an empty INBOX; again: another password."""
+        is_new = name not in self._passwords
         self._passwords[name] = password
-        self._write_users()
+        self._write_user(name)
         self._own(self._maildir(name, "INBOX"))
+        if not is_new:
+            # Dovecot looks at a file that it knows once a second.
+            wait_until("the server to know the new password", lambda: self._logs_in(name))
+
+    def _logs_in(self, user: str) -> bool:
+        try:
+            with self.client(user):
+                return True
+        except LoginError:
+            return False
 
     def append(self, user: str, raw: bytes, folder: str = "INBOX", when: datetime | None = None) -> None:
-        """Deliver one message; `when` becomes its INTERNALDATE. UIDs follow the order of the calls."""
+        """Deliver one message, its line ends as in RFC 5322; `when` becomes its INTERNALDATE.
+
+        Dovecot gives UIDs in the order of the calls, pymap in any.
+        """
+        raw = b"\r\n".join(raw.replace(b"\r\n", b"\n").split(b"\n"))
         box = self._maildir(user, folder)
         moment = when or datetime.now(UTC)
-        # Dovecot gives UIDs in the order of the time and the counter that the name starts with.
+        # The time and the counter that the name starts with are what Dovecot orders by.
         name = f"1700000000.M{next(self._delivered):09d}P1.test,S={len(raw)}"
         staged = box / "tmp" / name
         staged.write_bytes(raw)
@@ -103,17 +121,21 @@ class MailServer:
 
     _process: ServerProcess
 
-    def _write_users(self) -> None:
-        raise AssertionError("each server writes its own file of users")
+    def _write_user(self, name: str) -> None:
+        raise AssertionError("each server has its own file of users")
 
     def _own(self, path: Path) -> None:
         """Nothing, unless the server reads mail as another user."""
+
+    def _folder_name(self, folder: str) -> str:
+        """A folder's name in the file system."""
+        return imap_utf7.encode(folder).decode("ascii")
 
     def _maildir(self, user: str, folder: str) -> Path:
         """The Maildir++ folder, made when it is missing."""
         box = self._mail / user / "Maildir"
         if folder != "INBOX":
-            box = box / ("." + imap_utf7.encode(folder).decode("ascii").replace("/", "."))
+            box = box / ("." + self._folder_name(folder).replace("/", "."))
         for part in ("cur", "new", "tmp"):
             (box / part).mkdir(parents=True, exist_ok=True)
         if folder != "INBOX":
@@ -135,7 +157,7 @@ class Dovecot(MailServer):
         self._uid, self._gid = _nobody() if self._as_root else (os.geteuid(), os.getegid())
         self._oauth_key = os.urandom(32)
         self._write_oauth()
-        self._write_users()
+        (self.folder / "users").mkdir()
         self._own(self._mail)
         config = self.folder / "dovecot.conf"
         config.write_text(self._config())
@@ -149,9 +171,8 @@ class Dovecot(MailServer):
         signed = b".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
         return (signed + b"." + _base64url(hmac.digest(self._oauth_key, signed, hashlib.sha256))).decode("ascii")
 
-    def _write_users(self) -> None:
-        lines = (f"{name}:{{PLAIN}}{password}\n" for name, password in self._passwords.items())
-        (self.folder / "users").write_text("".join(lines))
+    def _write_user(self, name: str) -> None:
+        (self.folder / "users" / name).write_text(f"{name}:{{PLAIN}}{self._passwords[name]}\n")
 
     def _write_oauth(self) -> None:
         keys = self.folder / "keys" / "default" / "HS256"
@@ -190,20 +211,34 @@ class Dovecot(MailServer):
 
 
 class Pymap(MailServer):
-    """The IMAP server of the PyPI wheel `pymap` on the same Maildirs: no special-use folders, no XOAUTH2."""
+    """The IMAP server of the PyPI wheel `pymap` on the same Maildirs: no special-use folders, no XOAUTH2.
+
+    It knows no TLS from the first byte, so a proxy stands in front of it for `port_imaps`.
+    """
 
     name = "pymap"
 
     def __init__(self) -> None:
         super().__init__()
-        self._write_users()
-        pymap = Path(sys.executable).with_name("pymap")
-        command = [pymap, "--host", "127.0.0.1", "--port", str(self.port_imap), "--no-service", "admin", "--no-service"]
+        self._shadow: dict[str, str] = {}
+        command = [Path(sys.executable).with_name("pymap"), "--host", "127.0.0.1", "--port", str(self.port_imap)]
+        command += ["--cert", self._certificate.cert_file, "--key", self._certificate.key_file, "maildir", self._mail]
         self._process = ServerProcess(command, [self.port_imap], self.folder / "pymap.log")
+        self._tls = Proxy(self.port_imap, certificate=self._certificate)
+        self.port_imaps = self._tls.port
 
-    def _write_users(self) -> None:
-        lines = (f"{name}:{password}:{name}\n" for name, password in self._passwords.items())
-        (self._mail / "users").write_text("".join(lines))
+    def _folder_name(self, folder: str) -> str:
+        return folder
+
+    def stop(self) -> None:
+        self._tls.stop()
+        super().stop()
+
+    def _write_user(self, name: str) -> None:
+        users = (f"{name}:x::::{name}/Maildir:\n" for name in self._passwords)
+        (self._mail / "pymap-etc-passwd").write_text("".join(users))
+        self._shadow[name] = f"{name}:{BuiltinHash().hash(self._passwords[name])}:::::::\n"
+        (self._mail / "pymap-etc-shadow").write_text("".join(self._shadow.values()))
 
 
 def _nobody() -> tuple[int, int]:
@@ -261,7 +296,7 @@ passdb {{
 passdb {{
   driver = passwd-file
   mechanisms = plain login
-  args = {folder}/users
+  args = {folder}/users/%u
 }}
 userdb {{
   driver = static
@@ -283,6 +318,9 @@ service imap {{
 }}
 service anvil {{
   client_limit = 20000
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service auth {{
   client_limit = 20000

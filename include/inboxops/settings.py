@@ -51,7 +51,7 @@ class Ports(BaseSettings):
 
     @cached_property
     def s3_internal(self) -> tuple[int, int, int]:
-        """seaweedfs master, volume and filer; each also takes its port + 10000 for gRPC."""
+        """seaweedfs master, volume and filer."""
         return self.base + 5, self.base + 6, self.base + 7
 
     @cached_property
@@ -63,12 +63,14 @@ class Ports(BaseSettings):
         return self.base + 9
 
     @cached_property
-    def worker_log(self) -> int:
-        return self.base + 10
+    def s3_grpc(self) -> tuple[int, int, int, int]:
+        """gRPC of seaweedfs S3, master, volume and filer."""
+        return self.base + 10, self.base + 11, self.base + 12, self.base + 13
 
     @cached_property
-    def trigger_log(self) -> int:
-        return self.base + 11
+    def all(self) -> range:
+        """The whole block."""
+        return range(self.base, self.base + 14)
 
 
 class Settings(BaseSettings):

@@ -38,7 +38,12 @@ def inbox_dag(seat: Seat) -> DAG:
             *([seat.tenant, seat.connection_type] if seat.tenant else []),
             *([] if seat.live else ["stopped"]),
         ],
-        default_args={"retries": 2, "retry_delay": timedelta(seconds=10), "execution_timeout": timedelta(minutes=30)},
+        default_args={
+            "pool": "inbox",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=10),
+            "execution_timeout": timedelta(minutes=30),
+        },
     ) as dag:
         # The next poll is fetch's retry: its own would only hold the run open.
         fetch = Fetch(task_id="fetch", inbox_id=seat.inbox_id, retries=0)

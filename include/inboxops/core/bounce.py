@@ -1,72 +1,221 @@
-"""What a delivery report says: signs that it is one, recipients, status, diagnostic, and the ids of what came back."""
+"""What a delivery report says: the signs that it is one, recipients, status, diagnostic, and the ids of what came back."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from inboxops.core import ids, phrases
-from inboxops.core.model import Bounce, Evidence, InboxContext, ParsedMessage
+from inboxops.core import ids, phrases, recipients
+from inboxops.core.case import Case
+from inboxops.core.model import Bounce, Evidence, ParsedMessage
+from inboxops.core.parts import blocks
+from inboxops.core.returned import SCANNED
 from inboxops.core.rules import evidence
 
-_DAEMON = re.compile(r"mailer-?daemon|postmaster", re.IGNORECASE)
-_MESSAGE_ID = re.compile(r"^message-id[ \t]*:[ \t\r\n]*<?([^<>\s]{1,1000})>?", re.IGNORECASE | re.MULTILINE)
-_STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
-_SOFT = frozenset({(2, 2)})
+_DAEMON = re.compile(
+    r"^(?:mailer?[._-]?d[ae]{1,2}mon|post[._-]?ma(?:st|ts)er|mdaemon|mmdf|mail[._-]?delivery[\w.-]*|mail[._-]?system|delivery[._-]?(?:subsystem|failure\w*))(?![a-z0-9])",
+    re.IGNORECASE,
+)
+_DAEMON_NAME = re.compile(
+    r"mail delivery|delivery (?:sub)?system|mailer.?daemon|^postmaster$|mail (?:administrator|system|server|router)|^system administrator$|message transfer agent"
+    r"|почтов\w+ (?:служб|систем|сервер)|メール配信|郵件(?:遞送|傳遞)|邮件(?:系统|投递)|systemadministrator|administrateur (?:système|du système)",
+    re.IGNORECASE,
+)
+_SUBMITTED_FAILURE = re.compile(r"\((?:failure|warning|rejected|delivery)[^)]*\)", re.IGNORECASE)
+_SERVER_HEADERS = ("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr")
+_MESSAGE_ID = re.compile(
+    r"^[ \t>|*]{0,8}(?:x-)?(?:original-|resent-)?message-?id[ \t]{0,8}:[ \t\r\n]{0,8}(?:&lt;|<)?([^<>\s&]{1,1000})",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
+_REPLY_CODE = re.compile(r"(?<![\d.])([45])(\d\d)(?=[ :-])")
+_PASSING = re.compile(
+    r"quota|mailbox (?:is )?full|mailbox size|over the storage|insufficient (?:disk|storage)|spam|blocked|blacklist|block ?list|dmarc|\bspf\b"
+    r"|policy|reputation|greylist|rate limit",
+    re.IGNORECASE,
+)
+_TO = re.compile(r"^[ \t>|]{0,8}to:([^\n]{1,2000})", re.IGNORECASE | re.MULTILINE)
+_AUTHOR = re.compile(
+    r"^[ \t>|]{0,8}(?:from|sender|return-path|errors-to|reply-to)[ \t]?:([^\n]{1,500})", re.IGNORECASE | re.MULTILINE
+)
+_MOST_IDS = 50
 
 
 def action(block: Mapping[str, str]) -> str:
-    return block.get("action", "").partition("(")[0].strip().lower()
+    """ "failed", "delayed", "delivered" or "" of a recipient's block (RFC 3464, 2.3.3), also where servers use their own words.
+
+    Without an Action, the Status decides when its class is 5 or 2; class 4 alone does not tell a failure from a delay.
+    """
+    word = block.get("action", "").partition("(")[0].strip().lower()
+    if word.startswith(("fail", "undeliver", "expire", "reject", "error", "return")):
+        return "failed"
+    if word.startswith(("delay", "defer", "postpone")):
+        return "delayed"
+    if word.startswith(("deliver", "relay", "expand")):
+        return "delivered"
+    if not word and ("final-recipient" in block or "original-recipient" in block):
+        return {"5": "failed", "2": "delivered"}.get(block.get("status", "").strip()[:1], "")
+    return ""
 
 
-def report(message: ParsedMessage, context: InboxContext) -> Bounce:
-    recipients, status, diagnostic, actions = [], "", "", set()
-    for block in message.delivery_status:
-        address = block.get("final-recipient") or block.get("original-recipient")
-        if address:
-            recipients.append(address.rpartition(";")[2].strip().strip("<>"))
-            actions.add(action(block))
-            status = status or block.get("status", "").split(" ")[0]
-            diagnostic = diagnostic or block.get("diagnostic-code", "")
-    for value in message.all_headers("X-Failed-Recipients"):
-        recipients += [one.strip() for one in value.split(",")]
+def report(case: Case) -> Bounce:
+    """Everything a bounce or a delay says: from its status blocks where it has them, else from its words."""
+    message, spoken = case.message, case.spoken
+    told = message.delivery_status or tuple(
+        blocks(message.text[:SCANNED]) if "final-recipient:" in message.text.lower() else ()
+    )
+    failed = [block for block in told if action(block) in {"failed", "delayed"}]
+    found = dict.fromkeys(filter(None, map(_block_recipient, failed))) or dict.fromkeys(_header_recipients(message))
+    diagnostic = (
+        next((block["diagnostic-code"] for block in failed if block.get("diagnostic-code")), "") or case.failure
+    )
+    status = (
+        next(filter(None, (_status(block.get("status", "")) for block in failed)), "")
+        or _status(diagnostic)
+        or _status(spoken)
+    )
+    delayed = {action(block) for block in failed} == {"delayed"} if failed else _is_delay(case)
     return Bounce(
-        "delayed" if actions == {"delayed"} else ("hard" if status.startswith("5") else "soft"),
-        tuple(dict.fromkeys(recipients)), status, diagnostic, *_returned_ids(message, context),
-    )  # fmt: skip
+        kind="delayed" if delayed else _kind(status, diagnostic),
+        recipients=tuple(found) or _spoken_recipients(case),
+        status=status,
+        diagnostic=diagnostic[:1_000],
+        original_ids=_original_ids(message),
+        signed_ids=_signed_ids(case),
+    )
 
 
-def returned(message: ParsedMessage, context: InboxContext) -> Bounce:
-    return Bounce("", (), "", "", *_returned_ids(message, context))
+def returned(case: Case) -> Bounce:
+    """What came back with a complaint or a receipt: whose it was, and its ids. It says nothing about a failure."""
+    fields = case.message.report_fields
+    named = [fields.get(name, "") for name in ("original-rcpt-to", "original-recipient", "final-recipient")]
+    found = [one.rpartition(";")[2].strip().strip("<>") for one in named]
+    addresses = tuple(dict.fromkeys(one for one in found if "@" in one))
+    return Bounce("", addresses, "", "", _original_ids(case.message), _signed_ids(case))
 
 
-def signs(message: ParsedMessage) -> dict[str, Evidence]:
-    found = {}
-    local = message.sender.address.rpartition("@")[0]
-    if _DAEMON.fullmatch(local) or "mail delivery" in message.sender.name.lower():
-        found["a"] = evidence("From", f"{message.sender.name} <{message.sender.address}>")
-    if message.return_path == "":
-        found["b"] = evidence("Return-Path", "<>")
-    for name in ("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr"):
+def signs(case: Case) -> dict[str, Evidence]:
+    """The groups a to f of the policy that this message shows, and g: what came back was sent by whom this mail is addressed to.
+
+    The body (e to g) is looked at only when the headers (a to d) show anything: without them it proves nothing.
+    """
+    message = case.message
+    found: dict[str, Evidence] = {}
+    local = message.sender.address.rpartition("@")[0] or message.sender.address
+    if _DAEMON.match(local) or _DAEMON_NAME.search(message.sender.name):
+        found["a"] = evidence("From", f"{message.sender.name} <{message.sender.address}>".strip())
+    if message.return_path is not None and (not message.return_path or _DAEMON.match(message.return_path)):
+        found["b"] = evidence("Return-Path", f"<{message.return_path}>")
+    for name in _SERVER_HEADERS:
         value = message.header(name)
         if value is not None:
             found["c"] = evidence(name, value)
-    text = message.text[:50_000]
-    for name, where, pattern, value in (
-        ("d", "Subject", phrases.BOUNCE_SUBJECT, message.subject[:300]),
-        ("e", "body", phrases.RETURNED_MARK, text),
-        ("f", "body", phrases.SMTP_REPLY, text),
-    ):
-        hit = pattern.search(value)
-        if hit:
-            found[name] = evidence(where, hit[0])
+    submitted = message.header("Auto-Submitted")
+    if submitted and _SUBMITTED_FAILURE.search(submitted[:200]):
+        found["c"] = evidence("Auto-Submitted", submitted)
+    if case.has_bounce_subject:
+        found["d"] = evidence("Subject", message.subject)
+    if not found:
+        return found
     if message.returned:
-        found.setdefault("e", evidence("part", "returned message"))
+        found["e"] = evidence("part", "a returned message")
+    elif case.has_header_block:
+        found["e"] = evidence("body", case.below.strip())
+    if case.failure:
+        found["f"] = evidence("body", case.failure)
+    if "e" in found and (author := _returned_to_its_author(case)):
+        found["g"] = evidence("returned message", f"sent by {author}")
     return found
 
 
-def _returned_ids(message: ParsedMessage, context: InboxContext) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
-    sources = [*message.returned, message.text[:50_000]]
-    found = [ids.normalise_message_id(one) for text in sources for one in _MESSAGE_ID.findall(text)]
-    signed = ids.find_message_ids("\n".join(sources), context.signing_key)
-    return tuple(dict.fromkeys(found)), signed
+def opening_failure(case: Case) -> Evidence | None:
+    """A text whose first lines tell of a failure and list an address: how servers begin, and people who paste a bounce do not."""
+    lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:6]
+    for number, line in enumerate(lines[:3]):
+        if phrases.FAILURE.search(line.lower()) and any(recipients.ADDRESS.search(near) for near in lines[number : number + 3]):
+            return evidence("body", line)
+    return None
+
+
+def _block_recipient(block: Mapping[str, str]) -> str:
+    """The address the sender used (Original-Recipient, RFC 3461, 4.2) before the one it became; only one that mail can go to."""
+    for name in ("original-recipient", "final-recipient", "x-actual-recipient"):
+        kind, _, rest = block.get(name, "").rpartition(";")
+        address = recipients.ADDRESS.search(rest.strip().strip("<>"))
+        if address and not kind.strip().lower().startswith("x400") and "." in rest:
+            return address[0]
+    return ""
+
+
+def _header_recipients(message: ParsedMessage) -> Iterator[str]:
+    for value in message.all_headers("X-Failed-Recipients"):
+        for one in value.split(","):
+            address = recipients.ADDRESS.search(one)
+            if address:
+                yield address[0]
+
+
+def _spoken_recipients(case: Case) -> tuple[str, ...]:
+    """Addresses in the words of the report; at last whom the returned message was for, when that was one."""
+    message = case.message
+    aside = [message.sender.address, *(one.address for one in message.to), message.return_path or ""]
+    found = recipients.named(case.spoken, not_these=aside, local_domain=message.sender.address.rpartition("@")[2])
+    if found:
+        return found
+    for block in message.returned or (case.below,):
+        to = _TO.search(block)
+        addressed = recipients.ADDRESS.findall(to[1]) if to else []
+        if len(addressed) == 1:
+            return (addressed[0],)
+    return ()
+
+
+def _original_ids(message: ParsedMessage) -> tuple[str, ...]:
+    """Ids of what came back: of the returned part, of the report's own fields, in the body, and at last what the report answers."""
+    fields = [message.report_fields.get("original-message-id", "")]
+    for block in message.delivery_status:
+        fields += [
+            block.get("original-message-id", ""),
+            block.get("x-original-message-id", ""),
+            block.get("message-id", ""),
+        ]
+    found = [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
+    found += [*fields, message.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
+    normal = [ids.normalise_message_id(one) for one in found]
+    normal += [*message.in_reply_to, *message.references[::-1]]
+    return tuple(dict.fromkeys(filter(None, normal)))[:_MOST_IDS]
+
+
+def _signed_ids(case: Case) -> tuple[tuple[int, int], ...]:
+    message = case.message
+    fields = [value for block in message.delivery_status for value in block.values()]
+    places = [*message.returned, *fields, message.text[:SCANNED], *message.in_reply_to, *message.references]
+    return ids.find_message_ids("\n".join(places), case.context.signing_key)
+
+
+def _returned_to_its_author(case: Case) -> str:
+    """The address this mail is for, when the returned message names it as its sender."""
+    authors = [line for text in (*case.message.returned, case.below[:5_000]) for line in _AUTHOR.findall(text)]
+    named = " ".join(authors).lower()
+    return next((one.address for one in case.message.to if one.address and one.address.lower() in named), "")
+
+
+def _status(text: str) -> str:
+    found = _STATUS.search(text)
+    if found:
+        return found[0]
+    code = _REPLY_CODE.search(text)
+    return f"{code[1]}.0.0" if code else ""
+
+
+def _is_delay(case: Case) -> bool:
+    if not (phrases.DELAY.search(case.subject_lower) or phrases.DELAY.search(case.spoken_lower)):
+        return False
+    return phrases.GIVEN_UP.search(case.spoken_lower) is None
+
+
+def _kind(status: str, words: str) -> str:
+    """Hard when the address will not work later either. A full mailbox and a policy are soft, whatever their class."""
+    if status.startswith(("4", "5.2.2", "5.7.")) or _PASSING.search(words):
+        return "soft"
+    return "hard"

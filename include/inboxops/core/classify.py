@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inboxops.core.case import Case
 from inboxops.core.model import InboxContext, ParsedMessage, Verdict, VerdictKind
 from inboxops.core.rules import (
     Finding,
@@ -17,24 +18,30 @@ from inboxops.core.rules import (
     evidence,
     machine,
     own_loop,
+    provider_notification,
     spam,
 )
 
 RULESET = "2026.1"
 """Stored with every verdict. It changes whenever a rule, its phrases or the order change."""
 
-Check = Callable[[ParsedMessage, InboxContext], Finding | None]
+Check = Callable[[Case], Finding | None]
 
 RULES: tuple[tuple[str, Check], ...] = (
     ("own_loop", own_loop.check),
-    ("complaint.feedback_report", complaint.check),
-    ("receipt.disposition_notification", disposition_notification.check),
+    ("complaint.feedback_report", complaint.feedback_report),
+    ("complaint.junk_mail_report", complaint.junk_mail_report),
+    ("complaint.unsubscribe", complaint.unsubscribe),
+    ("bounce.rejected_disposition", disposition_notification.rejected),
+    ("receipt.disposition_notification", disposition_notification.receipt),
     ("bounce.delivery_status", delivery_status.failed),
     ("delay.delivery_status", delivery_status.delayed),
     ("receipt.delivery_status", delivery_status.delivered),
     ("bounce.report_without_status", bounce_signs.in_report),
     ("bounce.signs", bounce_signs.enough),
+    ("bounce.without_server", bounce_signs.without_server),
     ("bounce.own_id_returned", bounce_signs.own_id),
+    ("provider_notification", provider_notification.check),
     ("spam.provider", spam.provider),
     ("spam.scanner", spam.scanner),
     ("auto_reply.auto_submitted", auto_submitted.replied),
@@ -49,8 +56,9 @@ RULES: tuple[tuple[str, Check], ...] = (
 
 def classify(message: ParsedMessage, context: InboxContext) -> Verdict:
     """The verdict with its evidence. When no rule finds anything, a human wrote the message."""
+    case = Case(message, context)
     for name, check in RULES:
-        found = check(message, context)
+        found = check(case)
         if found is not None:
             return Verdict(found.kind, name, RULESET, found.evidence, found.bounce)
     return Verdict(VerdictKind.HUMAN, "human", RULESET, (evidence("message", "no rule found a machine"),))

@@ -12,7 +12,7 @@ from mailparser.dates import parse_mail_date
 from mailparser.utils import get_addresses
 
 from inboxops.core.model import Address
-from inboxops.core.text import clean, codec_for, decode, decode_words
+from inboxops.core.text import clean, codec_for, decode, decode_undeclared, decode_words
 
 Raw = tuple[tuple[str, str], ...]
 """A header block as the standard library hands it over: in order, folded, 8-bit bytes as surrogates."""
@@ -20,7 +20,8 @@ Raw = tuple[tuple[str, str], ...]
 _BOUND = 32_768  # characters of one value that are looked at
 _PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))""", re.DOTALL)
 _CONTINUED = re.compile(r"([^*]+)\*(?:([0-9]{1,3})(\*?))?")
-_LAST_ADDRESS = re.compile(r"[^\s<>(),;:\"]+@[^\s<>(),;:\"]+")
+_ANGLE_ADDRESS = re.compile(r"<[\s\"]*([^\s<>\"]{1,250}@[^\s<>\"]{1,250})[\s\"]*>")
+_BARE_ADDRESS = re.compile(r"([^\s<>(),;:\"]{1,250}@[^\s<>(),;:\"]{1,250})")
 _COMMENT = re.compile(r"\([^()]*\)")
 _RESULT = re.compile(r"(?:^|;)\s*([a-z][a-z0-9-]{1,30})\s*(?:/\s*\d+\s*)?=\s*([a-z]+)", re.IGNORECASE)
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -38,7 +39,7 @@ TRACE = frozenset({
 _TRACE_PREFIXES = ("arc-", "x-spam", "x-ms-exchange-", "x-microsoft-antispam", "x-forefront-", "x-barracuda-", "x-mailscanner", "x-amavis", "x-rspam", "x-eopattributedmessage", "x-eoptenant", "x-cloudmark", "x-ironport", "x-me-", "x-sid-", "x-hmxmrop", "x-dspam")  # fmt: skip
 
 
-def parameters(value: str) -> tuple[str, dict[str, str]]:
+def parameters(value: str, message_charset: str | None = None) -> tuple[str, dict[str, str]]:
     """("text/plain", {"charset": ...}) of a Content-Type or Content-Disposition value: lower-cased names, decoded values.
 
     Continuations and charsets of RFC 2231 are joined; encoded words inside a value, which no RFC allows but many senders write,
@@ -52,7 +53,7 @@ def parameters(value: str) -> tuple[str, dict[str, str]]:
         text = re.sub(r"\\(.)", r"\1", quoted) if quoted else bare.strip().strip('"')
         split = _CONTINUED.fullmatch(name.lower())
         if split is None:
-            found.setdefault(name.lower(), decode_words(text))
+            found.setdefault(name.lower(), decode_words(text, message_charset))
         else:
             number = int(split[2] or 0)
             extended = bool(split[3]) or split[2] is None
@@ -62,23 +63,24 @@ def parameters(value: str) -> tuple[str, dict[str, str]]:
     return main, found
 
 
-def addresses(raw: str) -> tuple[Address, ...]:
-    """The mailboxes of an address header. mail-parser reads it; what it finds ambiguous gets the last `x@y` in it."""
-    raw = " ".join(_decodable(raw[:_BOUND]).split())
+def addresses(raw: str, message_charset: str | None = None) -> tuple[Address, ...]:
+    """The mailboxes of an address header, names without an address too. mail-parser reads it; out of what it finds ambiguous comes
+    the first `x@y` in angle brackets, else the first one at all."""
+    raw = " ".join(_decodable(raw[:_BOUND], message_charset).split())
     if not raw:
         return ()
     found = [
-        Address(clean(decode_words(name)) if name != address else "", _address(address))
+        Address(_name(name, address), _address(address))
         for name, address in get_addresses(raw, decode_names=True)
-        if address
+        if name or address
     ]
-    if found:
+    if any(one.address for one in found):
         return tuple(found)
-    last = _LAST_ADDRESS.findall(raw)
-    if last:
-        return (Address("", _address(last[-1])),)
-    name = decode_words(raw).strip().strip("<>").strip('"')
-    return (Address(name, ""),) if name else ()
+    bare = _ANGLE_ADDRESS.search(raw) or _BARE_ADDRESS.search(raw)
+    if bare:
+        return (Address(_name(raw[: bare.start()], ""), _address(bare[1])),)
+    name = _name(raw.replace("<>", ""), "")
+    return tuple(found) or ((Address(name, ""),) if name else ())
 
 
 def date(raw: str | None, received_at: datetime | None) -> tuple[datetime | None, str]:
@@ -144,11 +146,16 @@ def _joined(sections: Mapping[int, tuple[bool, str]]) -> str:
     return decode_words(joined) if "=?" in joined else joined
 
 
-def _decodable(raw: str) -> str:
+def _decodable(raw: str, message_charset: str | None) -> str:
     """8-bit bytes in a header read as text, so that a name in windows-1251 does not cost the address behind it."""
     if raw.isascii():
         return raw
-    return decode(raw.encode("utf-8", "surrogateescape"), None)[0]
+    return decode_undeclared(raw.encode("utf-8", "surrogateescape"), message_charset)
+
+
+def _name(name: str, address: str) -> str:
+    text = decode_words(name).strip().strip('"').strip()
+    return "" if text == address else text
 
 
 def _address(text: str) -> str:

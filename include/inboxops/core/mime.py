@@ -24,13 +24,20 @@ from inboxops.core.text import clean, decode_words
 MOST_DEPTH = 50
 """Containers within containers. Deeper ones are kept as plain parts."""
 
-_CONTAINER = re.compile(rb"content-type:[^;\w]{0,200}(multipart|message)/", re.IGNORECASE)
 _LEVEL = re.compile(
     rb"""(?P<declared>content-type:[^;\w]{0,200}(?:multipart|message)/) | ^--(?P<line>[^\r\n]{1,200}) """
     rb"""| boundary[ ]*=[ ]*(?:"(?P<quoted>[^"\r\n]{1,200})"|(?P<bare>[^\s;"]{1,200}))""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
 _BLANK = re.compile(rb"\r?\n[ \t]*\r?\n|\r\r")
+_LEADING = b"\r\n\xef\xbb\xbf\0"
+_NO_HEADER = re.compile(rb"^(?![A-Za-z0-9_][!-9;-~]*:|[ \t]|\r?$)", re.MULTILINE)
+_GARBAGE = re.compile(rb"^[^A-Za-z0-9\s]{1,4}(?=[A-Za-z-]{2,30}:)")
+_SPACED_COLON = re.compile(rb"^([!-9;-~]{1,40})[ \t]+:")
+_KNOWN_HEADER = re.compile(
+    rb"(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|return-path|references|in-reply-to)[ \t]*:",
+    re.IGNORECASE,
+)
 _HEADER_BOUND = 2_000  # header lines that are decoded
 
 
@@ -45,7 +52,8 @@ def parse(
     message = _tree(_prepared(raw, defects), defects)
     raw_headers: header.Raw = tuple((name, str(value)) for name, value in message.raw_items())[:_HEADER_BOUND]
     contents = parts.read(message)
-    content_type, content_parameters = header.parameters(header.first(raw_headers, "content-type") or "")
+    charset = contents.charset
+    content_type, content_parameters = header.parameters(header.first(raw_headers, "content-type") or "", charset)
     html = clean("\n".join(contents.html))[: parts.TEXT_BOUND]
     text = clean("\n".join(contents.text)).replace("\r\n", "\n")[: parts.TEXT_BOUND]
     if not text.strip() and html:
@@ -57,12 +65,12 @@ def parse(
     return ParsedMessage(
         message_id=message_id or ids.synthetic_message_id(raw),
         message_id_is_synthetic=not message_id,
-        sender=_sender(raw_headers),
-        reply_to=_addresses(raw_headers, "reply-to"),
-        to=_addresses(raw_headers, "to"),
-        cc=_addresses(raw_headers, "cc"),
+        sender=_sender(raw_headers, charset),
+        reply_to=_addresses(raw_headers, "reply-to", charset),
+        to=_addresses(raw_headers, "to", charset),
+        cc=_addresses(raw_headers, "cc", charset),
         return_path=_return_path(raw_headers),
-        subject=" ".join(decode_words(header.first(raw_headers, "subject") or "").split()),
+        subject=" ".join(decode_words(header.first(raw_headers, "subject") or "", charset).split()),
         date=sent_at,
         in_reply_to=ids.message_ids(" ".join(_values(raw_headers, "in-reply-to"))),
         references=ids.message_ids(" ".join(_values(raw_headers, "references"))),
@@ -70,7 +78,7 @@ def parse(
         text_new=quote.new_part(text),
         html=html,
         attachments=tuple(contents.attachments),
-        headers=tuple((clean(name), decode_words(value).strip()) for name, value in raw_headers),
+        headers=tuple((clean(name), decode_words(value, charset).strip()) for name, value in raw_headers),
         content_type=content_type or "text/plain",
         content_type_parameters=content_parameters,
         delivery_status=tuple(contents.delivery_status),
@@ -85,10 +93,16 @@ def parse(
 
 
 def _prepared(raw: bytes, defects: list[str]) -> bytes:
-    """Without what stands in front of the first header, and without containers below the depth limit."""
-    start = len(raw) - len(raw.lstrip(b"\r\n\xef\xbb\xbf\0"))
-    raw = raw[start:]
-    if len(_CONTAINER.findall(raw)) <= MOST_DEPTH:
+    """Without what stands in front of the first header, with broken header lines mended, without containers too deep to read."""
+    start = len(raw) - len(raw.lstrip(_LEADING))
+    end = _BLANK.search(raw, start)
+    head = raw[start : end.start() if end else len(raw)]
+    mended = _mended(head)
+    if mended is not head:
+        defects.append("a header line without a name or with space before its colon")
+    raw = mended + raw[start + len(head) :] if start or mended is not head else raw
+    lowered = raw.lower()
+    if lowered.count(b"multipart/") + lowered.count(b"message/") <= MOST_DEPTH:
         return raw
     deep = _too_deep(raw)
     if deep:
@@ -98,6 +112,25 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
             flat[offset : offset + 1] = b"x"  # `xultipart/` is a type nobody descends into
         raw = bytes(flat)
     return raw
+
+
+def _mended(head: bytes) -> bytes:
+    """A line that is no header but has headers behind it continues the one before; rubbish before a name, space before a colon go.
+
+    The standard library takes such a line for the end of the headers, and with it Subject and From for the body.
+    """
+    if not _NO_HEADER.search(head):
+        return head
+    lines = head.splitlines(keepends=True)
+    last = max((number for number, line in enumerate(lines) if _KNOWN_HEADER.match(line.lstrip(b"=\"'"))), default=-1)
+    for number, line in enumerate(lines[: last + 1]):
+        line = lines[number] = _GARBAGE.sub(b"", line)
+        if _SPACED_COLON.match(line):
+            lines[number] = _SPACED_COLON.sub(rb"\1:", line, count=1)
+        elif number and _NO_HEADER.match(line) and line.strip():
+            lines[number] = b" " + line
+    mended = b"".join(lines)
+    return head if mended == head else mended
 
 
 def _too_deep(raw: bytes) -> list[int]:
@@ -145,7 +178,7 @@ def _tree(raw: bytes, defects: list[str]) -> Message:
 
 
 def _body(raw: bytes) -> bytes:
-    end = _BLANK.search(raw.lstrip(b"\r\n\xef\xbb\xbf\0"))
+    end = _BLANK.search(raw, len(raw) - len(raw.lstrip(_LEADING)))
     return raw[end.end() :] if end else b""
 
 
@@ -153,14 +186,15 @@ def _values(raw_headers: header.Raw, name: str) -> list[str]:
     return [value for key, value in raw_headers if key.lower() == name]
 
 
-def _addresses(raw_headers: header.Raw, name: str) -> tuple[Address, ...]:
-    return tuple(one for value in _values(raw_headers, name) for one in header.addresses(value))
+def _addresses(raw_headers: header.Raw, name: str, charset: str | None) -> tuple[Address, ...]:
+    return tuple(one for value in _values(raw_headers, name) for one in header.addresses(value, charset))
 
 
-def _sender(raw_headers: header.Raw) -> Address:
-    """The first From that holds an address, else Sender, else whatever From says."""
-    found = [*_addresses(raw_headers, "from"), *_addresses(raw_headers, "sender")]
-    return next((one for one in found if one.address), found[0] if found else Address("", ""))
+def _sender(raw_headers: header.Raw, charset: str | None) -> Address:
+    """The first From that holds an address; else a From that holds a name; else Sender."""
+    found = _addresses(raw_headers, "from", charset)
+    named = next((one for one in found if one.address), found[0] if found else None)
+    return named or next(iter(_addresses(raw_headers, "sender", charset)), Address("", ""))
 
 
 def _return_path(raw_headers: header.Raw) -> str | None:
@@ -168,4 +202,4 @@ def _return_path(raw_headers: header.Raw) -> str | None:
     if value is None:
         return None
     found = header.addresses(value)
-    return found[0].address if found else ""
+    return (found[0].address or found[0].name) if found else ""

@@ -65,13 +65,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that is kept as a file. `file_name` is as the sender wrote it, decoded; `core.attachments` makes it safe."""
+    """A part that is kept as a file. `file_name` is as the sender wrote it, decoded; `core.attachments` makes it safe.
+
+    named_by_subject: an attached message without a name of its own; in a bounce it is what came back, no file of the sender's.
+    """
 
     file_name: str
     content_type: str
     content: bytes = field(repr=False)
     content_id: str = ""
     inline: bool = False
+    named_by_subject: bool = False
 
     @property
     def size_bytes(self) -> int:

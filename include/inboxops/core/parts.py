@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from email.generator import BytesGenerator
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import BytesParser, Parser
 from email.policy import compat32
 
 from inboxops.core import html as html_text
@@ -31,6 +31,10 @@ _MOST_RETURNED = 20
 FAILURES = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
 """What the standard library is known to raise on mail that breaks the rules."""
 
+_MOST_RECOVERED = 5
+_PREAMBLE = 200  # characters, "This is a MIME-encapsulated message" and the like
+_DELIMITER = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?$', re.MULTILINE)
+_PART_START = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?\nContent-[A-Za-z-]{1,40}:', re.MULTILINE)
 _FIELD = re.compile(r"^([!-9;-~]{1,80})[ \t]*:[ \t]*(.*)$")
 _EMBEDDED = frozenset({"message/rfc822", "message/global", "message/news", "message/x-rfc822"})
 _RETURNED_HEADERS = frozenset({"text/rfc822-headers", "message/rfc822-headers", "message/global-headers"})
@@ -53,12 +57,15 @@ class Contents:
     types: list[str] = field(default_factory=list)
     marks: set[str] = field(default_factory=set)
     defects: list[str] = field(default_factory=list)
+    charset: str | None = None
+    """What the message declares for its text, the first time."""
+    recovered: int = 0
 
 
 def read(root: Message) -> Contents:
     """Every part of the message itself. Embedded messages are kept whole and not entered."""
     contents = Contents()
-    in_report = "multipart/report" in str(root.get("content-type", "")).lower()
+    returned_files: list[Attachment] = []
     waiting: list[tuple[Message, str]] = [(root, "")]
     while waiting:
         part, parent = waiting.pop()
@@ -66,20 +73,50 @@ def read(root: Message) -> Contents:
             contents.marks.add("truncated")
             contents.defects.append(f"more than {MOST_PARTS} parts")
             break
-        raw = tuple(part.raw_items())
-        content_type, content_parameters = parameters(first(raw, "content-type") or "")
+        raw = tuple((name, str(value)) for name, value in part.raw_items())
+        raw_type = first(raw, "content-type") or ""
+        content_type, content_parameters = parameters(raw_type, contents.charset)
         if "/" not in content_type:
             content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
         contents.types.append(content_type)
         _mark(contents, content_type, content_parameters)
-        children = part.get_payload()
-        if isinstance(children, list) and content_type.startswith("multipart/"):
-            waiting.extend((child, content_type) for child in reversed(children) if isinstance(child, Message))
+        declared = content_type.startswith("multipart/")
+        if (declared or part is root and not raw_type) and (children := _children(contents, part, declared)):
+            waiting.extend((child, content_type) for child in reversed(children))
         elif content_type.startswith("message/") or content_type in _RETURNED_HEADERS:
-            _read_message(contents, part, content_type, raw, in_report)
+            returned_files += _read_message(contents, part, content_type, raw)
         else:
-            _read_leaf(contents, part, content_type, content_parameters, raw, parent)
+            _read_leaf(contents, part, content_type, content_parameters, raw)
+    if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
+        for file in returned_files:
+            _keep(contents, file)
     return contents
+
+
+def _children(contents: Contents, part: Message, declared: bool) -> list[Message]:
+    """The parts of a multipart; when its boundary is missing or broken, those between the delimiters that the body shows.
+
+    Without any declaration (a gateway dropped the header) the delimiter must open the body, be repeated, and have a part's header
+    behind it: a returned message further below has delimiters too.
+    """
+    inner = part.get_payload()
+    if isinstance(inner, list):
+        return [one for one in inner if isinstance(one, Message)]
+    if not isinstance(inner, str) or contents.recovered >= _MOST_RECOVERED:
+        return []
+    delimiter = (_DELIMITER if declared else _PART_START).search(inner)
+    if delimiter is None:
+        return []
+    if not declared and (delimiter.start() > _PREAMBLE or inner.count(f"\n--{delimiter[1]}") < 2):
+        return []
+    contents.recovered += 1
+    contents.defects.append("a multipart without its boundary")
+    mended = f'Content-Type: multipart/mixed; boundary="{delimiter[1]}"\n\n{inner}'
+    try:
+        found = Parser(policy=compat32).parsestr(mended).get_payload()
+    except FAILURES:
+        return []
+    return [one for one in found if isinstance(one, Message)] if isinstance(found, list) else []
 
 
 def blocks(text: str) -> list[dict[str, str]]:
@@ -116,61 +153,63 @@ def payload(part: Message) -> bytes:
     return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else b""
 
 
-def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw, in_report: bool) -> None:
-    """A part of type message/*, or the headers of one."""
+def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[Attachment]:
+    """A part of type message/*, or the headers of one. Gives back the file of an attached message, which a report does not keep."""
     embedded = _embedded(part)
-    if content_type in _STATUS:
-        contents.delivery_status += blocks(_source(part, embedded))
-    elif content_type in _FIELDS:
-        for block in blocks(_source(part, embedded)):
-            contents.report_fields = block | contents.report_fields
-    elif content_type in _RETURNED_HEADERS:
-        if len(contents.returned) < _MOST_RETURNED:
-            contents.returned.append(
-                decode(_source(part, embedded).encode("utf-8", "surrogateescape"), None)[0][:_BLOCK_BOUND]
-            )
-    else:
+    name = _file_name(raw, contents.charset)
+    disposition = parameters(first(raw, "content-disposition") or "")[0]
+    if content_type in _EMBEDDED or not (content_type in _STATUS | _FIELDS | _RETURNED_HEADERS):
         inner = embedded[0] if embedded else part
-        inner_headers = tuple(inner.raw_items())
+        inner_headers = tuple((key, str(value)) for key, value in inner.raw_items())
         if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
             contents.returned.append(header_block(inner_headers))
-        if not in_report:
-            _keep(contents, _message_file(part, inner, content_type, raw))
-
-
-def _message_file(part: Message, inner: Message, content_type: str, raw: Raw) -> Attachment:
-    """An attached message as a file under its subject."""
-    subject = decode_words(first(tuple(inner.raw_items()), "subject") or "").strip()
-    name = _file_name(raw) or (f"{subject or 'message'}.eml" if content_type in _EMBEDDED else "")
-    content_id, inline = _placement(raw)
-    return Attachment(name, content_type, _flattened(inner), content_id, inline)
+        if not name and content_type in _EMBEDDED:
+            name = (" ".join(decode_words(first(inner_headers, "subject") or "").split()) or "message") + ".eml"
+            return [Attachment(name, content_type, _flattened(inner), *_placement(raw), named_by_subject=True)]
+        _keep(contents, Attachment(name, content_type, _flattened(inner), *_placement(raw)))
+        return []
+    source = _source(part, embedded)
+    if content_type in _STATUS:
+        contents.delivery_status += blocks(source)
+    elif content_type in _FIELDS:
+        for block in blocks(source):
+            contents.report_fields = block | contents.report_fields
+    elif len(contents.returned) < _MOST_RETURNED:
+        contents.returned.append(decode(source.encode("utf-8", "surrogateescape"), None)[0][:_BLOCK_BOUND])
+    if name and (content_type in _RETURNED_HEADERS or disposition == "attachment"):
+        _keep(contents, Attachment(name, content_type, source.encode("utf-8", "surrogateescape"), *_placement(raw)))
+    return []
 
 
 def _read_leaf(
-    contents: Contents, part: Message, content_type: str, content_parameters: dict[str, str], raw: Raw, parent: str
+    contents: Contents, part: Message, content_type: str, content_parameters: dict[str, str], raw: Raw
 ) -> None:
-    name = _file_name(raw)
+    charset = content_parameters.get("charset")
+    name = _file_name(raw, charset or contents.charset)
     disposition = parameters(first(raw, "content-disposition") or "")[0]
-    content_id, inline = _placement(raw)
-    is_text = content_type.startswith("text/") and content_type != "text/calendar"
+    is_text = content_type.startswith(("text/", "multipart/")) and content_type != "text/calendar"
     data = payload(part)
+    if is_text:
+        contents.charset = contents.charset or charset
     if is_text and not name and disposition != "attachment":
-        text, defect = decode(data, content_parameters.get("charset"))
-        if defect and not data.isascii():
+        text, defect = decode(data, charset)
+        if defect:
             contents.defects.append(defect)
         _read_text(contents, text, content_type)
-    elif tnef.is_tnef(content_type, name) and (opened := tnef.opened(data)) is not None:
-        contents.marks.add("tnef")
-        for file in opened.attachments:
-            _keep(contents, file)
-        if opened.text:
-            contents.text.append(opened.text[:TEXT_BOUND])
-        if opened.html:
-            contents.html.append(opened.html[:TEXT_BOUND])
-    else:
-        if tnef.is_tnef(content_type, name):
+        return
+    if tnef.is_tnef(content_type, name):
+        opened = tnef.opened(data)
+        if opened is None:
             contents.defects.append("winmail.dat can't be read")
-        _keep(contents, Attachment(name, content_type, data, content_id, inline))
+        else:
+            contents.marks.add("tnef")
+            contents.text += [opened.text[:TEXT_BOUND]] * bool(opened.text)
+            contents.html += [opened.html[:TEXT_BOUND]] * bool(opened.html)
+            for file in opened.attachments:
+                _keep(contents, file)
+            if opened.attachments:
+                return
+    _keep(contents, Attachment(name, content_type, data, *_placement(raw)))
 
 
 def _read_text(contents: Contents, text: str, content_type: str) -> None:
@@ -214,9 +253,9 @@ def _keep(contents: Contents, attachment: Attachment) -> None:
         contents.defects.append(f"more than {MOST_FILES} attachments")
 
 
-def _file_name(raw: Raw) -> str:
-    disposition = parameters(first(raw, "content-disposition") or "")[1]
-    content = parameters(first(raw, "content-type") or "")[1]
+def _file_name(raw: Raw, charset: str | None) -> str:
+    disposition = parameters(first(raw, "content-disposition") or "", charset)[1]
+    content = parameters(first(raw, "content-type") or "", charset)[1]
     return clean(disposition.get("filename") or content.get("name") or disposition.get("name") or "").strip()
 
 
@@ -228,19 +267,26 @@ def _placement(raw: Raw) -> tuple[str, bool]:
 
 
 def _embedded(part: Message) -> list[Message]:
-    """The messages within a message/* part, also when it is encoded, which RFC 2046, 5.2.1 forbids and Exchange does."""
+    """The messages within a message/* part, also when it is encoded, which RFC 2046, 5.2.1 forbids and Exchange does, and when
+    blank lines stand before its headers."""
     inner = part.get_payload()
     if not isinstance(inner, list):
         return []
     found = [one for one in inner if isinstance(one, Message)]
     encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
-    if encoding not in {"base64", "quoted-printable"} or not found:
+    encoded = encoding in {"base64", "quoted-printable"}
+    if not found or found[0].keys() and not (encoded and len(found) == 1 and not found[0].get("subject")):
         return found
-    wrapper = Message(compat32)
-    wrapper["Content-Transfer-Encoding"] = encoding
-    wrapper.set_payload(_source(part, found))
+    source = _source(part, found)
+    if encoded:
+        wrapper = Message(compat32)
+        wrapper["Content-Transfer-Encoding"] = encoding
+        wrapper.set_payload(source)
+        data = payload(wrapper)
+    else:
+        data = source.encode("utf-8", "surrogateescape")
     try:
-        return [BytesParser(policy=compat32).parsebytes(payload(wrapper))]
+        return [BytesParser(policy=compat32).parsebytes(data.lstrip(b"\r\n"))]
     except FAILURES:
         return found
 

@@ -53,12 +53,16 @@ _ALIASES = {
     "cp50221": "iso2022_jp_ext",
 }
 _NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"})
+_SCRIPTS = [
+    "cp1251", "koi8_r", "iso8859_5", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1253", "iso8859_7", "cp1255", "cp1256", "cp874",
+]  # fmt: skip
 _SEVEN_BIT = frozenset({"iso2022_jp_ext", "iso2022_kr", "utf-7", "hz"})
 _DETECTED_BYTES = 4_096
-_BOUND = 32_768  # characters of one header value that are decoded; what is behind is cut
+_BOUND = 262_144  # characters of one header value that are decoded; what is behind is cut
 _WORD = re.compile(r"=\?([^?\s]{1,64})\?([bq])\?([^?]*)\?=", re.IGNORECASE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _RAW_BYTES = re.compile("[\udc80-\udcff]")
+_C1 = re.compile(rb"[\x80-\x9f]")
 _QUOTED_BYTE = re.compile(rb"=([0-9a-fA-F]{2})")
 
 
@@ -107,39 +111,59 @@ def decode(data: bytes, label: str | None) -> tuple[str, str]:
     return clean(data.decode(_detected(data))), defect
 
 
-def decode_words(value: str) -> str:
+def decode_words(value: str, message_charset: str | None = None) -> str:
     """An unstructured header value as text: unfolded, encoded words (RFC 2047) and raw 8-bit bytes decoded.
 
     Words that stand side by side in one charset are joined before they are decoded, since many senders cut characters in two.
+    message_charset: what the message declares for its text; raw bytes that are no UTF-8 are read in it when they fit.
     """
     value = value[:_BOUND]
     if "\n" in value or "\r" in value:
         value = value.replace("\r", "").replace("\n", "")
     if "=?" not in value:
-        return _plain(value)
+        return _plain(value, message_charset)
     pieces: list[str] = []
-    pending, charset, end = b"", "", 0
+    pending, charset, end = bytearray(), "", 0
     for found in _WORD.finditer(value):
         between = value[end : found.start()]
         label = found[1].partition("*")[0].lower()
         adjacent = end and not between.strip()
         if pending and not (adjacent and label == charset):
-            pieces.append(decode(pending, charset)[0])
-            pending = b""
+            pieces.append(decode(bytes(pending), charset)[0])
+            pending.clear()
         if not adjacent:
-            pieces.append(_plain(between))
+            pieces.append(_plain(between, message_charset))
         pending += _word_bytes(found[2], found[3])
         charset, end = label, found.end()
     if pending:
-        pieces.append(decode(pending, charset)[0])
-    pieces.append(_plain(value[end:]))
+        pieces.append(decode(bytes(pending), charset)[0])
+    pieces.append(_plain(value[end:], message_charset))
     return clean("".join(pieces))
 
 
-def _plain(value: str) -> str:
-    if _RAW_BYTES.search(value):
-        return decode(value.encode("utf-8", "surrogateescape"), None)[0]
-    return clean(value)
+def _plain(value: str, message_charset: str | None) -> str:
+    if value.isascii() or not _RAW_BYTES.search(value):
+        return clean(value)
+    return decode_undeclared(value.encode("utf-8", "surrogateescape"), message_charset)
+
+
+def decode_undeclared(data: bytes, message_charset: str | None) -> str:
+    """Raw bytes of a header: UTF-8 (RFC 6532), else the message's own charset where it fits exactly, else detected when there are
+    many of them. Where a guess would rest on a byte or two, U+FFFD says that nobody knows."""
+    try:
+        return clean(data.decode("utf-8"))
+    except UnicodeError:
+        pass
+    codec = codec_for(message_charset) if message_charset else None
+    controls = _C1.search(data) and message_charset and message_charset.lower().startswith("iso-8859")
+    if codec and not controls:
+        try:
+            return clean(data.decode(codec))
+        except UnicodeError:
+            pass
+    if _is_dense(data):
+        return clean(data.decode(_detected(data), "replace"))
+    return clean(data.decode("utf-8", "replace"))
 
 
 def _seven_bit(data: bytes) -> tuple[str, str]:
@@ -161,12 +185,22 @@ def _word_bytes(encoding: str, encoded: str) -> bytes:
     return _QUOTED_BYTE.sub(lambda found: bytes((int(found[1], 16),)), data.replace(b"_", b" "))
 
 
+def _is_dense(data: bytes) -> bool:
+    """Whether most letters are 8-bit: text in a script of its own, on which detection works. Accents in Latin text are few."""
+    high = sum(byte > 0x7F for byte in data)
+    ascii_letters = sum(65 <= byte & 0xDF <= 90 for byte in data if byte < 0x80)
+    return high >= 6 and high > ascii_letters
+
+
 def _detected(data: bytes) -> str:
-    """A codec that decodes all of `data`: detected on its beginning, else cp1252, else latin-1."""
+    """A codec that decodes all of `data`: for text in a script of its own the detected one, else cp1252, at last latin-1."""
     start = next((at for at, byte in enumerate(data) if byte > 0x7F), 0)
-    sample = data[max(0, start - 200) : start + _DETECTED_BYTES]
-    best = charset_normalizer.from_bytes(sample, steps=3, chunk_size=1024).best()
-    for codec in (best.encoding if best else "cp1252", "cp1252"):
+    sample = data[start : start + _DETECTED_BYTES]
+    candidates = ["cp1252"]
+    if _is_dense(sample):
+        best = charset_normalizer.from_bytes(sample, steps=3, chunk_size=1024, cp_isolation=_SCRIPTS).best()
+        candidates.insert(0, best.encoding if best else "cp1252")
+    for codec in candidates:
         try:
             data.decode(codec)
         except UnicodeError:

@@ -182,6 +182,7 @@ def _inbox(row: Row) -> Inbox:
             last_uid=row["imap_last_uid"],
             history_id=row["gmail_history_id"],
             delta_token=row["graph_delta_token"],
+            import_until=row["imap_import_until"],
         ),
         first_sync_days=row["first_sync_days"],
         first_sync_messages=row["first_sync_messages"],

@@ -146,6 +146,8 @@ def _network(exc: OSError, server: str, step: str) -> TransientError:
 
 
 def _answer(text: str, server: str, step: str, *, lost: bool) -> InboxOpsError:
+    if lost and "socket error" in text:  # imaplib's words for an end of file
+        return TransientError(f"{server} closed the connection ({step})")
     code = response_code(text)
     said = f"{server} says: {_clip(text)}"
     if code in _REFUSED_CREDENTIALS or (step == "login" and code in _REFUSED_AT_LOGIN):

@@ -1,4 +1,4 @@
-"""Send: one message leaves at most once for each time somebody asked (invariant 4, ADR 0002).
+"""Send: one message leaves at most once for each time somebody asked (invariant 4, ADR 0005).
 
 Before the last step of handing it over, the attempt takes a permission that the database gives once. From there on only a
 definite answer ends the doubt; in doubt the Sent folder is asked, and where it proves nothing a person decides.

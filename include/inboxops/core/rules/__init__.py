@@ -1,4 +1,4 @@
-"""One rule is one file: `check(message, context)` returns what convinced it, or None. The order stands in `core.classify`."""
+"""One rule is one function of a file here: it looks at a case and returns what convinced it, or None. `core.classify` orders them."""
 
 from __future__ import annotations
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from inboxops.core import ids, phrases
-from inboxops.core.model import InboxContext, ParsedMessage, VerdictKind
+from inboxops.core import ids
+from inboxops.core.case import Case
+from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
+from inboxops.core.rules.auto_submitted import word
 
 _HEADERS = (
     "X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Autoresponse", "X-AutoReply-From", "X-Mail-Autoreply",
@@ -15,41 +17,50 @@ _VALUES = {
     "X-Precedence": ("auto_reply", "auto-reply"),
     "X-Apple-Action": ("vacation",),
 }
+_MEANS_NO = frozenset({"no", "false", "0"})
 
 
-def exchange_rule(message: ParsedMessage, context: InboxContext) -> Finding | None:
+def exchange_rule(case: Case) -> Finding | None:
     """Exchange's inbox rules write both; X-Auto-Response-Suppress alone stands on human mail too."""
-    loop, suppress = message.header("X-MS-Exchange-Inbox-Rules-Loop"), message.header("X-Auto-Response-Suppress")
+    loop = case.message.header("X-MS-Exchange-Inbox-Rules-Loop")
+    suppress = case.message.header("X-Auto-Response-Suppress")
     if loop is None or suppress is None:
         return None
-    return Finding(
-        VerdictKind.AUTO_REPLY,
-        (evidence("X-MS-Exchange-Inbox-Rules-Loop", loop), evidence("X-Auto-Response-Suppress", suppress)),
-    )
+    why = (evidence("X-MS-Exchange-Inbox-Rules-Loop", loop), evidence("X-Auto-Response-Suppress", suppress))
+    return Finding(VerdictKind.AUTO_REPLY, why)
 
 
-def header(message: ParsedMessage, context: InboxContext) -> Finding | None:
+def header(case: Case) -> Finding | None:
     for name in _HEADERS:
-        value = message.header(name)
-        if value is not None and value.strip().lower() not in {"no", "false", "0"}:
+        value = case.message.header(name)
+        if value is not None and value.strip().lower() not in _MEANS_NO:
             return Finding(VerdictKind.AUTO_REPLY, (evidence(name, value),))
     for name, values in _VALUES.items():
-        for value in message.all_headers(name):
+        for value in case.message.all_headers(name):
             if value.strip().lower().startswith(values):
                 return Finding(VerdictKind.AUTO_REPLY, (evidence(name, value),))
     return None
 
 
-def subject(message: ParsedMessage, context: InboxContext) -> Finding | None:
-    """An out-of-office subject on an answer to one of our ids, or with a null Return-Path."""
-    found = phrases.OUT_OF_OFFICE_SUBJECT.search(message.subject[:300])
-    if not found:
+def subject(case: Case) -> Finding | None:
+    """An out-of-office subject, and something that only a program's answer has. People write such subjects too."""
+    if not case.is_out_of_office:
         return None
+    second = _programs_answer(case)
+    return Finding(VerdictKind.AUTO_REPLY, (evidence("Subject", case.message.subject), second)) if second else None
+
+
+def _programs_answer(case: Case) -> Evidence | None:
+    """A null Return-Path, an answer to one of our ids, or what Exchange writes: Auto-Submitted: auto-generated on its automatic replies."""
+    message = case.message
     if message.return_path == "":
-        return Finding(VerdictKind.AUTO_REPLY, (evidence("Subject", message.subject), evidence("Return-Path", "<>")))
+        return evidence("Return-Path", "<>")
     for answered in (*message.in_reply_to, *message.references):
-        if ids.read_message_id(answered, context.signing_key):
-            return Finding(
-                VerdictKind.AUTO_REPLY, (evidence("Subject", message.subject), evidence("In-Reply-To", answered))
-            )
+        if ids.read_message_id(answered, case.context.signing_key):
+            return evidence("In-Reply-To", answered)
+    submitted = message.header("Auto-Submitted") or ""
+    if word(submitted) == "auto-generated" and (
+        message.in_reply_to or message.header("X-Auto-Response-Suppress") is not None
+    ):
+        return evidence("Auto-Submitted", submitted)
     return None

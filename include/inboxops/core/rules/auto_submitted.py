@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from inboxops.core.model import InboxContext, ParsedMessage, VerdictKind
+from inboxops.core.case import Case
+from inboxops.core.model import VerdictKind
 from inboxops.core.rules import Finding, evidence
 
-_WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([a-z-]+)", re.IGNORECASE)
+_WORD = re.compile(r"\s*(?:\([^()]{0,200}\)\s*)?([a-z_-]+)", re.IGNORECASE)
 _REPLIES = frozenset({"auto-replied", "auto_replied", "vacation"})
 
 
 def word(value: str) -> str:
+    """The first token of a value, lower-cased, comments dropped."""
     found = _WORD.match(value)
     return found[1].lower() if found else ""
 
 
-def replied(message: ParsedMessage, context: InboxContext) -> Finding | None:
-    return _check(message, VerdictKind.AUTO_REPLY, lambda token: token in _REPLIES)
+def replied(case: Case) -> Finding | None:
+    return _finding(case, VerdictKind.AUTO_REPLY, lambda token: token in _REPLIES)
 
 
-def generated(message: ParsedMessage, context: InboxContext) -> Finding | None:
-    return _check(message, VerdictKind.AUTO_GENERATED, lambda token: token not in {"", "no"})
+def generated(case: Case) -> Finding | None:
+    return _finding(case, VerdictKind.AUTO_GENERATED, lambda token: token not in {"", "no"})
 
 
-def _check(message, kind, wanted):  # type: ignore[no-untyped-def]
-    for value in message.all_headers("Auto-Submitted"):
+def _finding(case: Case, kind: VerdictKind, wanted: Callable[[str], bool]) -> Finding | None:
+    for value in case.message.all_headers("Auto-Submitted"):
         if wanted(word(value)):
             return Finding(kind, (evidence("Auto-Submitted", value),))
     return None

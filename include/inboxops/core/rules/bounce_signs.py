@@ -6,44 +6,73 @@ No single sign is enough: a human forwards a bounce, postmaster is also a person
 from __future__ import annotations
 
 from inboxops.core import bounce, ids
-from inboxops.core.model import InboxContext, ParsedMessage, VerdictKind
+from inboxops.core.case import Case
+from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
+from inboxops.core.rules.auto_submitted import word
 
-_SERVER = frozenset("abc")  # the groups that only a mail server writes
+_SERVER = frozenset("abc")
+"""The groups that only a mail server writes."""
 
 
-def in_report(message: ParsedMessage, context: InboxContext) -> Finding | None:
-    """report-type=delivery-status whose blocks say nothing, and one sign."""
-    report_type = message.content_type_parameters.get("report-type", "").lower()
-    if report_type != "delivery-status":
+def in_report(case: Case) -> Finding | None:
+    """A delivery report (RFC 6522) whose blocks say nothing, and one sign. Some servers forget the report-type, some the part."""
+    report_type = case.message.content_type_parameters.get("report-type", "").lower()
+    has_part = any(one.endswith("delivery-status") for one in case.message.part_types)
+    if report_type != "delivery-status" and not has_part:
         return None
-    signs = bounce.signs(message)
+    signs = bounce.signs(case)
     if not signs:
         return None
-    found = (evidence("Content-Type", "report-type=delivery-status"), *signs.values())
-    return _bounce(message, context, found)
+    where = (
+        evidence("Content-Type", f"report-type={report_type}") if report_type else evidence("part", "delivery-status")
+    )
+    return _finding(case, (where, *signs.values()))
 
 
-def enough(message: ParsedMessage, context: InboxContext) -> Finding | None:
+def enough(case: Case) -> Finding | None:
     """Two different groups of signs, one of them a server's."""
-    signs = bounce.signs(message)
-    if len(signs) >= 2 and _SERVER & signs.keys():
-        return _bounce(message, context, tuple(signs.values()))
+    signs = bounce.signs(case)
+    if len(signs) < 2 or not _SERVER & signs.keys():
+        return None
+    if case.is_out_of_office and not signs.keys() & set("acdg"):
+        return None
+    if signs.keys() == {"a", "f"} and _may_be_a_person(case) and bounce.opening_failure(case) is None:
+        return None
+    return _finding(case, tuple(signs.values()))
+
+
+def without_server(case: Case) -> Finding | None:
+    """Gateways write under a name of their own.
+
+    Then the subject, a failure and a returned message of ours must agree, or the text must open with the failure and its
+    address, as a server's does and a person's who pastes a bounce does not. An answer to somebody is never one.
+    """
+    signs = bounce.signs(case)
+    if "d" not in signs or "f" not in signs:
+        return None
+    if "g" in signs:
+        return _finding(case, tuple(signs[name] for name in "dfg"))
+    opening = bounce.opening_failure(case)
+    if opening is not None and not case.message.in_reply_to:
+        return _finding(case, (signs["d"], opening))
     return None
 
 
-def own_id(message: ParsedMessage, context: InboxContext) -> Finding | None:
+def own_id(case: Case) -> Finding | None:
     """One of our ids in what came back, and one sign."""
-    for text in message.returned:
-        if ids.read_message_id(text, context.signing_key):
-            signs = bounce.signs(message)
-            server = [signs[name] for name in "abcd" if name in signs]
-            if server:
-                return _bounce(message, context, (evidence("returned message", "our Message-ID"), server[0]))
-    return None
+    if not any(ids.read_message_id(text, case.context.signing_key) for text in case.message.returned):
+        return None
+    signs = bounce.signs(case)
+    sign = next((signs[name] for name in "abcd" if name in signs), None)
+    return _finding(case, (evidence("returned message", "our Message-ID"), sign)) if sign else None
 
 
-def _bounce(message: ParsedMessage, context: InboxContext, found: tuple) -> Finding:  # type: ignore[type-arg]
-    report = bounce.report(message, context)
-    kind = VerdictKind.DELAY if report.kind == "delayed" else VerdictKind.BOUNCE
-    return Finding(kind, found, report)
+def _may_be_a_person(case: Case) -> bool:
+    submitted = case.message.header("Auto-Submitted") or ""
+    return case.message.sender.address.lower().startswith("postmaster@") and word(submitted) in {"", "no"}
+
+
+def _finding(case: Case, found: tuple[Evidence, ...]) -> Finding:
+    report = bounce.report(case)
+    return Finding(VerdictKind.DELAY if report.kind == "delayed" else VerdictKind.BOUNCE, found, report)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from inboxops.core.model import InboxContext, ParsedMessage, VerdictKind
+from inboxops.core.case import Case
+from inboxops.core.model import VerdictKind
 from inboxops.core.rules import Finding, evidence
 
-_LIST_HEADERS = ("List-Id", "List-Unsubscribe")
-_PRECEDENCE = ("bulk", "list", "junk")
+_LIST_HEADERS = ("List-Id", "List-Unsubscribe", "List-Post", "X-Mailing-List")
+_PRECEDENCE = frozenset({"bulk", "list", "junk"})
 
 
-def check(message: ParsedMessage, context: InboxContext) -> Finding | None:
+def check(case: Case) -> Finding | None:
     for name in _LIST_HEADERS:
-        value = message.header(name)
+        value = case.message.header(name)
         if value is not None:
             return Finding(VerdictKind.BULK, (evidence(name, value),))
-    value = message.header("Precedence")
-    if value is not None and value.strip().lower() in _PRECEDENCE:
-        return Finding(VerdictKind.BULK, (evidence("Precedence", value),))
+    for value in case.message.all_headers("Precedence"):
+        if value.strip().lower() in _PRECEDENCE:
+            return Finding(VerdictKind.BULK, (evidence("Precedence", value),))
     return None

@@ -1,39 +1,37 @@
 """A delivery status notification whose recipient blocks say what became of the message (RFC 3464, 2.3.3).
 
-Any failed recipient makes a bounce, delayed ones a delay, only delivered, relayed or expanded ones a receipt.
+Every block is read. Any failed recipient makes a bounce; else any delayed one a delay; else delivered ones a receipt.
 """
 
 from __future__ import annotations
 
 from inboxops.core import bounce
-from inboxops.core.model import InboxContext, ParsedMessage, VerdictKind
+from inboxops.core.case import Case
+from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
 
-
-def failed(message: ParsedMessage, context: InboxContext) -> Finding | None:
-    return _finding(message, context, VerdictKind.BOUNCE, "failed")
-
-
-def delayed(message: ParsedMessage, context: InboxContext) -> Finding | None:
-    return _finding(message, context, VerdictKind.DELAY, "delayed")
+_SHOWN = ("final-recipient", "action", "status")
+_MOST_BLOCKS = 5  # that are quoted as evidence
 
 
-def delivered(message: ParsedMessage, context: InboxContext) -> Finding | None:
-    for action in ("delivered", "relayed", "expanded"):
-        found = _finding(message, context, VerdictKind.RECEIPT, action)
-        if found:
-            return found
-    return None
+def failed(case: Case) -> Finding | None:
+    found = _blocks(case, "failed")
+    return Finding(VerdictKind.BOUNCE, found, bounce.report(case)) if found else None
 
 
-def _finding(message: ParsedMessage, context: InboxContext, kind: VerdictKind, action: str) -> Finding | None:
-    for block in message.delivery_status:
-        if bounce.action(block) == action:
-            value = f"Action: {block.get('action', '')}; Status: {block.get('status', '')}"
-            report = (
-                bounce.report(message, context)
-                if kind is not VerdictKind.RECEIPT
-                else bounce.returned(message, context)
-            )
-            return Finding(kind, (evidence("message/delivery-status", value),), report)
-    return None
+def delayed(case: Case) -> Finding | None:
+    found = _blocks(case, "delayed")
+    return Finding(VerdictKind.DELAY, found, bounce.report(case)) if found else None
+
+
+def delivered(case: Case) -> Finding | None:
+    found = _blocks(case, "delivered")
+    return Finding(VerdictKind.RECEIPT, found, bounce.returned(case)) if found else None
+
+
+def _blocks(case: Case, action: str) -> tuple[Evidence, ...]:
+    found = [block for block in case.message.delivery_status if bounce.action(block) == action]
+    return tuple(
+        evidence("message/delivery-status", "; ".join(f"{name}: {block[name]}" for name in _SHOWN if name in block))
+        for block in found[:_MOST_BLOCKS]
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from inboxops.core import ids
-from inboxops.core.model import InboxContext, ParsedMessage, VerdictKind
+from inboxops.core.case import Case
+from inboxops.core.model import VerdictKind
 from inboxops.core.rules import Finding, evidence
 
 LOOP_HEADER = "X-InboxOps-Loop"
+"""Everything we send carries it; the value is the tenant's id."""
 
 
-def check(message: ParsedMessage, context: InboxContext) -> Finding | None:
+def check(case: Case) -> Finding | None:
+    message, context = case.message, case.context
     sender = message.sender.address.lower()
-    if sender not in context.own_addresses and sender != context.email_address.lower():
+    if not sender or sender not in context.own_addresses | {context.email_address.lower()}:
         return None
     loop = message.header(LOOP_HEADER)
     if loop is not None:

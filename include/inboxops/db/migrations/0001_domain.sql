@@ -27,6 +27,7 @@ CREATE TABLE inboxes (
     last_error_at timestamptz,
     imap_last_uid bigint,
     imap_uid_validity bigint,
+    imap_import_until bigint,
     gmail_history_id text,
     graph_delta_token text,
     gmail_watch_expires_at timestamptz,

@@ -1,4 +1,4 @@
--- Sending: who holds a message now, and which attempt was allowed to hand it over (ADR 0002).
+-- Sending: who holds a message now, and which attempt was allowed to hand it over (ADR 0005).
 
 ALTER TABLE messages
     ADD COLUMN send_token uuid,             -- of the run that holds the lease

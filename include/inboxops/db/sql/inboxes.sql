@@ -1,6 +1,6 @@
 -- name: inbox_columns
 SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_name, i.connection_type, i.connection,
-       i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.gmail_history_id,
+       i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
        i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
        i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
@@ -75,11 +75,12 @@ WHERE id = %(id)s AND connected_at IS NOT NULL
 
 -- name: move_cursor
 UPDATE inboxes
-SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, gmail_history_id = %(history_id)s,
+SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, imap_import_until = %(import_until)s, gmail_history_id = %(history_id)s,
     graph_delta_token = %(delta_token)s, note = %(note)s, last_fetch_at = now()
 WHERE id = %(id)s
   AND imap_uid_validity IS NOT DISTINCT FROM %(old_uid_validity)s
   AND imap_last_uid IS NOT DISTINCT FROM %(old_last_uid)s
+  AND imap_import_until IS NOT DISTINCT FROM %(old_import_until)s
   AND gmail_history_id IS NOT DISTINCT FROM %(old_history_id)s
   AND graph_delta_token IS NOT DISTINCT FROM %(old_delta_token)s
 

@@ -1,0 +1,67 @@
+"""One message in front of the rules: what they look at is worked out once, and only when a rule asks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from inboxops.core import phrases
+from inboxops.core import returned as returned_text
+from inboxops.core.model import InboxContext, ParsedMessage
+
+
+class Case:
+    """A message, the inbox it came to, and its text as a bounce would be read: `spoken` by a server, `below` it what came back."""
+
+    def __init__(self, message: ParsedMessage, context: InboxContext) -> None:
+        self.message = message
+        self.context = context
+
+    @cached_property
+    def _split(self) -> tuple[str, str, bool]:
+        return returned_text.split(self.message.text)
+
+    @property
+    def spoken(self) -> str:
+        return self._split[0]
+
+    @property
+    def below(self) -> str:
+        return self._split[1]
+
+    @property
+    def has_header_block(self) -> bool:
+        """Whether the text holds the headers of another message as they go over the wire."""
+        return self._split[2]
+
+    @cached_property
+    def spoken_lower(self) -> str:
+        return self.spoken.lower()
+
+    @cached_property
+    def subject_lower(self) -> str:
+        return self.message.subject[:300].lower()
+
+    @cached_property
+    def failure(self) -> str:
+        """The first line in which a server tells of a failure, or ""."""
+        found = phrases.SMTP_REPLY.search(self.spoken) or phrases.FAILURE.search(self.spoken_lower)
+        return _line_around(self.spoken, found.start()) if found else ""
+
+    @cached_property
+    def answers_or_is_away(self) -> bool:
+        """Whether the subject is not this mail's own (`Re:`, `Fwd:`) or an out-of-office program's."""
+        return phrases.REPLY_PREFIX.match(self.subject_lower) is not None or self.is_out_of_office
+
+    @cached_property
+    def is_out_of_office(self) -> bool:
+        return phrases.OUT_OF_OFFICE_SUBJECT.search(self.subject_lower) is not None
+
+    @cached_property
+    def has_bounce_subject(self) -> bool:
+        return not self.answers_or_is_away and phrases.BOUNCE_SUBJECT.search(self.subject_lower) is not None
+
+
+def _line_around(text: str, position: int) -> str:
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    return text[start : end if end >= 0 else len(text)].strip()

@@ -1,0 +1,76 @@
+"""Which addresses a server says it could not reach, when it says so in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from inboxops.core import phrases
+
+ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,10}[\w-]{2,63}")
+_LEAD = re.compile(
+    r"""^[ \t>|*•·-]{0,80}(?:
+        (?:recipients?|failed[ ]recipients?|intended[ ]recipients?|final[ ]recipient|original[ ]recipient|error-for|for|address
+          |(?:e-?mail|undeliverable|failed|bad|rejected|mailbox)[ ]address|unknown[ ]user|user|delivered[ ]to|email|mailto
+          |empfänger|destinataires?|destinatarios?|destinatari[oa]|geadresseerde|получател[ья]|宛先|受信者|收件人|받는[ ]사람)
+        [ \t]*[:=：][ \t]*)?
+        ["'<\[(]{0,3}(?:smtp:|rfc822;[ \t]*)?$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ORIGIN = re.compile(
+    r"(?:expanded|generated|forwarded|redirected|derived) from:?[ \t]*<?$|(?:originally )?addressed to[ \t]*[<'\"]?$|dda:smtp=$",
+    re.IGNORECASE,
+)
+_ADDRESSED = re.compile(r"^[ \t>|]{0,20}to[ \t]*:[ \t]*[\"'<]{0,2}$", re.IGNORECASE)
+_FROM = re.compile(r"\b(?:from|by|von|de|от):?[ \t]*[\"'<(]{0,2}$", re.IGNORECASE)
+_FAILURE_WORD = re.compile(
+    r"\b(?:not|no|fail|failed|failure|unknown|reject\w*|undeliver\w*|invalid|full|quota|exceed\w*|unable|disabled|denied|refused|return\w*|error|"
+    r"bounce\w*|postponed|delayed|rcpt|deliver|delivery|n't|nicht|pas|non|niet|não|nie|не)\b|\b[45]\d\d\b|失败|失敗|できません|无法|無法|不",
+    re.IGNORECASE,
+)
+_NOBODY = re.compile(r"^(?:postmaster|mailer-daemon|abuse|no-?reply|hostmaster)@", re.IGNORECASE)
+_PREFIX = re.compile(r"^(?:[^@]*[=:;'/])(?=[^=:;'/@]+@)")
+_BARE_NAME = re.compile(r"^[ \t]+([a-z0-9][a-z0-9._-]{1,40})[ \t]*$", re.IGNORECASE)
+_MOST = 500
+_LINE = 2_000  # characters of a line that are looked at
+
+
+def named(report: str, *, not_these: Iterable[str], local_domain: str = "") -> tuple[str, ...]:
+    """Addresses in a server's report, of the surest kind only.
+
+    Listed or labelled ones come first; then those in a sentence that tells of a failure; then names without a domain below a line
+    that tells of one; at last whom the report says the message was to.
+    not_these: addresses that stand in a report for other reasons. local_domain: where a name listed without a domain lives.
+    """
+    unwanted = {address.lower() for address in not_these}
+    listed: dict[str, None] = {}
+    told: dict[str, None] = {}
+    addressed: dict[str, None] = {}
+    lines = [line[:_LINE] for line in report.splitlines()]
+    for number, line in enumerate(lines):
+        for found in ADDRESS.finditer(line) if "@" in line else ():
+            address = _PREFIX.sub("", found[0]).strip(".'")
+            before = line[: found.end() - len(address)] if found[0].endswith(address) else line[: found.start()]
+            if address.lower() in unwanted or _NOBODY.match(address) or "message-id" in before.lower():
+                continue
+            if _LEAD.match(before) or _ORIGIN.search(before):
+                listed[address] = None
+            elif _ADDRESSED.match(before):
+                addressed[address] = None
+            elif not _FROM.search(before) and _FAILURE_WORD.search(" ".join(lines[max(0, number - 1) : number + 2])):
+                told[address] = None
+    bare = dict.fromkeys(f"{name}@{local_domain}" for name in _bare_names(lines)) if local_domain else {}
+    return tuple(listed or told or bare or addressed)[:_MOST]
+
+
+def _bare_names(lines: list[str]) -> list[str]:
+    """Names on lines of their own below a line that tells of a failure and ends in a colon."""
+    names: list[str] = []
+    heading = ""
+    for line in lines:
+        found = _BARE_NAME.match(line)
+        if found and heading:
+            names.append(found[1])
+        elif line.strip():
+            heading = line if line.rstrip().endswith(":") and (phrases.FAILURE.search(line.lower()) or heading) else ""
+    return names

@@ -1,0 +1,77 @@
+"""Asking a server on 127.0.0.1 whether it is ready, in its own protocol and without its client library."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import struct
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HOST = "127.0.0.1"
+SECONDS = 2.0  # for one look
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our loopback
+
+
+async def conversation(port: int, say: bytes, *, tls: ssl.SSLContext | None = None, expect: int = 512) -> bytes:
+    """Connect, say something, and return the first answer (empty when nobody listens or answers in time)."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            reader, writer = await asyncio.open_connection(
+                HOST, port, ssl=tls, server_hostname="localhost" if tls else None
+            )
+            try:
+                writer.write(say)
+                await writer.drain()
+                return await reader.read(expect)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ssl.SSLError):
+        return b""
+
+
+async def postgres(port: int) -> bool:
+    """Whether the postmaster lets clients log in: a startup message is answered by an authentication request."""
+    parameters = b"user\0postgres\0database\0postgres\0\0"
+    startup = struct.pack("!ii", len(parameters) + 8, 196_608) + parameters  # protocol 3.0
+    return (await conversation(port, startup)).startswith(b"R")
+
+
+async def redis(port: int, password: str) -> bool:
+    return b"+PONG" in await conversation(port, f"AUTH {password}\r\nPING\r\n".encode())
+
+
+async def smtp(port: int) -> bool:
+    return (await conversation(port, b"")).startswith(b"220")
+
+
+async def imap(port: int, ca_file: Path) -> bool:
+    if not ca_file.exists():
+        return False
+    return (await conversation(port, b"", tls=ssl.create_default_context(cafile=ca_file))).startswith(b"* OK")
+
+
+def get(url: str, *, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    """Status and body of a GET; status 0 when there is no answer."""
+    try:
+        with _DIRECT.open(urllib.request.Request(url, headers=dict(headers or {})), timeout=SECONDS) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as exc:
+        return exc.code, exc.read()
+    except OSError:
+        return 0, b""
+
+
+async def http(url: str) -> bool:
+    status, _ = await asyncio.to_thread(get, url)
+    return status == 200
+
+
+async def http_json(url: str) -> Any:
+    """The JSON body of a GET that was answered with 200, else None."""
+    status, body = await asyncio.to_thread(get, url)
+    return json.loads(body) if status == 200 else None

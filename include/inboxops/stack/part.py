@@ -1,0 +1,46 @@
+"""What a part of the local stack is: a server, or a job that has to end before others may begin."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inboxops.errors import OperatorError
+
+Check = Callable[[], Awaitable[bool]]
+
+
+class PartFailed(OperatorError):
+    """A part did not start. The message names the cause, `fix` the log file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of the stack.
+
+    needs: names of the parts that must be ready before this one starts.
+    ready: asked again and again until it says yes; None makes this a job, which is ready once it has ended with 0.
+    ports: TCP ports on 127.0.0.1 that it will listen on; the first one is shown.
+    deadline: seconds until it must be ready; grace: seconds it gets between `stop_signal` and SIGKILL.
+    user: (uid, gid) to run as; None keeps ours.
+    leftovers: files it leaves outside the home, removed after it has stopped.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    needs: tuple[str, ...] = ()
+    ready: Check | None = None
+    ports: tuple[int, ...] = ()
+    deadline: float = 60.0
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace: float = 10.0
+    user: tuple[int, int] | None = None
+    cwd: Path | None = None
+    leftovers: tuple[Path, ...] = ()
+
+    @property
+    def is_job(self) -> bool:
+        return self.ready is None

@@ -1,0 +1,179 @@
+"""What is running, on disk: enough for another process to show it, stop it, or clear up after a supervisor that was killed.
+
+A process is named by its id and the time it was created, so an id that the system gave to someone else is never signalled.
+Every part leads a session of its own; whatever it forks stays in that session unless it leaves on purpose, and then it
+still carries the run's id in its environment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from inboxops.errors import OperatorError
+
+RUN_VARIABLE = "INBOXOPS_STACK_RUN"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process that can't be mistaken for another one."""
+
+    pid: int
+    created: float  # seconds since the epoch, as psutil gives it
+
+    @classmethod
+    def of(cls, pid: int) -> Identity:
+        return cls(pid, psutil.Process(pid).create_time())
+
+    @property
+    def alive(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+@dataclass(slots=True)
+class PartRecord:
+    state: str = "waiting"  # waiting, starting, ready, done, restarting, stopped, failed
+    process: Identity | None = None
+    ports: tuple[int, ...] = ()
+    restarts: int = 0
+    log: str = ""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Record:
+    """One run of the stack. `run` is its id; `supervisor` is None once it was stopped in good order."""
+
+    run: str
+    supervisor: Identity
+    port_base: int
+    parts: dict[str, PartRecord] = field(default_factory=dict)
+
+    def all_in(self, states: Collection[str]) -> bool:
+        return all(part.state in states for part in self.parts.values())
+
+    def write(self, path: Path) -> None:
+        draft = path.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(self), indent=1))
+        draft.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        """The record of the last run that did not end in good order, or None."""
+        try:
+            data = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        parts = {
+            name: PartRecord(
+                **{**part, "process": part["process"] and Identity(**part["process"]), "ports": tuple(part["ports"])}
+            )
+            for name, part in data["parts"].items()
+        }
+        return cls(data["run"], Identity(**data["supervisor"]), data["port_base"], parts)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the home for one supervisor; the kernel lets go of the lock when the process dies, however it dies.
+
+    Raises OperatorError when another supervisor holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise OperatorError(
+                f"the stack in {path.parent} is already running",
+                fix="See `inboxops status`, or stop it with `inboxops down`",
+            ) from exc
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def held(path: Path) -> bool:
+    """Whether a supervisor holds this home now."""
+    try:
+        with exclusive(path):
+            return False
+    except FileNotFoundError:
+        return False
+    except OperatorError:
+        return True
+
+
+def members(leader: Identity) -> list[psutil.Process]:
+    """Every living process of the part that `leader` leads: its session, and its descendants that began sessions of their own."""
+    with suppress(psutil.Error):
+        if psutil.Process(leader.pid).create_time() != leader.created:
+            return []  # the id belongs to someone else now, so the session is long gone
+    found: dict[int, psutil.Process] = {}
+    others: list[tuple[int, psutil.Process]] = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if process.pid == leader.pid or os.getsid(process.pid) == leader.pid:
+                found[process.pid] = process
+            else:
+                others.append((process.ppid(), process))
+    while related := [(parent, process) for parent, process in others if parent in found and process.pid not in found]:
+        found.update((process.pid, process) for _, process in related)
+    return list(found.values())
+
+
+def strays(run: str) -> list[psutil.Process]:
+    """Processes outside their part's session that still carry the run's id in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == run:
+                found.append(process)
+    return found
+
+
+def end(find: Callable[[], Iterable[psutil.Process]], *, grace: float) -> None:
+    """Ask the processes that `find` returns to stop, wait `grace` seconds, then kill until it finds none."""
+    for process in find():
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    while processes := list(find()):
+        if time.monotonic() - asked >= grace:
+            for process in processes:
+                with suppress(psutil.Error):
+                    process.kill()
+        time.sleep(0.05)  # not wait(2): some are children whose status someone else waits for
+        if time.monotonic() - asked > grace + 10:
+            names = ", ".join(str(process.pid) for process in processes)
+            raise OperatorError(f"processes {names} do not end even when killed", fix="Look at them with `ps`")
+
+
+def clear(record: Record, *, grace: float = 5.0) -> None:
+    """End everything that a run has left behind. Does nothing when nothing is left."""
+
+    def left() -> list[psutil.Process]:
+        found = {process.pid: process for process in strays(record.run)}
+        for part in record.parts.values():
+            if part.process:
+                found.update((process.pid, process) for process in members(part.process))
+        found.pop(os.getpid(), None)
+        return list(found.values())
+
+    end(left, grace=grace)

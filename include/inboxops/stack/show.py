@@ -1,0 +1,106 @@
+"""How the stack looks on a terminal: progress while it starts, the table of `status`, memory."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Self
+
+import psutil
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from inboxops.stack.record import PartRecord, Record, members
+
+SETTLED = frozenset({"ready", "done"})
+SIGNS = {
+    "ready": "[green]✓[/]",
+    "done": "[green]✓[/]",
+    "failed": "[red]✗[/]",
+    "restarting": "[yellow]↻[/]",
+    "stopped": "[dim]·[/]",
+}
+
+
+class Progress:
+    """Hears of every change. On a terminal it draws all parts until `finish`; otherwise it prints a line for each change."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._parts: dict[str, PartRecord] = {}
+        self._live: Live | None = None
+        self._spinner = Spinner("dots")
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=8)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Leave the last drawing as it is; from now on changes are printed line by line."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def heard(self, name: str, part: PartRecord) -> None:
+        self._parts[name] = part
+        if self._live is None and part.state != "starting":
+            seconds = time.monotonic() - self._began
+            self._console.print(
+                f"{seconds:6.1f} s  {name}: {part.state}  {part.detail}", highlight=False, soft_wrap=True, markup=False
+            )
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for name, part in self._parts.items():
+            ports = ", ".join(map(str, part.ports[:2]))
+            table.add_row(SIGNS.get(part.state, self._spinner), name, part.state, ports, part.detail)
+        return table
+
+
+def status_table(record: Record) -> Table:
+    """One row for each server: part, state, process, port, memory (PSS of all its processes, MB), restarts."""
+    table = Table("part", "state", "process", "port", "memory (PSS)", "restarts")
+    total = 0
+    for name, part in record.parts.items():
+        if part.state == "done" or part.process is None:
+            continue
+        used = memory(part)
+        total += used
+        ports = ", ".join(map(str, part.ports[:2]))
+        state = part.state if part.process.alive else "gone"
+        table.add_row(name, state, str(part.process.pid), ports, _mb(used), str(part.restarts or ""))
+    own = _pss(psutil.Process(record.supervisor.pid)) + sum(map(_pss, _watches(record)))
+    table.add_row("supervisor", "ready", str(record.supervisor.pid), "", _mb(own), "")
+    table.add_section()
+    table.add_row("sum", "", "", "", _mb(total + own), "")
+    return table
+
+
+def memory(part: PartRecord) -> int:
+    """Bytes of PSS in the part's whole session."""
+    return sum(map(_pss, members(part.process))) if part.process else 0
+
+
+def _watches(record: Record) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return [child for child in psutil.Process(record.supervisor.pid).children() if record.run in child.cmdline()]
+    return []
+
+
+def _pss(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        info = process.memory_full_info()
+        return int(getattr(info, "pss", info.uss))  # macOS knows only USS
+    return 0
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

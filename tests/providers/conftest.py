@@ -1,0 +1,17 @@
+"""Every kind of mailbox that the contract suite runs against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.mailserver import MailServer
+from tests.providers.kits import KITS, Kit
+
+
+@pytest.fixture(params=sorted(KITS))
+def kit(request: pytest.FixtureRequest, mail_server: MailServer) -> Iterator[Kit]:
+    made = KITS[request.param](mail_server)
+    yield made
+    made.close()

@@ -1,0 +1,54 @@
+"""Airflow's environment: every option exists, every address is loopback, no secret is someone else's to read."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+
+from inboxops.settings import Ports
+from inboxops.stack import airflow
+from inboxops.stack.home import Home, load_or_make_secrets
+from inboxops.stack.layout import Layout
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    return airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
+
+
+def test_every_setting_is_one_that_airflow_knows(environment: dict[str, str]) -> None:
+    text = (files("airflow") / "config_templates" / "config.yml").read_text()
+    known = {
+        f"AIRFLOW__{section.upper()}__{option.upper()}"
+        for section, content in yaml.safe_load(text).items()
+        for option in content["options"]
+    }
+    assert {name for name in environment if name.startswith("AIRFLOW__")} - known == set()
+
+
+def test_connections_name_the_application_database_and_never_airflows_own(environment: dict[str, str]) -> None:
+    database = json.loads(environment["AIRFLOW_CONN_INBOXOPS_DB"])
+    assert (database["schema"], database["login"], database["port"]) == ("inboxops", "inboxops", 20_002)
+    bucket = json.loads(environment["AIRFLOW_CONN_INBOXOPS_S3"])
+    assert bucket["extra"]["endpoint_url"] == "http://127.0.0.1:20004"
+
+
+def test_settings_of_another_installation_are_not_inherited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", "http://elsewhere")
+    monkeypatch.setenv("INBOXOPS_DATABASE_URL", "postgresql://production")
+    monkeypatch.setenv("INBOXOPS_POLL_MINUTES", "1")
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    found = airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
+    assert found["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert not {"AIRFLOW_CONN_ELSEWHERE", "INBOXOPS_DATABASE_URL"} & set(found)
+    assert found["INBOXOPS_POLL_MINUTES"] == "1"

@@ -1,0 +1,275 @@
+"""From mailbox to ticket on real servers, and what a crash between the stages leaves."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import psycopg
+import pytest
+import redis
+
+from inboxops.core.model import Cursor
+from inboxops.errors import AuthenticationFailed, TransientError
+from inboxops.events.redis_bus import channel
+from inboxops.wiring import World
+from tests.mailserver import MailServer
+from tests.stories.conftest import Mailbox, connect, mail
+
+FILES = """\
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=b"""
+TWO_FILES = """\
+--b
+Content-Type: text/plain
+
+two files
+--b
+Content-Type: text/csv
+Content-Disposition: attachment; filename="report.csv"
+
+a,b
+--b
+Content-Type: text/csv
+Content-Disposition: attachment; filename="report.csv"
+
+c,d
+--b--"""
+
+
+def test_mail_becomes_a_ticket_with_its_files_in_the_object_store(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("Two files", body=TWO_FILES, more=FILES))
+    mailbox.run()
+    assert mailbox.tickets() == [("Two files", 1)]
+    rows = mailbox.query(
+        "SELECT file_name, storage_key FROM attachments a JOIN messages m ON m.id = a.message_id WHERE inbox_id = %s ORDER BY a.id",
+        mailbox.inbox_id,
+    )
+    assert [name for name, _ in rows] == ["report.csv", "report (2).csv"]
+    assert [mailbox.world.objects.get(str(key)).strip() for _, key in rows] == [b"a,b", b"c,d"]
+
+
+def test_a_second_run_takes_nothing_in_twice(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    mailbox.run()
+    assert not mailbox.world.wants_fetch(mailbox.inbox_id)
+    mailbox.run()
+    assert mailbox.states() == {"persisted": 1}
+
+
+def test_replies_join_their_ticket_in_whatever_order_they_come(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("Re: Order", id="b", answers="a"))
+    mailbox.run()
+    mailbox.deliver(mail("Re: Order", id="c", answers="b"), mail("Order", id="a"))
+    mailbox.run()
+    assert [count for _, count in mailbox.tickets()] == [3]
+
+
+def test_tickets_that_turn_out_to_be_one_are_merged_and_answer_under_the_one_that_stays(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("Re: Order", id="b", answers="a"))
+    mailbox.run()
+    mailbox.deliver(mail("Re: Order", id="c", answers="a"))
+    mailbox.run()
+    assert len(mailbox.tickets()) == 2
+    mailbox.deliver(mail("Order", id="a"))
+    mailbox.run()
+    mailbox.deliver(mail("Re: Order", id="d", answers="c"))
+    mailbox.run()
+    assert [count for _, count in mailbox.tickets()] == [4]
+
+
+def test_ticket_numbers_of_a_tenant_are_gapless_over_its_inboxes(world: World, tenant: str, mail_server: MailServer) -> None:
+    boxes = [connect(world, tenant, mail_server, name) for name in ("one", "two")]
+    for box in boxes:
+        box.deliver(mail("A"), mail("B"))
+        box.run()
+    numbers = boxes[0].query(
+        "SELECT ticket_number FROM tickets t JOIN tenants n ON n.id = t.tenant_id WHERE slug = %s ORDER BY 1", tenant
+    )
+    assert [number for (number,) in numbers] == [1, 2, 3, 4]
+
+
+def test_a_crash_after_fetch_is_finished_by_the_next_run(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    mailbox.world.fetch(mailbox.inbox_id)
+    assert mailbox.world.wants_fetch(mailbox.inbox_id), "mail that is durable and not filed is work, also without news"
+    mailbox.run()
+    assert mailbox.states() == {"persisted": 1}
+
+
+def test_a_crash_between_storing_and_committing_leaves_the_cursor_and_the_mail_is_read_again(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+
+    class Killed(BaseException):
+        pass
+
+    class Dies:
+        def add_batch(self, *args: object, **kwargs: object) -> int:
+            raise Killed
+
+    before = mailbox.inbox.cursor
+    mailbox.world.__dict__["inbound"] = Dies()
+    with pytest.raises(Killed):
+        mailbox.world.fetch(mailbox.inbox_id)
+    del mailbox.world.__dict__["inbound"]
+    assert mailbox.inbox.cursor == before == Cursor()
+    mailbox.run()
+    assert mailbox.states() == {"persisted": 1}
+
+
+def test_two_runs_that_read_the_same_mail_at_once_store_it_once(mailbox: Mailbox, world: World) -> None:
+    mailbox.deliver(mail("One"))
+    slow = mailbox.inbox
+    mailbox.run()
+    with pytest.raises(TransientError, match="another run moved the cursor"):
+        world.inbound.add_batch(slow, [], old=slow.cursor, new=replace(slow.cursor, last_uid=999), note="")
+    assert mailbox.states() == {"persisted": 1}
+
+
+def test_spam_is_listed_and_can_be_released_into_a_ticket(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("Win", more="X-Spam-Flag: YES"))
+    mailbox.run()
+    assert mailbox.states() == {"listed": 1}
+    [row] = [r for r in mailbox.world.inbound.listed(tenant=mailbox.inbox.tenant, states=["listed"])]
+    mailbox.world.inbound.send_back(row["id"], release=True)
+    mailbox.world.file(mailbox.inbox_id)
+    assert mailbox.tickets() == [("Win", 1)]
+
+
+def test_the_same_id_with_other_content_is_a_recorded_conflict(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One", id="x", body="first"), mail("One", id="x", body="second"))
+    mailbox.run()
+    assert mailbox.states() == {"persisted": 1, "conflict": 1}
+
+
+def test_a_message_whose_raw_bytes_are_gone_is_parked_and_the_others_go_on(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    mailbox.world.fetch(mailbox.inbox_id)
+    [(key,)] = mailbox.query("SELECT storage_key FROM inbound WHERE inbox_id = %s", mailbox.inbox_id)
+    mailbox.world.objects.delete([str(key)])
+    mailbox.deliver(mail("Two"))
+    mailbox.run()
+    assert mailbox.states() == {"parked": 1, "persisted": 1}
+    assert mailbox.tickets() == [("Two", 1)]
+
+
+def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"), mail("Bad"), mail("Three"))
+    mailbox.world.fetch(mailbox.inbox_id)
+    mailbox.world.classify(mailbox.inbox_id)
+    with mailbox.world.database.transaction() as t:
+        t.connection.execute(
+            "UPDATE inbound SET reading = jsonb_set(reading, '{verdict,kind}', '\"nonsense\"') WHERE inbox_id = %s AND subject = 'Bad'",
+            (mailbox.inbox_id,),
+        )
+    mailbox.world.persist(mailbox.inbox_id)
+    assert mailbox.states() == {"persisted": 2, "parked": 1}
+    [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
+    assert "nonsense" in str(reason)
+
+
+def test_a_wrong_password_disconnects_once_and_a_new_one_goes_on_where_it_stopped(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    mailbox.run()
+    world = mailbox.world
+    mailbox.server.add_user(mailbox.user, "another password")
+    with pytest.raises(AuthenticationFailed):
+        world.wants_fetch(mailbox.inbox_id)
+    assert mailbox.inbox.connected_at is None
+    assert mailbox.inbox.last_error
+    assert not world.wants_fetch(mailbox.inbox_id), "a disconnected inbox is left alone"
+    [(events,)] = mailbox.query(
+        "SELECT count(*) FROM outbox WHERE name = 'inbox.disconnected' AND tenant_id = %s", mailbox.inbox.tenant_id
+    )
+    assert events == 1
+    world.inboxes.reconnect(
+        mailbox.inbox_id,
+        mailbox.inbox.connection,
+        world.vault.seal({"username": mailbox.user, "password": "another password"}),
+    )
+    mailbox.deliver(mail("Two"))
+    mailbox.run()
+    assert mailbox.tickets() == [("One", 1), ("Two", 1)]
+    assert mailbox.inbox.last_error is None
+
+
+def test_a_server_that_is_away_changes_nothing_about_the_inbox(mailbox: Mailbox) -> None:
+    with mailbox.world.database.transaction() as t:
+        t.connection.execute(
+            "UPDATE inboxes SET connection = jsonb_set(connection, '{port}', '1') WHERE id = %s", (mailbox.inbox_id,)
+        )
+    with pytest.raises(TransientError):
+        mailbox.world.wants_fetch(mailbox.inbox_id)
+    assert mailbox.inbox.is_live
+    assert mailbox.inbox.last_error is None
+
+
+def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(mailbox: Mailbox) -> None:
+    world = mailbox.world
+    subscriber = redis.Redis.from_url(world.settings.redis_url.get_secret_value()).pubsub()
+    subscriber.subscribe(channel(mailbox.inbox.tenant_id))
+    working = world.bus
+
+    class Away:
+        def publish(self, events: object) -> None:
+            raise TransientError("Redis is away")
+
+    world.__dict__["bus"] = Away()
+    mailbox.deliver(mail("One"))
+    mailbox.run()
+    assert mailbox.states() == {"persisted": 1}, "mail goes on without Redis"
+    world.__dict__["bus"] = working
+    world.drain()
+    names = []
+    while len(names) < 2:
+        message = subscriber.get_message(timeout=10)
+        assert message is not None
+        if message["type"] == "message":
+            names.append(json.loads(message["data"])["event"])
+    assert names == ["ticket.message_added", "ticket.updated"]
+
+
+def test_mail_left_by_a_crash_is_filed_by_the_drain_although_its_inbox_was_disconnected(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    mailbox.world.fetch(mailbox.inbox_id)
+    mailbox.world.inboxes.disconnect(mailbox.inbox_id, AuthenticationFailed("gone"))
+    with mailbox.world.database.transaction() as t:
+        t.connection.execute("UPDATE inbound SET updated_at = now() - interval '1 hour' WHERE inbox_id = %s", (mailbox.inbox_id,))
+    mailbox.world.drain()
+    assert mailbox.tickets() == [("One", 1)]
+
+
+def test_the_hourly_limit_coalesces_and_nothing_is_lost(mailbox: Mailbox) -> None:
+    world = mailbox.world
+    taken = [world.inboxes.take_fetch_slot(mailbox.inbox_id, per_hour=10) for _ in range(20)]
+    assert taken.count(True) == 5, "half of the hour's limit may come at once"
+    mailbox.deliver(mail("One"))
+    world.settings = world.settings.model_copy(update={"fetch_limit_per_hour": 10})
+    assert not world.wants_fetch(mailbox.inbox_id)
+    with world.database.transaction() as t:
+        t.connection.execute(
+            "UPDATE inboxes SET fetch_slot_at = fetch_slot_at - interval '13 minutes' WHERE id = %s", (mailbox.inbox_id,)
+        )
+    assert world.wants_fetch(mailbox.inbox_id)
+
+
+def test_row_level_security_shows_the_api_role_only_its_tenant(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("Secret"))
+    mailbox.run()
+    url = mailbox.world.settings.api_database_url
+    assert url is not None
+    with psycopg.connect(url.get_secret_value()) as connection:
+        for tenant_id, count in (("", 0), (str(mailbox.inbox.tenant_id + 1_000_000), 0), (str(mailbox.inbox.tenant_id), 1)):
+            connection.execute("SELECT set_config('inboxops.tenant_id', %s, false)", (tenant_id,))
+            for table in ("tickets", "messages", "inbound", "inboxes"):
+                assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (count,), table
+
+
+def test_no_password_reaches_a_log_line(mailbox: Mailbox, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    with caplog.at_level(logging.DEBUG):
+        mailbox.deliver(mail("One"))
+        mailbox.run()
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "secret password" not in said
+    assert "secret password" not in repr(mailbox.world.account(mailbox.inbox))
