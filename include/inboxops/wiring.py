@@ -34,6 +34,7 @@ from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
 from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
+from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import publish
 from inboxops.vault import Vault
 
@@ -191,8 +192,13 @@ class World:
         """File what is classified, then let its events out; events that can't leave now stay for `drain_outbox`."""
         inbox = self.inboxes.get(inbox_id)
         done = persisting.persist(
-            inbox, self.filing, self.inbound, own_addresses=self.inboxes.own_addresses(inbox.tenant_id)
+            inbox,
+            self.filing,
+            self.inbound,
+            own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
+            respond=responder(inbox, signing_key=self.signing_key),
         )
+        self.outbox.deliver_sends(self._start_send, tenant_id=inbox.tenant_id)
         publish(self.outbox, self.bus, [inbox.tenant_id])
         return done
 
@@ -227,7 +233,7 @@ class World:
 
     def dispatch(self, tenant_id: int, message_id: int, attempt: int) -> None:
         """Behind the commit: start the run that sends, and let the events out. What can't go now waits for `drain`."""
-        self.outbox.deliver_sends(self._start_send, name=f"{message_id}-{attempt}")
+        self.outbox.deliver_sends(self._start_send, tenant_id=tenant_id, name=f"{message_id}-{attempt}")
         publish(self.outbox, self.bus, [tenant_id])
 
     def _start_send(self, name: str, message_id: int, attempt: int) -> None:

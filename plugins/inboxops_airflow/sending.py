@@ -20,9 +20,7 @@ LONGEST_DELAY = timedelta(hours=1)
 class BackOff(RetryPolicy):
     """10 s, doubled each time up to an hour, about five hours in all; or as long as the mail server asked for."""
 
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
-    ) -> RetryDecision:
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         if isinstance(exception, InboxOpsError) and not isinstance(exception, TransientError):
             return RetryDecision.fail(reason=str(exception))
         asked = exception.retry_after if isinstance(exception, TransientError) else None

@@ -167,7 +167,13 @@ def people(reply_to: Sequence[Address], sender: Address) -> tuple[Address, ...]:
 
 
 def reply(
-    request: ReplyRequest, answered: Answered, *, id: int, own_addresses: frozenset[str], author: str, signing_key: bytes
+    request: ReplyRequest,
+    answered: Answered,
+    *,
+    id: int,
+    own_addresses: frozenset[str],
+    author: str,
+    signing_key: bytes,
 ) -> NewOutbound:
     """The message that answers a ticket. Raises InvalidInput, naming the field, for what can't be sent."""
     if not request.body_text.strip() and not request.body_html.strip():

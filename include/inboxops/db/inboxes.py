@@ -192,4 +192,5 @@ def _inbox(row: Row) -> Inbox:
         auto_response_body=row["auto_response_body"],
         note=row["note"],
         reopen_days=row["reopen_days"],
+        tenant_name=row["tenant_name"],
     )

@@ -213,9 +213,7 @@ def _accepted(t: Transaction, tenant_id: int, key: str) -> tuple[Accepted, str] 
     row = t.row("by_idempotency_key", tenant_id=tenant_id, key=key)
     if row is None:
         return None
-    accepted = Accepted(
-        row["id"], row["ticket_id"], row["ticket_number"], row["message_id_header"], row["created_at"]
-    )
+    accepted = Accepted(row["id"], row["ticket_id"], row["ticket_number"], row["message_id_header"], row["created_at"])
     return accepted, str(row["idempotency_hash"])
 
 

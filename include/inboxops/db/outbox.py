@@ -52,14 +52,16 @@ class OutboxStore:
                     kept += 1
         return delivered, kept
 
-    def deliver_sends(self, start: Callable[[str, int, int], None], *, name: str | None = None) -> tuple[int, int]:
-        """Call `start(name, message, attempt)` for each order to send that is due, or only for the one called `name`.
+    def deliver_sends(
+        self, start: Callable[[str, int, int], None], *, tenant_id: int | None = None, name: str | None = None
+    ) -> tuple[int, int]:
+        """Call `start(name, message, attempt)` for each order to send that is due: all, a tenant's, or the one of that name.
 
         (started, kept). The first that can't be started keeps the others waiting too: it is Airflow that is away.
         """
         started = 0
         with self._database.transaction() as t:
-            rows = t.rows("due_sends", name=name, limit=SLICE)
+            rows = t.rows("due_sends", tenant_id=tenant_id, name=name, limit=SLICE)
             for position, row in enumerate(rows):
                 try:
                     start(row["name"], int(row["payload"]["message_id"]), int(row["payload"]["attempt"]))

@@ -18,7 +18,14 @@ from inboxops.ports import ObjectStore
 LINK_SECONDS = 900
 """Uploads and downloads by link: 15 minutes."""
 
-_ACTIVE_TYPES = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml", "text/javascript")
+_ACTIVE_TYPES = (
+    "text/html",
+    "application/xhtml+xml",
+    "image/svg+xml",
+    "text/xml",
+    "application/xml",
+    "text/javascript",
+)
 
 
 @dataclass(frozen=True, slots=True)

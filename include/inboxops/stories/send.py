@@ -132,7 +132,9 @@ def _settle(claim: Claim, outbox: Outbox, way: Way) -> Dispatch | None:
         outbox.not_sent(claim, "unknown", note, handed_over_attempt=claim.attempt)
         return Dispatch("unknown", claim.id, note=note)
     if claim.handed_over_seconds < SETTLED_SECONDS:
-        raise TransientError("it is not in the Sent folder yet", retry_after=SETTLED_SECONDS - claim.handed_over_seconds)
+        raise TransientError(
+            "it is not in the Sent folder yet", retry_after=SETTLED_SECONDS - claim.handed_over_seconds
+        )
     outbox.is_not_sent(claim)
     return None
 
@@ -163,5 +165,3 @@ def _keep(claim: Claim, sent: Sent, raw: bytes, outbox: Outbox, way: Way) -> Dis
         except InboxOpsError as exc:  # the message has left, and that is what the run is about
             note = f"no copy in the Sent folder: {exc}"
     return Dispatch("sent", claim.id, refused=len(sent.refused), note=note)
-
-
