@@ -127,6 +127,10 @@ class Sender(Protocol):
         """
         ...
 
+    def check(self, account: Account) -> str:
+        """Log in and leave: the server's name. Raises what `send` raises before anything is handed over."""
+        ...
+
     def find_sent(self, account: Account, message_id: str) -> Trace:
         """Look for our Message-ID (without brackets) among what the mailbox has sent."""
         ...

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from inboxops.core.inbox import Inbox
+from inboxops.core.compose import wire_address
+from inboxops.core.inbox import Inbox, inbox_name, valid_name
 from inboxops.core.model import InboxContext
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
 from inboxops.db.api_keys import ApiKeyStore
@@ -18,8 +20,9 @@ from inboxops.db.inboxes import InboxStore
 from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
+from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
-from inboxops.errors import AuthenticationFailed
+from inboxops.errors import AuthenticationFailed, Conflict, InvalidInput, OperatorError, TransientError
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
 from inboxops.orchestrator.airflow import Airflow
@@ -54,10 +57,12 @@ class World:
     settings: Settings
     dsn: str = ""
     s3: Any = None
+    connections: int = 4
 
     @cached_property
     def database(self) -> Database:
-        return Database(self.dsn or self.settings.database_url.get_secret_value())
+        dsn = self.dsn or self.settings.database_url.get_secret_value()
+        return Database(dsn, connections=self.connections)
 
     @cached_property
     def inboxes(self) -> InboxStore:
@@ -78,6 +83,10 @@ class World:
     @cached_property
     def outbox(self) -> OutboxStore:
         return OutboxStore(self.database)
+
+    @cached_property
+    def reading(self) -> ReadStore:
+        return ReadStore(self.database)
 
     @cached_property
     def outbound(self) -> OutboundStore:
@@ -143,10 +152,70 @@ class World:
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look at the mailbox; writes nothing. Raises the provider's errors."""
+        """Log in and look at the mailbox, and at its way out where it has one; writes nothing. Raises the provider's errors."""
         account = Account(0, 0, email_address, connection_type, connection, secrets)
         with provider(connection_type).open(account) as mailbox:
-            return mailbox.info()
+            info = mailbox.info()
+        if connection_type != "imap" or connection.get("smtp_host"):
+            sender(connection_type).check(account)
+        return info
+
+    def connect(
+        self,
+        tenant_id: int,
+        *,
+        name: str,
+        email_address: str,
+        display_name: str,
+        connection_type: str,
+        connection: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        first_sync_days: int,
+        first_sync_messages: int,
+    ) -> tuple[int, MailboxInfo]:
+        """Try a mailbox and keep it as an inbox: (its id, what was seen). name "": made from the address.
+
+        Raises InvalidInput and Conflict before anything is tried, then the provider's errors.
+        """
+        address = wire_address(email_address)
+        name = name or inbox_name(address)
+        if not valid_name(name):
+            raise InvalidInput(
+                f"{name!r} is no name for an inbox", fix="Use lower-case letters, digits, dots and dashes"
+            )
+        taken = Conflict(f"there is an inbox {name!r} already", fix="Give this one another name")
+        if any(inbox.name == name for inbox in self.inboxes.of_tenant(tenant_id)):
+            raise taken
+        secrets = {"username": address, **secrets}
+        info = self.try_connection(connection_type, address, connection, secrets)
+        inbox_id = self.inboxes.add(
+            tenant_id=tenant_id,
+            name=name,
+            email_address=address,
+            display_name=display_name,
+            connection_type=connection_type,
+            connection=connection,
+            credentials=self.vault.seal(secrets),
+            first_sync_days=first_sync_days,
+            first_sync_messages=first_sync_messages,
+        )
+        if inbox_id is None:
+            raise taken
+        return inbox_id, info
+
+    def reconnect(self, inbox: Inbox, connection: Mapping[str, Any], given: Mapping[str, str]) -> None:
+        """Try the connection with the known secrets and what is given of new ones, and keep both when it works."""
+        sealed = self.inboxes.credentials(inbox.id)
+        secrets = {"username": inbox.email_address, **(self.vault.open(sealed) if sealed else {}), **given}
+        self.try_connection(inbox.connection_type, inbox.email_address, connection, secrets)
+        self.inboxes.reconnect(inbox.id, connection, self.vault.seal(secrets))
+
+    def show_inboxes(self) -> None:
+        """Have Airflow read the list of inboxes now; without it a change shows within a minute by itself."""
+        dag = self.any_inbox_dag()
+        if dag is not None:
+            with suppress(TransientError, OperatorError):
+                self.airflow.parse_again(dag)
 
     def any_inbox_dag(self) -> str | None:
         """The DAG of an inbox that Airflow may know already: its file is the file of all inboxes."""
@@ -231,6 +300,9 @@ class World:
             signing_key=self.signing_key,
         )
 
+    def publish(self, tenant_id: int) -> None:
+        publish(self.outbox, self.bus, [tenant_id])
+
     def dispatch(self, tenant_id: int, message_id: int, attempt: int) -> None:
         """Behind the commit: start the run that sends, and let the events out. What can't go now waits for `drain`."""
         self.outbox.deliver_sends(self._start_send, tenant_id=tenant_id, name=f"{message_id}-{attempt}")
@@ -242,17 +314,21 @@ class World:
 
     def send(self, message_id: int, attempt: int, *, last_try: bool = False) -> sending.Dispatch:
         """One attempt, then its events. Raises what `stories.send` raises."""
-        claimed: list[int] = []
+        claims: list[Claim] = []
 
         def way_of(claim: Claim) -> sending.Way:
-            claimed.append(claim.tenant_id)
+            claims.append(claim)
             inbox = self.inboxes.get(claim.inbox_id)
             return sending.Way(self.account(inbox), sender(inbox.connection_type))
 
         try:
             return sending.send(message_id, attempt, self.outbound, self.objects, way_of, last_try=last_try)
+        except AuthenticationFailed as exc:
+            for claim in claims:
+                self.inboxes.disconnect(claim.inbox_id, exc)  # invariant 6
+            raise
         finally:
-            publish(self.outbox, self.bus, claimed)
+            publish(self.outbox, self.bus, [claim.tenant_id for claim in claims])
 
     def drain(self) -> draining.Drained:
         """Events, wake-ups, sends and mail that a crash or an outage left."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
+from inboxops.core import template
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, Transaction, jsonb
@@ -69,6 +70,9 @@ class InboxStore:
     def all(self, tenant: str | None = None) -> list[Inbox]:
         return self._inboxes(tenant=tenant)
 
+    def of_tenant(self, tenant_id: int) -> list[Inbox]:
+        return [inbox for inbox in self._inboxes() if inbox.tenant_id == tenant_id]
+
     def get(self, inbox_id: int) -> Inbox:
         """Raises NotFound when there is none, or none any more."""
         found = self._inboxes(id=inbox_id)
@@ -106,6 +110,26 @@ class InboxStore:
     def reconnect(self, inbox_id: int, connection: Mapping[str, Any], credentials: bytes) -> None:
         with self._database.transaction() as t:
             t.run("reconnect", id=inbox_id, connection=jsonb(connection), credentials=credentials)
+
+    def change(
+        self,
+        inbox_id: int,
+        *,
+        display_name: str | None = None,
+        auto_response_enabled: bool | None = None,
+        auto_response_body: str | None = None,
+    ) -> None:
+        """Change what is given. Raises InvalidInput for a template with unknown variables."""
+        if auto_response_body is not None:
+            template.check(auto_response_body)
+        with self._database.transaction() as t:
+            t.run(
+                "patch_inbox",
+                id=inbox_id,
+                display_name=display_name,
+                auto_response_enabled=auto_response_enabled,
+                auto_response_body=auto_response_body,
+            )
 
     def pause(self, inbox_id: int, *, paused: bool) -> None:
         with self._database.transaction() as t:
