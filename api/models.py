@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Address = Annotated[str, StringConstraints(max_length=320), WithJsonSchema({"type": "string", "format": "email"})]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=300)]
 
 
@@ -209,7 +210,7 @@ class ReplyBody(Strict):
 
     body_text: Text = Field("", max_length=500_000)
     body_html: Text = Field("", max_length=500_000, description="Made safe before it is stored.")
-    cc: list[Line] = Field([], max_length=50, description="Our own mailboxes among them are left out.")
+    cc: list[Address] = Field([], max_length=50, description="Our own mailboxes among them are left out.")
     attachment_ids: list[Number] = Field([], max_length=10, description="Uploaded with POST /v1/attachments.")
 
 
@@ -342,7 +343,7 @@ class InboxRequest(Strict):
         },
     )
 
-    email_address: Line
+    email_address: Address
     name: Line = Field("", description="By default made from the address. It never changes.")
     display_name: Line = ""
     connection: ImapConnection

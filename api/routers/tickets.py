@@ -13,7 +13,7 @@ from api.access import Agent
 from api.models import Accepted, Id, Line, Number, ReplyBody, Status, Thread, TicketPatch, TicketRow
 from api.paging import Cursor, Limit, Page
 from inboxops.core.outbound import ReplyRequest
-from inboxops.errors import InvalidInput, NotFound
+from inboxops.errors import NotFound
 
 router = APIRouter(prefix="/v1/tickets", tags=["tickets"])
 IdempotencyKey = Annotated[
@@ -97,7 +97,7 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
-        raise InvalidInput("cursor is none of ours") from exc
+        raise paging.NO_PAGE from exc
     if moment.tzinfo is None:
-        raise InvalidInput("cursor is none of ours")
+        raise paging.NO_PAGE
     return moment
