@@ -82,7 +82,7 @@ def record(path: str, message: ParsedMessage, verdict: Verdict) -> dict[str, Any
 
 
 def run(paths: list[Path], *, jsonl: bool) -> int:
-    """Write the records to standard output; a progress bar goes to standard error when that is a terminal. Returns the exit code."""
+    """Write the records to standard output, a progress bar to standard error when that is a terminal. Returns the exit code."""
     records = explain_records(paths)
     if sys.stderr.isatty():
         records = _with_progress(records, sum(1 for _ in _files(paths)))
