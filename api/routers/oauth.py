@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from enum import StrEnum
-from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -12,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from inboxops.connecting import Connecting
 from inboxops.errors import InboxOpsError, OperatorError, TransientError
 from inboxops.stories.connect import SESSION_SECONDS, link_of
+from inboxops.wiring import World
 
 log = structlog.get_logger("inboxops.connect")
 router = APIRouter(prefix="/v1/oauth", tags=["connect"])
@@ -56,7 +56,7 @@ def start(request: Request, sign_in: SignIn, link: str = "") -> Response:
 @router.get("/{sign_in}/callback", response_class=Response)
 def callback(request: Request, sign_in: SignIn) -> Response:
     """Back from the consent page: the inbox is connected, or the page says why not."""
-    world: Any = request.app.state.world
+    world: World = request.app.state.world
     try:
         session = Connecting(world).session(request.cookies.get(COOKIE, ""))
         connecting = Connecting(world.of_tenant(link_of(session).tenant_id))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
-from api.routers import oauth
+from api.app import create_app
 from inboxops.connecting import SIGN_INS, Connecting
 from inboxops.core.inbox import Inbox
 from inboxops.oauth.http import trust
@@ -20,19 +20,6 @@ from inboxops.settings import Settings
 from inboxops.standins.running import settings_for
 from inboxops.wiring import World
 from tests.providers.cloud_kits import GmailServer, GraphServer
-
-
-@dataclass
-class OneTenant:
-    """The world as the API's application state has it, where every request sees its own tenant."""
-
-    world: World
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.world, name)
-
-    def of_tenant(self, tenant_id: int) -> World:
-        return self.world
 
 
 @dataclass
@@ -74,6 +61,7 @@ class Stage:
     world: World
     tenant: str
     address: str
+    keep: ExitStack
 
     @property
     def connecting(self) -> Connecting:
@@ -88,10 +76,9 @@ class Stage:
         return SIGN_INS[self.kind]
 
     def browser(self) -> Browser:
-        app = FastAPI()
-        app.include_router(oauth.router)
-        app.state.world = OneTenant(self.world)
-        return Browser(TestClient(app), self.server.ca_file)
+        """A new one, without cookies."""
+        api = self.keep.enter_context(TestClient(create_app(self.world.settings)))
+        return Browser(api, self.server.ca_file)
 
     def link(self, **about: object) -> str:
         return self.connecting.link(self.kind, self.tenant_id, **{"mailbox": self.address, **about})  # type: ignore[arg-type]
@@ -134,7 +121,8 @@ def stage(request: pytest.FixtureRequest, services: Settings, tenant: str) -> It
     world = World(pointed_at(services, request.param, server))
     address = f"{tenant}@example.org"
     server.stand_in.mailbox(address)
-    yield Stage(request.param, server, world, tenant, address)
+    with ExitStack() as keep:
+        yield Stage(request.param, server, world, tenant, address, keep)
     server.stand_in.heal()
     world.close()
 

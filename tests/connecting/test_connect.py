@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_a_consent_that_another_tenant_lives_on_is_forgotten_only_here(stage: St
     inbox = stage.connected()
     other = f"{stage.tenant}-2"
     stage.world.inboxes.add_tenant(other, "Other Ltd")
-    theirs = Stage(stage.kind, stage.server, stage.world, other, stage.address)
+    theirs = replace(stage, tenant=other)
     theirs.connected()
     done = stage.connecting.disconnect(inbox)
     assert not done.revoked
@@ -210,7 +211,7 @@ def test_the_same_mail_reaches_both_tenants_that_connected_the_mailbox(stage: St
     stage.connected()
     other = f"{stage.tenant}-2"
     stage.world.inboxes.add_tenant(other, "Other Ltd")
-    theirs = Stage(stage.kind, stage.server, stage.world, other, stage.address)
+    theirs = replace(stage, tenant=other)
     theirs.connected()
     stage.deliver(mail("to both"))
     for each in (stage, theirs):
