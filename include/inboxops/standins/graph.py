@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -49,7 +50,7 @@ class Graph(StandIn):
             ("PATCH", "/v1.0/subscriptions/{id}", self.subscriptions.renew),
             ("DELETE", "/v1.0/subscriptions/{id}", self.subscriptions.delete),
         ):
-            add(method, pattern, self._signed_in(READ, handle))
+            add(method, pattern, self._signed_in(READ, handle, locked=False))  # it calls a listener and waits for it
         add("POST", "/_admin/messages", self._admin_deliver)
         add("POST", "/_admin/forget", self._admin_forget)
         add("POST", "/_admin/expire", self.authority.admin_expire)
@@ -107,7 +108,7 @@ class Graph(StandIn):
 
     # -- who may
 
-    def _signed_in(self, scope: str, handle: Callable[..., Reply]) -> Callable[..., Reply]:
+    def _signed_in(self, scope: str, handle: Callable[..., Reply], *, locked: bool = True) -> Callable[..., Reply]:
         """The handler with the mailbox that the path names and the token may open, under the lock, few at a time."""
 
         def checked(call: Call, user: str = "", **parts: str) -> Reply:
@@ -125,7 +126,7 @@ class Graph(StandIn):
                     return failure(429, "ApplicationThrottled", "MailboxConcurrency limit.", {"Retry-After": "1"})
                 self._running[mailbox.address] = running
             try:
-                with self.lock:
+                with self.lock if locked else nullcontext():
                     return handle(call, mailbox, **parts)
             finally:
                 with self.lock:

@@ -50,7 +50,7 @@ class Subscriptions:
         return Reply.json(self._shown(id_), 201)
 
     def list(self, call: Call, mailbox: Mailbox) -> Reply:
-        own = [self._shown(id_) for id_, (address, _) in self._owners.items() if address == mailbox.address]
+        own = [self._shown(id_) for id_, (address, _) in list(self._owners.items()) if address == mailbox.address]
         return Reply.json({"value": own})
 
     def get(self, call: Call, mailbox: Mailbox, id: str) -> Reply:
@@ -69,7 +69,7 @@ class Subscriptions:
 
     def tell(self, mailbox: Mailbox, message: Message) -> None:
         """Notify the listeners of a new message in a thread of its own: a slow one holds nobody up."""
-        for id_, subscription in self.known.items():
+        for id_, subscription in list(self.known.items()):
             address, immutable = self._owners[id_]
             if address != mailbox.address or "created" not in subscription["changeType"]:
                 continue
