@@ -101,4 +101,6 @@ def _connection(wanted: ImapConnection) -> dict[str, object]:
 
 def _shown(inbox: core.Inbox) -> Inbox:
     fields = Inbox.model_fields.keys() - {"connection"}
-    return Inbox.model_validate({name: getattr(inbox, name) for name in fields} | {"connection": dict(inbox.connection)})
+    return Inbox.model_validate(
+        {name: getattr(inbox, name) for name in fields} | {"connection": dict(inbox.connection)}
+    )
