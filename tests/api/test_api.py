@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from inboxops.wiring import World
 from tests.api.conftest import Api
@@ -122,7 +123,7 @@ def test_the_role_of_the_api_sees_nothing_without_a_tenant(http_client: object, 
     world: World = http_client.app.state.world  # type: ignore[attr-defined]
     with world.database.transaction() as t:
         for table in ("tickets", "messages", "inboxes", "inbound", "attachments", "api_keys", "outbox", "tenants"):
-            row = t.connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+            row = t.connection.execute(SQL("SELECT count(*) FROM {}").format(Identifier(table))).fetchone()
             assert row == {"count": 0}, table
 
 
