@@ -52,7 +52,10 @@ def mail(
             references=answers,
             verdict=Verdict(kind, "a rule", "1", (), bounce),
             keys=ThreadKeys(
-                ids=answers, normalised_subject="help", participants=frozenset({sender, US}), subject_number=subject_number
+                ids=answers,
+                normalised_subject="help",
+                participants=frozenset({sender, US}),
+                subject_number=subject_number,
             ),
         ),
     )

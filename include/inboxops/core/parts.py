@@ -19,7 +19,7 @@ from inboxops.core import html as html_text
 from inboxops.core import tnef, uuencode
 from inboxops.core.headers import Raw, first, parameters
 from inboxops.core.model import Attachment
-from inboxops.core.text import clean, decode, decode_words
+from inboxops.core.text import clean, decode, decode_words, raw_bytes
 
 MOST_PARTS = 1_000
 MOST_FILES = 200
@@ -152,7 +152,7 @@ def payload(part: Message) -> bytes:
     if isinstance(content, bytes):
         return content
     plain = part.get_payload()
-    return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else b""
+    return raw_bytes(plain) if isinstance(plain, str) else b""
 
 
 def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[tuple[Message, str, Raw]]:
@@ -176,9 +176,9 @@ def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw
         for block in blocks(source):
             contents.report_fields = block | contents.report_fields
     elif len(contents.returned) < _MOST_RETURNED:
-        contents.returned.append(decode(source.encode("utf-8", "surrogateescape"), None)[0][:_BLOCK_BOUND])
+        contents.returned.append(decode(raw_bytes(source), None)[0][:_BLOCK_BOUND])
     if name and (content_type in _RETURNED_HEADERS or disposition == "attachment"):
-        _keep(contents, Attachment(name, content_type, source.encode("utf-8", "surrogateescape"), *_placement(raw)))
+        _keep(contents, Attachment(name, content_type, raw_bytes(source), *_placement(raw)))
     return []
 
 
@@ -285,7 +285,7 @@ def _embedded(part: Message) -> list[Message]:
         wrapper.set_payload(source)
         data = payload(wrapper)
     else:
-        data = source.encode("utf-8", "surrogateescape")
+        data = raw_bytes(source)
     try:
         return [BytesParser(policy=compat32).parsebytes(data.lstrip(b"\r\n"))]
     except FAILURES:
@@ -313,5 +313,5 @@ def _flattened(message: Message) -> bytes:
     except FAILURES:
         body = message.get_payload()
         text = header_block(tuple(message.raw_items())) + "\n\n" + (body if isinstance(body, str) else "")
-        return text.encode("utf-8", "surrogateescape")
+        return raw_bytes(text)
     return target.getvalue()

@@ -72,6 +72,14 @@ def clean(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
+def raw_bytes(text: str) -> bytes:
+    """The bytes of a text that the standard library decoded as ASCII with surrogates; any other text as UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
 @functools.lru_cache(maxsize=512)
 def codec_for(label: str) -> str | None:
     """Python's codec for a charset label of a mail, or None when it is unknown or no charset at all."""
@@ -143,7 +151,7 @@ def decode_words(value: str, message_charset: str | None = None) -> str:
 def _plain(value: str, message_charset: str | None) -> str:
     if value.isascii() or not _RAW_BYTES.search(value):
         return clean(value)
-    return decode_undeclared(value.encode("utf-8", "surrogateescape"), message_charset)
+    return decode_undeclared(raw_bytes(value), message_charset)
 
 
 def decode_undeclared(data: bytes, message_charset: str | None) -> str:
@@ -176,7 +184,7 @@ def _seven_bit(data: bytes) -> tuple[str, str]:
 
 
 def _word_bytes(encoding: str, encoded: str) -> bytes:
-    data = encoded.encode("utf-8", "surrogateescape")
+    data = raw_bytes(encoded)
     if encoding in "bB":
         data = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
         data = data[: len(data) - (len(data) % 4 == 1)]
