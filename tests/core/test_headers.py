@@ -192,9 +192,16 @@ def test_only_a_trusted_servers_results_count_and_the_first_of_each_method() -> 
 
 def test_the_hash_is_the_senders_words_whatever_servers_add() -> None:
     trace = {
-        "Received": "from x by y", "Delivered-To": "z", "Return-Path": "<a@b>", "X-Received": "by q", "ARC-Seal": "i=1", "DKIM-Signature": "v=1",
-        "Authentication-Results": "x; spf=pass", "X-Spam-Status": "No", "X-MS-Exchange-Organization-SCL": "1",
-    }  # fmt: skip
+        "Received": "from x by y",
+        "Delivered-To": "z",
+        "Return-Path": "<a@b>",
+        "X-Received": "by q",
+        "ARC-Seal": "i=1",
+        "DKIM-Signature": "v=1",
+        "Authentication-Results": "x; spf=pass",
+        "X-Spam-Status": "No",
+        "X-MS-Exchange-Organization-SCL": "1",
+    }
     plain = raw("hello\n")
     added = "".join(f"{name}: {value}\n" for name, value in trace.items()).encode() + plain
     same = [plain, added, plain.replace(b"\n", b"\r\n"), plain + b"\n\n"]

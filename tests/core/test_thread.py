@@ -52,10 +52,24 @@ def placed(
 @pytest.mark.parametrize(
     "subject",
     [
-        "Order 7", "Re: Order 7", "RE: re: Order 7", "Re[2]: Order 7", "AW: WG: Order 7", "SV:  Order   7", "Fwd: [#12] Order 7", "[#12] Re: Order 7",
-        "Re: Order 7 [#12]", "回复: Order 7", "答复：Order 7", "R: I: Order 7", "Antw: Order 7", "Odp: ORDER 7", "Rif: Order 7", "Отв: Order 7",
+        "Order 7",
+        "Re: Order 7",
+        "RE: re: Order 7",
+        "Re[2]: Order 7",
+        "AW: WG: Order 7",
+        "SV:  Order   7",
+        "Fwd: [#12] Order 7",
+        "[#12] Re: Order 7",
+        "Re: Order 7 [#12]",
+        "回复: Order 7",
+        "答复：Order 7",
+        "R: I: Order 7",
+        "Antw: Order 7",
+        "Odp: ORDER 7",
+        "Rif: Order 7",
+        "Отв: Order 7",
     ],
-)  # fmt: skip
+)
 def test_prefixes_of_replies_do_not_make_another_subject(subject: str) -> None:
     assert normalise_subject(subject) == "order 7"
 

@@ -25,7 +25,8 @@ _LABEL = re.compile(
 _SEPARATOR = re.compile(
     r"^[ \t]*(?:-{2,}[ \t]*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
     r"|mensagem original|messaggio originale|oorspronkelijk bericht|исходное сообщение|原始邮件|元のメッセージ)[ \t]*-{2,}"
-    r"|_{20,}|#{2}- ?.{0,80}reply above this line.{0,40})[ \t]*$",
+    r"|[^\n]{0,150}[0-9<@][^\n]{0,100}(?:写道|寫道|님이 작성(?:하였습니다)?|escreveu|писал(?:\(а\)|а)?|пишет|пише|написав"
+    r"|yazdı|kirjoitti|írta|a scris|έγραψε)[ \t]*[:：]|_{20,}|#{2}- ?.{0,80}reply above this line.{0,40})[ \t]*$",
     re.IGNORECASE,
 )
 
