@@ -54,6 +54,7 @@ def test_parameters_are_read_as_senders_write_them(value: str, expected: tuple[s
         ("a@x.example b@x.example", [("", "a@x.example")]),
         ('To: "', [("To:", "")]),
         ("boss@x.example <thief@y.example>", [("boss@x.example", "thief@y.example")]),
+        ("=?utf-8?B?w6Q?= =?utf-8?B?abcde?= <j@x.example>", [("äi·", "j@x.example")]),
         ("<>", []),
         ("", []),
     ],

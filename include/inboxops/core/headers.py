@@ -7,6 +7,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from email.errors import MessageError
 
 from mailparser.dates import parse_mail_date
 from mailparser.utils import get_addresses
@@ -73,11 +74,7 @@ def addresses(raw: str, message_charset: str | None = None) -> tuple[Address, ..
     raw = " ".join(_decodable(raw[:_BOUND], message_charset).split())
     if not raw:
         return ()
-    found = [
-        Address(_name(name, address), _address(address))
-        for name, address in get_addresses(raw, decode_names=True)
-        if name or address
-    ]
+    found = [Address(_name(name, address), _address(address)) for name, address in _mailboxes(raw) if name or address]
     if any(one.address for one in found):
         return tuple(found)
     bare = _ANGLE_ADDRESS.search(raw) or _BARE_ADDRESS.search(raw)
@@ -151,6 +148,15 @@ def _decodable(raw: str, message_charset: str | None) -> str:
     if raw.isascii():
         return raw
     return decode_undeclared(raw_bytes(raw), message_charset)
+
+
+def _mailboxes(raw: str) -> list[tuple[str, str]]:
+    """What mail-parser makes of an address header. Encoded words are left to us: its own decoder raises on broken base64."""
+    try:
+        found: list[tuple[str, str]] = get_addresses(raw)
+    except (ValueError, LookupError, MessageError):
+        return []
+    return found
 
 
 def _name(name: str, address: str) -> str:

@@ -130,22 +130,30 @@ def decode_words(value: str, message_charset: str | None = None) -> str:
     if "=?" not in value:
         return _plain(value, message_charset)
     pieces: list[str] = []
-    pending, charset, end = bytearray(), "", 0
+    words: list[bytes] = []
+    charset, end = "", 0
     for found in _WORD.finditer(value):
         between = value[end : found.start()]
         label = found[1].partition("*")[0].lower()
         adjacent = end and not between.strip()
-        if pending and not (adjacent and label == charset):
-            pieces.append(decode(bytes(pending), charset)[0])
-            pending.clear()
+        if not (adjacent and label == charset):
+            pieces.append(_joined(words, charset))
+            words = []
         if not adjacent:
             pieces.append(_plain(between, message_charset))
-        pending += _word_bytes(found[2], found[3])
+        words.append(_word_bytes(found[2], found[3]))
         charset, end = label, found.end()
-    if pending:
-        pieces.append(decode(bytes(pending), charset)[0])
+    pieces.append(_joined(words, charset))
     pieces.append(_plain(value[end:], message_charset))
     return clean("".join(pieces))
+
+
+def _joined(words: list[bytes], charset: str) -> str:
+    """Neighbouring words of one charset as text; each for itself when one of them is broken."""
+    if not words:
+        return ""
+    text, defect = decode(b"".join(words), charset)
+    return "".join(decode(word, charset)[0] for word in words) if defect and len(words) > 1 else text
 
 
 def _plain(value: str, message_charset: str | None) -> str:
