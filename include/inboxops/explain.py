@@ -47,7 +47,9 @@ def explain_records(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
         for batch in _batches(files):
             yield from _explain_batch(batch)
         return
-    fork = multiprocessing.get_context("fork") if sys.platform == "linux" else None  # macOS: threads of the system break it
+    fork = (
+        multiprocessing.get_context("fork") if sys.platform == "linux" else None
+    )  # macOS: threads of the system break it
     with ProcessPoolExecutor(processes, mp_context=fork, initializer=_start) as pool:
         waiting: deque[Future[list[dict[str, Any]]]] = deque([pool.submit(_explain_batch, first)])
         for batch in _batches(files):
@@ -80,7 +82,7 @@ def record(path: str, message: ParsedMessage, verdict: Verdict) -> dict[str, Any
 
 
 def run(paths: list[Path], *, jsonl: bool) -> int:
-    """Write the records to standard output; a progress bar goes to standard error when that is a terminal. Returns the exit code."""
+    """Write the records to standard output, a progress bar to standard error when that is a terminal. Returns the exit code."""
     records = explain_records(paths)
     if sys.stderr.isatty():
         records = _with_progress(records, sum(1 for _ in _files(paths)))
@@ -153,7 +155,10 @@ def _sentences(one: dict[str, Any]) -> str:
     """A few lines a person reads: what it is, from whom, why."""
     if one["verdict"] is None:
         return f"{one['path']}: can't be read ({one['error']})\n\n"
-    lines = [f"{one['path']}: {one['verdict']} (rule {one['rule']})", f"  from {one['from'] or 'nobody'}: {one['subject'] or '(no subject)'}"]
+    lines = [
+        f"{one['path']}: {one['verdict']} (rule {one['rule']})",
+        f"  from {one['from'] or 'nobody'}: {one['subject'] or '(no subject)'}",
+    ]
     lines += [f"  because {why['where']}: {' '.join(why['value'].split())}" for why in one["evidence"]]
     if one["bounce_kind"]:
         lines.append(f"  {one['bounce_kind']} bounce of {', '.join(one['recipients']) or 'an unnamed recipient'}")
@@ -161,4 +166,7 @@ def _sentences(one: dict[str, Any]) -> str:
         lines.append(f"  returns <{one['original_message_id']}>")
     if one["attachments"]:
         lines.append(f"  files: {', '.join(one['attachments'])}")
-    return "\n".join(lines).encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n\n"
+    return (
+        "\n".join(lines).encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
+        + "\n\n"
+    )

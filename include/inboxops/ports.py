@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -93,6 +93,67 @@ class Prober(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who a message is handed over for (RFC 5321, 2.3.1). sender "" is the null reverse-path; addresses are in ASCII domains."""
+
+    sender: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRecipient:
+    """A recipient that the server did not take while it took others: its reply code and words."""
+
+    address: str
+    code: int
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that was taken. wire_message_id: the id it really went out under, "" when it is the one it was composed with."""
+
+    wire_message_id: str = ""
+    refused: tuple[RefusedRecipient, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the Sent folder says of a message. sent True: a copy is there. False: there is none, and the provider would have
+    kept one. None: there is none, which proves nothing, because copies get there only after the message was taken."""
+
+    sent: bool | None
+    wire_message_id: str = ""
+
+
+class Sender(Protocol):
+    """How mail leaves through one kind of mailbox. Every method raises only errors of `inboxops.errors`."""
+
+    def send(
+        self, account: Account, raw: bytes, envelope: Envelope, *, commit: Callable[[], None], thread_id: str | None
+    ) -> Sent:
+        """Hand one message over, once. `commit` is called right before the step after which it may have left; when it
+        raises, nothing leaves. thread_id: the provider's own thread, where it has such.
+
+        Raises MessageRefused (for good), TransientError and Throttled (it did not leave), OutcomeUnknown (it may have left),
+        AuthenticationFailed, ServerRefused, InvalidInput.
+        """
+        ...
+
+    def check(self, account: Account) -> str:
+        """Log in and leave: the server's name. Raises what `send` raises before anything is handed over."""
+        ...
+
+    def find_sent(self, account: Account, message_id: str) -> Trace:
+        """Look for our Message-ID (without brackets) among what the mailbox has sent."""
+        ...
+
+    def keep_copy(self, account: Account, raw: bytes) -> None:
+        """Put a copy where the mailbox keeps what it sent, unless the provider does so itself."""
+        ...
+
+
 class ObjectStore(Protocol):
     """S3 as far as it is needed. Keys are made in `core.keys` only."""
 
@@ -104,7 +165,17 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]: ...
 
+    def copy(self, source: str, target: str) -> None: ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, None when there is none."""
+        ...
+
     def presigned_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str: ...
+
+    def presigned_put(self, key: str, *, content_type: str, size_bytes: int, seconds: int) -> str:
+        """A link that takes exactly one body: of this type and this many bytes."""
+        ...
 
 
 class EventBus(Protocol):

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from inboxops.core.inbox import Inbox
+from inboxops.core.compose import wire_address
+from inboxops.core.inbox import Inbox, inbox_name, valid_name
 from inboxops.core.model import Cursor, InboxContext
+from inboxops.core.outbound import Accepted, Claim, ReplyRequest
+from inboxops.db.api_keys import ApiKeyStore
+from inboxops.db.attachments import AttachmentStore
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
+from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
+from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
-from inboxops.errors import AuthenticationFailed
+from inboxops.errors import AuthenticationFailed, Conflict, InvalidInput, OperatorError, TransientError
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider
-from inboxops.providers import prober, provider
+from inboxops.providers import prober, provider, sender
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
@@ -28,11 +35,16 @@ from inboxops.stories import classify as classifying
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
+from inboxops.stories import reply as replying
+from inboxops.stories import send as sending
+from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import publish
 from inboxops.vault import Vault
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
+
+SEND_DAG = "send_message"
 
 BATCHES_PER_RUN = 10
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
@@ -45,11 +57,13 @@ class World:
     settings: Settings
     dsn: str = ""
     s3: Any = None
+    connections: int = 4
     _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
 
     @cached_property
     def database(self) -> Database:
-        return Database(self.dsn or self.settings.database_url.get_secret_value())
+        dsn = self.dsn or self.settings.database_url.get_secret_value()
+        return Database(dsn, connections=self.connections)
 
     @cached_property
     def inboxes(self) -> InboxStore:
@@ -72,6 +86,22 @@ class World:
         return OutboxStore(self.database)
 
     @cached_property
+    def reading(self) -> ReadStore:
+        return ReadStore(self.database)
+
+    @cached_property
+    def outbound(self) -> OutboundStore:
+        return OutboundStore(self.database)
+
+    @cached_property
+    def attachments(self) -> AttachmentStore:
+        return AttachmentStore(self.database)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyStore:
+        return ApiKeyStore(self.database)
+
+    @cached_property
     def objects(self) -> S3Store:
         return S3Store(self.s3 or s3_client(self.settings), self.settings.s3_bucket)
 
@@ -88,6 +118,17 @@ class World:
     @cached_property
     def vault(self) -> Vault:
         return Vault(self.settings.credential_keys.get_secret_value())
+
+    @cached_property
+    def signing_key(self) -> bytes:
+        return self.settings.signing_key.get_secret_value().encode()
+
+    def of_tenant(self, tenant_id: int) -> World:
+        """The same adapters on a database that shows one tenant: what the API works with."""
+        scoped = World(self.settings)
+        scoped.database = self.database.of_tenant(tenant_id)
+        scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
+        return scoped
 
     def close(self) -> None:
         for each in self._probers.values():
@@ -114,10 +155,70 @@ class World:
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look at the mailbox; writes nothing. Raises the provider's errors."""
+        """Log in and look at the mailbox, and at its way out where it has one; writes nothing. Raises the provider's errors."""
         account = Account(0, 0, email_address, connection_type, connection, secrets)
         with provider(connection_type).open(account) as mailbox:
-            return mailbox.info()
+            info = mailbox.info()
+        if connection_type != "imap" or connection.get("smtp_host"):
+            sender(connection_type).check(account)
+        return info
+
+    def connect(
+        self,
+        tenant_id: int,
+        *,
+        name: str,
+        email_address: str,
+        display_name: str,
+        connection_type: str,
+        connection: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        first_sync_days: int,
+        first_sync_messages: int,
+    ) -> tuple[int, MailboxInfo]:
+        """Try a mailbox and keep it as an inbox: (its id, what was seen). name "": made from the address.
+
+        Raises InvalidInput and Conflict before anything is tried, then the provider's errors.
+        """
+        address = wire_address(email_address)
+        name = name or inbox_name(address)
+        if not valid_name(name):
+            raise InvalidInput(
+                f"{name!r} is no name for an inbox", fix="Use lower-case letters, digits, dots and dashes"
+            )
+        taken = Conflict(f"there is an inbox {name!r} already", fix="Give this one another name")
+        if any(inbox.name == name for inbox in self.inboxes.of_tenant(tenant_id)):
+            raise taken
+        secrets = {"username": address, **secrets}
+        info = self.try_connection(connection_type, address, connection, secrets)
+        inbox_id = self.inboxes.add(
+            tenant_id=tenant_id,
+            name=name,
+            email_address=address,
+            display_name=display_name,
+            connection_type=connection_type,
+            connection=connection,
+            credentials=self.vault.seal(secrets),
+            first_sync_days=first_sync_days,
+            first_sync_messages=first_sync_messages,
+        )
+        if inbox_id is None:
+            raise taken
+        return inbox_id, info
+
+    def reconnect(self, inbox: Inbox, connection: Mapping[str, Any], given: Mapping[str, str]) -> None:
+        """Try the connection with the known secrets and what is given of new ones, and keep both when it works."""
+        sealed = self.inboxes.credentials(inbox.id)
+        secrets = {"username": inbox.email_address, **(self.vault.open(sealed) if sealed else {}), **given}
+        self.try_connection(inbox.connection_type, inbox.email_address, connection, secrets)
+        self.inboxes.reconnect(inbox.id, connection, self.vault.seal(secrets))
+
+    def show_inboxes(self) -> None:
+        """Have Airflow read the list of inboxes now; without it a change shows within a minute by itself."""
+        dag = self.any_inbox_dag()
+        if dag is not None:
+            with suppress(TransientError, OperatorError):
+                self.airflow.parse_again(dag)
 
     def any_inbox_dag(self) -> str | None:
         """The DAG of an inbox that Airflow may know already: its file is the file of all inboxes."""
@@ -158,7 +259,7 @@ class World:
             own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
             trusted_authserv_ids=inbox.trusted_authserv_ids,
             spam_headers=inbox.spam_headers,
-            signing_key=self.settings.signing_key.get_secret_value().encode(),
+            signing_key=self.signing_key,
         )
 
     # -- the stages of an inbox
@@ -201,8 +302,13 @@ class World:
         """File what is classified, then let its events out; events that can't leave now stay for `drain_outbox`."""
         inbox = self.inboxes.get(inbox_id)
         done = persisting.persist(
-            inbox, self.filing, self.inbound, own_addresses=self.inboxes.own_addresses(inbox.tenant_id)
+            inbox,
+            self.filing,
+            self.inbound,
+            own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
+            respond=responder(inbox, signing_key=self.signing_key),
         )
+        self.outbox.deliver_sends(self._start_send, tenant_id=inbox.tenant_id)
         publish(self.outbox, self.bus, [inbox.tenant_id])
         return done
 
@@ -216,12 +322,73 @@ class World:
         tenant_id = self.inboxes.get(inbox_id).tenant_id
         return draining.wake_or_remember(inbox_id, self.airflow.wake, lambda id_: self.outbox.add_wake(tenant_id, id_))
 
+    # -- mail out
+
+    def reply(
+        self, tenant_id: int, ticket_id: int, request: ReplyRequest, *, author: str, idempotency_key: str | None
+    ) -> Accepted:
+        """Store a reply with its order to send; `dispatch` lets it out."""
+        return replying.reply(
+            tenant_id,
+            ticket_id,
+            request,
+            self.outbound,
+            self.attachments,
+            self.objects,
+            author=author,
+            idempotency_key=idempotency_key,
+            own_addresses=self.inboxes.own_addresses(tenant_id),
+            signing_key=self.signing_key,
+        )
+
+    def publish(self, tenant_id: int) -> None:
+        publish(self.outbox, self.bus, [tenant_id])
+
+    def dispatch(self, tenant_id: int, message_id: int, attempt: int) -> None:
+        """Behind the commit: start the run that sends, and let the events out. What can't go now waits for `drain`."""
+        self.outbox.deliver_sends(self._start_send, tenant_id=tenant_id, name=f"{message_id}-{attempt}")
+        publish(self.outbox, self.bus, [tenant_id])
+
+    def _start_send(self, name: str, message_id: int, attempt: int) -> None:
+        """A run of that name that is there already is under way, or done: nothing to start."""
+        self.airflow.start(SEND_DAG, f"send-{name}", {"message_id": message_id, "attempt": attempt})
+
+    def send(self, message_id: int, attempt: int, *, last_try: bool = False) -> sending.Dispatch:
+        """One attempt, then its events. Raises what `stories.send` raises."""
+        claims: list[Claim] = []
+
+        def way_of(claim: Claim) -> sending.Way:
+            claims.append(claim)
+            inbox = self.inboxes.get(claim.inbox_id)
+            return sending.Way(self.account(inbox), sender(inbox.connection_type))
+
+        try:
+            return sending.send(message_id, attempt, self.outbound, self.objects, way_of, last_try=last_try)
+        except AuthenticationFailed as exc:
+            for claim in claims:
+                self.inboxes.disconnect(claim.inbox_id, exc)  # invariant 6
+            raise
+        finally:
+            publish(self.outbox, self.bus, [claim.tenant_id for claim in claims])
+
     def drain(self) -> draining.Drained:
-        """Events, wake-ups and mail that a crash or an outage left."""
+        """Events, wake-ups, sends and mail that a crash or an outage left."""
         events = publish(self.outbox, self.bus)
-        wakes, waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        wakes, wakes_waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        sends, sends_waiting = self.outbox.deliver_sends(self._start_send)
+        resumed, unresolved = draining.resume_left_sends(self.outbound, self.send, minutes=LEFT_MINUTES)
         filed, failed = draining.file_left_mail(self.inboxes, self.file, minutes=LEFT_MINUTES)
-        return draining.Drained(events, wakes, waiting, filed, failed)
+        return draining.Drained(
+            events=events,
+            wakes=wakes,
+            wakes_waiting=wakes_waiting,
+            sends=sends,
+            sends_waiting=sends_waiting,
+            sends_resumed=resumed,
+            sends_failed=unresolved,
+            inboxes_filed=filed,
+            inboxes_failed=failed,
+        )
 
     def wants_fetch(self, inbox_id: int) -> bool:
         """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.

@@ -13,12 +13,14 @@ from inboxops.core.returned import SCANNED
 from inboxops.core.rules import evidence
 
 _DAEMON = re.compile(
-    r"^(?:mailer?[._-]?d[ae]{1,2}mon|post[._-]?ma(?:st|ts)er|mdaemon|mmdf|mail[._-]?delivery[\w.-]*|mail[._-]?system|delivery[._-]?(?:subsystem|failure\w*))(?![a-z0-9])",
+    r"^(?:mailer?[._-]?d[ae]{1,2}mon|post[._-]?ma(?:st|ts)er|mdaemon|mmdf|mail[._-]?delivery[\w.-]*|mail[._-]?system"
+    r"|delivery[._-]?(?:subsystem|failure\w*))(?![a-z0-9])",
     re.IGNORECASE,
 )
 _DAEMON_NAME = re.compile(
-    r"mail delivery|delivery (?:sub)?system|mailer.?daemon|^postmaster$|mail (?:administrator|system|server|router)|^system administrator$|message transfer agent"
-    r"|почтов\w+ (?:служб|систем|сервер)|メール配信|郵件(?:遞送|傳遞)|邮件(?:系统|投递)|systemadministrator|administrateur (?:système|du système)",
+    r"mail delive|delivery (?:sub)?system|mailer.?daemon|^postmaster$|mail (?:administrator|system|server|router)"
+    r"|^system administrator$|message transfer agent|systemadministrator|administrateur (?:système|du système)"
+    r"|почтов\w+ (?:служб|систем|сервер)|メール配信|郵件(?:遞送|傳遞)|邮件(?:系统|投递)",
     re.IGNORECASE,
 )
 _SUBMITTED_FAILURE = re.compile(r"\((?:failure|warning|rejected|delivery)[^)]*\)", re.IGNORECASE)
@@ -30,8 +32,8 @@ _MESSAGE_ID = re.compile(
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _REPLY_CODE = re.compile(r"(?<![\d.])([45])(\d\d)(?=[ :-])")
 _PASSING = re.compile(
-    r"quota|mailbox (?:is )?full|mailbox size|over the storage|insufficient (?:disk|storage)|spam|blocked|blacklist|block ?list|dmarc|\bspf\b"
-    r"|policy|reputation|greylist|rate limit",
+    r"quota|mailbox (?:is )?full|mailbox size|over the storage|insufficient (?:disk|storage)|spam|blocked|blacklist"
+    r"|block ?list|dmarc|\bspf\b|policy|reputation|greylist|rate limit",
     re.IGNORECASE,
 )
 _TO = re.compile(r"^[ \t>|]{0,8}to:([^\n]{1,2000})", re.IGNORECASE | re.MULTILINE)
@@ -129,11 +131,18 @@ def signs(case: Case) -> dict[str, Evidence]:
 
 
 def opening_failure(case: Case) -> Evidence | None:
-    """A text whose first lines tell of a failure and list an address: how servers begin, and people who paste a bounce do not."""
-    lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:6]
-    for number, line in enumerate(lines[:3]):
-        if phrases.FAILURE.search(line.lower()) and any(recipients.ADDRESS.search(near) for near in lines[number : number + 3]):
-            return evidence("body", line)
+    """A text whose first two lines tell of a failure and list an address on a line of its own: how servers begin.
+
+    People who paste a bounce greet first, and people whose parcel did not come list no address. The address is neither the
+    sender's nor the one this mail is for.
+    """
+    aside = {case.message.sender.address.lower(), *(one.address.lower() for one in case.message.to)}
+    lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:5]
+    for number, line in enumerate(lines[:2]):
+        if phrases.FAILURE.search(line.lower()):
+            listed = (recipients.listed(near) for near in lines[number : number + 3])
+            if any(address and address.lower() not in aside for address in listed):
+                return evidence("body", line)
     return None
 
 

@@ -16,7 +16,8 @@ INDEXABLE_LENGTH = 250
 """Characters of an id that an index takes as they are; a B-tree row of PostgreSQL ends at 2,704 bytes."""
 
 _BRACKETED = re.compile(r"<([^<>]*)>")
-_BARE = re.compile(r"<?([^\s<>,;\"()]+@[^\s<>,;\"()]+)>?")
+_BETWEEN = re.compile(r"[\s,;\"()<>]+")
+_READ = 32_768  # characters at the end of a header: the newest ids stand last
 _SIGNED_ID = re.compile(r"io\.([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([a-z2-7]{26})(?![a-z2-7])", re.IGNORECASE)
 _REPLY_TOKEN = re.compile(r"r([1-9][0-9]{0,18})-([a-z2-7]{16})", re.IGNORECASE)
 _BODY_MARKER = re.compile(r"\[ref:([1-9][0-9]{0,18}):([a-z2-7]{16})\]", re.IGNORECASE)
@@ -37,7 +38,9 @@ def message_ids(text: str) -> tuple[str, ...]:
     Tolerates commas, tabs and a lost bracket. Words without brackets count only when nothing is bracketed, because old
     clients write prose here (`user@host's message of Monday <id@host>`, RFC 822, 4.6.2).
     """
-    found = [inner for inner in _BRACKETED.findall(text) if inner.strip()] or _BARE.findall(text)
+    text = text[-_READ:]
+    found = [inner for inner in _BRACKETED.findall(text) if inner.strip()]
+    found = found or [word for word in _BETWEEN.split(text) if "@" in word.strip("@")]
     return tuple(dict.fromkeys(filter(None, map(normalise_message_id, found))))
 
 

@@ -23,6 +23,11 @@ from inboxops.core.text import clean, decode_words
 
 MOST_DEPTH = 50
 """Containers within containers. Deeper ones are kept as plain parts."""
+MOST_LINES = 1_000_000
+MOST_DELIMITERS = 10_000
+
+_LINE_END = b"\n"
+_HEAD = 65_536  # bytes in which a root that is a multipart says so
 
 _LEVEL = re.compile(
     rb"""(?P<declared>content-type:[^;\w]{0,200}(?:multipart|message)/) | ^--(?P<line>[^\r\n]{1,200}) """
@@ -35,7 +40,8 @@ _NO_HEADER = re.compile(rb"^(?![A-Za-z0-9_][!-9;-~]*:|[ \t]|\r?$)", re.MULTILINE
 _GARBAGE = re.compile(rb"^[^A-Za-z0-9\s]{1,4}(?=[A-Za-z-]{2,30}:)")
 _SPACED_COLON = re.compile(rb"^([!-9;-~]{1,40})[ \t]+:")
 _KNOWN_HEADER = re.compile(
-    rb"(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|return-path|references|in-reply-to)[ \t]*:",
+    rb"(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|reply-to|return-path|references"
+    rb"|in-reply-to)[ \t]*:",
     re.IGNORECASE,
 )
 _HEADER_BOUND = 2_000  # header lines that are decoded
@@ -84,7 +90,7 @@ def parse(
         delivery_status=tuple(contents.delivery_status),
         returned=tuple(contents.returned),
         authentication=header.authentication(_values(raw_headers, "authentication-results"), trusted_authserv_ids),
-        marks=frozenset(contents.marks),
+        marks=frozenset(contents.marks | ({"truncated"} if any(one.startswith("cut ") for one in defects) else set())),
         defects=tuple(dict.fromkeys(filter(None, (*defects, defect, *contents.defects)))),
         content_hash=header.content_hash(raw_headers, _body(raw)),
         report_fields=contents.report_fields,
@@ -101,6 +107,7 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
     if mended is not head:
         defects.append("a header line without a name or with space before its colon")
     raw = mended + raw[start + len(head) :] if start or mended is not head else raw
+    raw = _bounded(raw, defects)
     lowered = raw.lower()
     if lowered.count(b"multipart/") + lowered.count(b"message/") <= MOST_DEPTH:
         return raw
@@ -111,6 +118,18 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
         for offset in deep:
             flat[offset : offset + 1] = b"x"  # `xultipart/` is a type nobody descends into
         raw = bytes(flat)
+    return raw
+
+
+def _bounded(raw: bytes, defects: list[str]) -> bytes:
+    """As many lines and parts as can be read in well under a second. The largest mail that is taken in, in base64, stays below."""
+    for mark, most in ((_LINE_END, MOST_LINES), (b"\n--", MOST_DELIMITERS)):
+        if raw.count(mark) > most and (mark == _LINE_END or b"multipart/" in raw[:_HEAD].lower()):
+            position = -1
+            for _ in range(most):
+                position = raw.find(mark, position + 1)
+            defects.append(f"cut behind {most} {'lines' if mark == _LINE_END else 'delimiters'}")
+            raw = raw[:position]
     return raw
 
 
@@ -187,7 +206,9 @@ def _values(raw_headers: header.Raw, name: str) -> list[str]:
 
 
 def _addresses(raw_headers: header.Raw, name: str, charset: str | None) -> tuple[Address, ...]:
-    return tuple(one for value in _values(raw_headers, name) for one in header.addresses(value, charset))
+    """All mailboxes of a header that stands several times, which only broken mail has, as far as one header may go."""
+    values = _values(raw_headers, name)
+    return header.addresses(", ".join(values) if len(values) > 1 else "".join(values), charset)
 
 
 def _sender(raw_headers: header.Raw, charset: str | None) -> Address:

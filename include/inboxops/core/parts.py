@@ -81,7 +81,7 @@ def read(root: Message) -> Contents:
         contents.types.append(content_type)
         _mark(contents, content_type, content_parameters)
         declared = content_type.startswith("multipart/")
-        if (declared or part is root and not raw_type) and (children := _children(contents, part, declared)):
+        if (declared or (part is root and not raw_type)) and (children := _children(contents, part, declared)):
             waiting.extend((child, content_type) for child in reversed(children))
         elif content_type.startswith("message/") or content_type in _RETURNED_HEADERS:
             attached += _read_message(contents, part, content_type, raw)
@@ -156,11 +156,11 @@ def payload(part: Message) -> bytes:
 
 
 def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[tuple[Message, str, Raw]]:
-    """A part of type message/*, or the headers of one. Gives back a message without a name of its own: in a report it is no file."""
+    """A part of type message/*, or the headers of one. Gives back a message without a name of its own: no file in a report."""
     embedded = _embedded(part)
     name = _file_name(raw, contents.charset)
     disposition = parameters(first(raw, "content-disposition") or "")[0]
-    if content_type in _EMBEDDED or not (content_type in _STATUS | _FIELDS | _RETURNED_HEADERS):
+    if content_type in _EMBEDDED or content_type not in _STATUS | _FIELDS | _RETURNED_HEADERS:
         inner = embedded[0] if embedded else part
         inner_headers = tuple((key, str(value)) for key, value in inner.raw_items())
         if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
@@ -276,7 +276,7 @@ def _embedded(part: Message) -> list[Message]:
     found = [one for one in inner if isinstance(one, Message)]
     encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
     encoded = encoding in {"base64", "quoted-printable"}
-    if not found or found[0].keys() and not (encoded and len(found) == 1 and not found[0].get("subject")):
+    if not found or (found[0].keys() and not (encoded and len(found) == 1 and not found[0].get("subject"))):
         return found
     source = _source(part, found)
     if encoded:
@@ -298,7 +298,7 @@ def _source(part: Message, embedded: list[Message]) -> str:
         plain = part.get_payload()
         return decode(payload(part), None)[0] if isinstance(plain, str) else ""
     pieces = []
-    for one in embedded:
+    for one in embedded[:_MOST_BLOCKS]:
         head = "\n".join(f"{name}: {value}" for name, value in one.raw_items())
         body = one.get_payload()
         pieces.append(f"{head}\n\n{body}" if isinstance(body, str) and body else head)

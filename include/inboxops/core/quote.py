@@ -1,7 +1,8 @@
 """The part of a reply that its sender wrote, told from what it quotes.
 
-mail-parser-reply knows how mail programs introduce a quotation in a dozen languages. Its expressions are quadratic in the length of a
-line, and its own reader searches signatures with one that is worse, so it is asked for the introductions only, on short lines.
+mail-parser-reply knows how mail programs introduce a quotation in a dozen languages. Its expressions are quadratic in the
+length of a line, and its own reader searches signatures with one that is worse, so it is asked for the introductions only, on
+short lines.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(
-    r"^[ \t]*(?:-{2,}[ \t]*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original|mensagem original"
-    r"|messaggio originale|oorspronkelijk bericht|исходное сообщение|原始邮件|元のメッセージ)[ \t]*-{2,}"
+    r"^[ \t]*(?:-{2,}[ \t]*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
+    r"|mensagem original|messaggio originale|oorspronkelijk bericht|исходное сообщение|原始邮件|元のメッセージ)[ \t]*-{2,}"
     r"|_{20,}|#{2}- ?.{0,80}reply above this line.{0,40})[ \t]*$",
     re.IGNORECASE,
 )
@@ -55,7 +56,9 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
         if _WROTE.search(line[-20:]):
             if not _WHEN_OR_WHO.search(line[:_LINE]) and not _WHEN_OR_WHO.search(lines[top][:_LINE]):
                 continue
-        elif not (_LABEL.match(line[:_LINE]) and any(":" in near or "：" in near for near in lines[number + 1 : number + 3])):
+        elif not (
+            _LABEL.match(line[:_LINE]) and any(":" in near or "：" in near for near in lines[number + 1 : number + 3])
+        ):
             continue
         candidates += 1
         window = "\n".join(near[:_LINE].rstrip() for near in lines[top : number + 5])
@@ -69,4 +72,5 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
 @functools.cache
 def _introductions() -> re.Pattern[str]:
     languages = [name for name, known in MAIL_LANGUAGES.items() if "wrote_header" in known]
-    return EmailMessage(text="", languages=languages).HEADER_REGEX
+    pattern: re.Pattern[str] = EmailMessage(text="", languages=languages).HEADER_REGEX
+    return pattern

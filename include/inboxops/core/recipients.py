@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from inboxops.core import phrases
 
 ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,10}[\w-]{2,63}")
+_ENTRY = re.compile(
+    rf"""[ \t>*•"'<\[(-]{{0,20}}({ADDRESS.pattern})["'>\])]{{0,3}}[ \t]*(?::|$|<{ADDRESS.pattern}>[ \t]*$)"""
+)
 _LEAD = re.compile(
     r"""^[ \t>|*•·-]{0,80}(?:
         (?:recipients?|failed[ ]recipients?|intended[ ]recipients?|final[ ]recipient|original[ ]recipient|error-for|for|address
@@ -61,6 +64,12 @@ def named(report: str, *, not_these: Iterable[str], local_domain: str = "") -> t
                 told[address] = None
     bare = dict.fromkeys(f"{name}@{local_domain}" for name in _bare_names(lines)) if local_domain else {}
     return tuple(listed or told or bare or addressed)[:_MOST]
+
+
+def listed(line: str) -> str:
+    """The address of a line that is nothing but a list's entry, perhaps with a reason behind a colon; else ""."""
+    found = _ENTRY.match(line[:_LINE])
+    return found[1] if found else ""
 
 
 def _bare_names(lines: list[str]) -> list[str]:

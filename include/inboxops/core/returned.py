@@ -12,9 +12,10 @@ SCANNED = 50_000
 _HEADER_LINE = re.compile(r"^[ \t>|]{0,8}([A-Za-z][A-Za-z0-9-]{1,40})[ \t]?:(?:[ \t]|$)")
 _FOLDED = re.compile(r"^[ \t>|]{1,8}\S")
 _MAIL_HEADERS = frozenset({
-    "received", "return-path", "message-id", "from", "to", "cc", "subject", "date", "mime-version", "content-type", "reply-to", "sender",
-    "x-mailer", "delivered-to", "content-transfer-encoding", "references", "in-reply-to", "precedence", "errors-to", "organization",
-    "user-agent", "dkim-signature", "x-received", "x-original-to", "authentication-results", "x-sender", "list-id",
+    "received", "return-path", "message-id", "from", "to", "cc", "subject", "date", "mime-version", "content-type",
+    "reply-to", "sender", "x-mailer", "delivered-to", "content-transfer-encoding", "references", "in-reply-to",
+    "precedence", "errors-to", "organization", "user-agent", "dkim-signature", "x-received", "x-original-to",
+    "authentication-results", "x-sender", "list-id",
 })  # fmt: skip
 _WIRE_HEADERS = frozenset({"received", "return-path", "message-id", "mime-version", "dkim-signature", "x-received"})
 _ENOUGH = 3

@@ -11,8 +11,6 @@ import codecs
 import functools
 import re
 
-import charset_normalizer
-
 _SUPERSETS = {
     "ascii": "utf-8",
     "iso8859-1": "cp1252",
@@ -54,7 +52,8 @@ _ALIASES = {
 }
 _NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"})
 _SCRIPTS = [
-    "cp1251", "koi8_r", "iso8859_5", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1253", "iso8859_7", "cp1255", "cp1256", "cp874",
+    "cp1251", "koi8_r", "iso8859_5", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1253", "iso8859_7", "cp1255", "cp1256",
+    "cp874",
 ]  # fmt: skip
 _SEVEN_BIT = frozenset({"iso2022_jp_ext", "iso2022_kr", "utf-7", "hz"})
 _DETECTED_BYTES = 4_096
@@ -198,6 +197,8 @@ def _detected(data: bytes) -> str:
     sample = data[start : start + _DETECTED_BYTES]
     candidates = ["cp1252"]
     if _is_dense(sample):
+        import charset_normalizer  # two dozen milliseconds that most processes never need
+
         best = charset_normalizer.from_bytes(sample, steps=3, chunk_size=1024, cp_isolation=_SCRIPTS).best()
         candidates.insert(0, best.encoding if best else "cp1252")
     for codec in candidates:

@@ -1,4 +1,7 @@
-"""One rule is one function of a file here: it looks at a case and returns what convinced it, or None. `core.classify` orders them."""
+"""One rule is one function of a file here: it looks at a case and returns what convinced it, or None.
+
+The order stands in `core.classify`.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def subject(case: Case) -> Finding | None:
 
 
 def _programs_answer(case: Case) -> Evidence | None:
-    """A null Return-Path, an answer to one of our ids, or what Exchange writes: Auto-Submitted: auto-generated on its automatic replies."""
+    """A null Return-Path, an answer to one of our ids, or Auto-Submitted: auto-generated, which Exchange writes on its replies."""
     message = case.message
     if message.return_path == "":
         return evidence("Return-Path", "<>")
