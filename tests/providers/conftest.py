@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mailserver import MailServer
+from inboxops.testing.mailserver import MailServer
 from tests.providers.kits import KITS, Kit
 
 

@@ -1,4 +1,4 @@
-"""IMAP servers for tests: Dovecot, which judges, and pymap from its wheel where Dovecot isn't installed.
+"""IMAP servers for tests and the bench: Dovecot, which judges, and pymap from its wheel where Dovecot isn't installed.
 
 Both keep Maildirs, so mail is delivered by writing a file: 10,000 messages take a second or two and nobody logs in.
 """
@@ -26,9 +26,9 @@ from imapclient import IMAPClient, imap_utf7
 from imapclient.exceptions import LoginError
 from pysasl.hashing import BuiltinHash
 
-from tests.certificates import Authority
-from tests.processes import ServerProcess, free_ports, wait_until
-from tests.proxy import Proxy
+from inboxops.testing.certificates import Authority
+from inboxops.testing.processes import ServerProcess, free_ports, wait_until
+from inboxops.testing.proxy import Proxy
 
 _DOVECOT_PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 

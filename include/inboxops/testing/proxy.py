@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 
-from tests.certificates import ServerCertificate
+from inboxops.testing.certificates import ServerCertificate
 
 _CHUNK = 16 * 1024
 
