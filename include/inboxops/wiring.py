@@ -13,6 +13,7 @@ from inboxops.core.model import Cursor, InboxContext
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
+from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
@@ -24,6 +25,8 @@ from inboxops.db.tickets import TicketStore
 from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
+from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
+from inboxops.oauth.tokens import StoredTokens
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider
 from inboxops.providers import prober, provider, sender
@@ -35,6 +38,7 @@ from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
+from inboxops.stories import rehearse as rehearsing
 from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
 from inboxops.stories.autorespond import responder
@@ -68,6 +72,10 @@ class World:
     @cached_property
     def inboxes(self) -> InboxStore:
         return InboxStore(self.database)
+
+    @cached_property
+    def credentials(self) -> CredentialStore:
+        return CredentialStore(self.database)
 
     @cached_property
     def inbound(self) -> InboundStore:
@@ -143,7 +151,7 @@ class World:
         sealed = self.inboxes.credentials(inbox.id)
         if sealed is None:
             raise AuthenticationFailed(f"inbox {inbox.name} has no credentials", fix="Connect it again")
-        return Account(
+        account = Account(
             inbox_id=inbox.id,
             tenant_id=inbox.tenant_id,
             email_address=inbox.email_address,
@@ -151,6 +159,19 @@ class World:
             connection=inbox.connection,
             secrets=self.vault.open(sealed),
         )
+        return self._with_tokens(account) if inbox.connection_type in CLIENTS else account
+
+    def _with_tokens(self, account: Account) -> Account:
+        """The account of an inbox that lives on a consent: its secrets stay behind the tokens."""
+        tokens = StoredTokens(
+            account.inbox_id,
+            account.secrets,
+            client=consent_client(account.connection_type, self.settings),
+            store=self.credentials,
+            seal=self.vault,
+        )
+        connection = {**endpoint(account.connection_type, self.settings), **account.connection}
+        return replace(account, connection=connection, secrets={}, tokens=tokens)
 
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
@@ -273,6 +294,13 @@ class World:
         """Both stages behind fetch, for mail that is durable already."""
         self.classify(inbox_id)
         return self.persist(inbox_id)
+
+    def rehearse(self, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
+        """What the inbox's last days would become; writes nothing. Raises the provider's errors."""
+        inbox = self.inboxes.get(inbox_id)
+        return rehearsing.rehearse(
+            inbox, self.account(inbox), self.provider(inbox), self.context(inbox), self.filing, days=days, most=most
+        )
 
     def wake(self, inbox_id: int) -> bool:
         """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""

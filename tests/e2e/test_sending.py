@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from inboxops.settings import Settings
+from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
 from tests.e2e.conftest import eventually
-from tests.mailserver import MailServer
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import Submission
 from tests.stories.conftest import connect

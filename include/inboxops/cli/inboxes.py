@@ -152,16 +152,23 @@ def test(name: Name, tenant: Tenant = None) -> None:
     """Log in as the inbox would and look at its folder; changes nothing."""
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
-        account = world.account(inbox)
-        info = world.try_connection(inbox.connection_type, inbox.email_address, inbox.connection, account.secrets)
+        with world.provider(inbox).open(world.account(inbox)) as mailbox:
+            info = mailbox.info()
     console.print(f"{info.server} is fine: {info.messages} messages in {info.folder}", markup=False)
 
 
 @app.command()
 def reconnect(name: Name, tenant: Tenant = None) -> None:
     """Give a disconnected inbox a new password; it goes on where it stopped."""
+    from inboxops.oauth.clients import CLIENTS
+
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
+        if inbox.connection_type in CLIENTS:
+            raise InvalidInput(
+                f"{inbox.name} has no password",
+                fix=f"Use `inboxops inbox connect {inbox.connection_type} --again {name}`",
+            )
         kind = "access_token" if inbox.connection.get("auth") == "xoauth2" else "password"
         given = {kind: _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
         world.reconnect(inbox, inbox.connection, given)
@@ -209,11 +216,16 @@ def resume(name: Name, tenant: Tenant = None) -> None:
 def remove(
     name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
 ) -> None:
-    """Stop an inbox for good and forget its password. Its tickets stay."""
+    """Stop an inbox for good and forget its password, or take its consent back. Its tickets stay."""
+    from inboxops.connecting import Connecting
+    from inboxops.oauth.clients import CLIENTS
+
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
         if not yes and not typer.confirm(f"Remove {inbox.name} ({inbox.email_address})?"):
             raise typer.Exit(1)
+        if inbox.connection_type in CLIENTS:
+            Connecting(world).disconnect(inbox)
         world.inboxes.remove(inbox.id)
         console.print(f"{inbox.name} removed", markup=False)
         _appear(world, inbox)
