@@ -11,8 +11,8 @@ import pytest
 from inboxops.db.migrate import migrate
 from inboxops.settings import Settings
 from inboxops.stack.testing import running
+from inboxops.testing.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from inboxops.wiring import World
-from tests.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from tests.objectstore import S3Server
 from tests.providers.cloud_kits import GmailServer, GraphServer
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from inboxops.connecting import Connecting
 from inboxops.errors import InboxOpsError, OperatorError, TransientError
-from inboxops.stories.connect import SESSION_SECONDS, link_of
+from inboxops.stories.consent import SESSION_SECONDS, link_of
 from inboxops.wiring import World
 
 log = structlog.get_logger("inboxops.connect")

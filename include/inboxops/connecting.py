@@ -1,4 +1,4 @@
-"""Connecting with a consent, as the API and the commands do it: the stories of `stories.connect` on a World."""
+"""Connecting with a consent, as the API and the commands do it: the stories of `stories.consent` on a World."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from inboxops.core.inbox import Inbox
 from inboxops.errors import InvalidInput, OperatorError, TransientError
 from inboxops.oauth.clients import consent_client
 from inboxops.ports import ConsentClient
-from inboxops.stories import connect as story
-from inboxops.stories.connect import Connected, Disconnected, Started
+from inboxops.stories import consent as story
+from inboxops.stories.consent import Connected, Disconnected, Started
 from inboxops.wiring import World
 
 SIGN_INS = {"gmail": "google", "microsoft": "microsoft"}
@@ -82,7 +82,7 @@ class Connecting:
         return story.opened_session(text, self.world.vault, now=datetime.now(UTC))
 
     def finish(self, sign_in: str, session: Mapping[str, str], answer: Mapping[str, str]) -> Connected:
-        """Store the consent and have the inbox read. Raises what `stories.connect.finish` does."""
+        """Store the consent and have the inbox read. Raises what `stories.consent.finish` does."""
         link = story.link_of(session)
         if SIGN_INS.get(link.connection_type) != sign_in:
             raise InvalidInput("this answer belongs to another sign-in", fix="Open the connect link again")

@@ -23,8 +23,8 @@ from inboxops.providers.graph import GraphProvider
 from inboxops.standins.gmail import Gmail
 from inboxops.standins.graph import Graph
 from inboxops.standins.http import Fault, Serving
-from tests.certificates import Authority
-from tests.proxy import Proxy
+from inboxops.testing.certificates import Authority
+from inboxops.testing.proxy import Proxy
 
 REDIRECT = "http://127.0.0.1:8081/v1/oauth/callback"
 PATIENCE_SECONDS = 5.0

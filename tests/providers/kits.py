@@ -14,8 +14,8 @@ from typing import Protocol
 
 from inboxops.ports import Account, Provider
 from inboxops.providers.imap import ImapProvider
-from tests.mailserver import MailServer
-from tests.proxy import Proxy
+from inboxops.testing.mailserver import MailServer
+from inboxops.testing.proxy import Proxy
 from tests.scripted import ScriptedImap
 
 _numbers = itertools.count(1)

@@ -41,6 +41,7 @@ _AUTHOR = re.compile(
     r"^[ \t>|]{0,8}(?:from|sender|return-path|errors-to|reply-to)[ \t]?:([^\n]{1,500})", re.IGNORECASE | re.MULTILINE
 )
 _MOST_IDS = 50
+_WORDS = 5_000  # characters of a report without status blocks that tell hard from soft
 
 
 def action(block: Mapping[str, str]) -> str:
@@ -78,7 +79,7 @@ def report(case: Case) -> Bounce:
     )
     delayed = {action(block) for block in failed} == {"delayed"} if failed else _is_delay(case)
     return Bounce(
-        kind="delayed" if delayed else _kind(status, diagnostic),
+        kind="delayed" if delayed else _kind(status, diagnostic if failed else case.spoken[:_WORDS]),
         recipients=tuple(found) or _spoken_recipients(case),
         status=status,
         diagnostic=diagnostic[:1_000],
@@ -103,8 +104,8 @@ def signs(case: Case) -> dict[str, Evidence]:
     """
     message = case.message
     found: dict[str, Evidence] = {}
-    local = message.sender.address.rpartition("@")[0] or message.sender.address
-    if _DAEMON.match(local) or _DAEMON_NAME.search(message.sender.name):
+    local = (message.sender.address.rpartition("@")[0] or message.sender.address).strip('"')
+    if _DAEMON.match(local) or _DAEMON_NAME.search(local) or _DAEMON_NAME.search(message.sender.name):
         found["a"] = evidence("From", f"{message.sender.name} <{message.sender.address}>".strip())
     if message.return_path is not None and (not message.return_path or _DAEMON.match(message.return_path)):
         found["b"] = evidence("Return-Path", f"<{message.return_path}>")

@@ -65,7 +65,7 @@ def parse(
     if not text.strip() and html:
         text = html_text.to_text(html)
     sent_at, defect = header.date(header.first(raw_headers, "date"), received_at)
-    message_id = next(filter(None, map(ids.normalise_message_id, _values(raw_headers, "message-id"))), "")
+    message_id = next(filter(None, map(ids.normalise_message_id, map(clean, _values(raw_headers, "message-id")))), "")
     if len(_values(raw_headers, "message-id")) > 1:
         defects.append("more than one Message-ID")
     return ParsedMessage(
@@ -78,8 +78,8 @@ def parse(
         return_path=_return_path(raw_headers),
         subject=" ".join(decode_words(header.first(raw_headers, "subject") or "", charset).split()),
         date=sent_at,
-        in_reply_to=ids.message_ids(" ".join(_values(raw_headers, "in-reply-to"))),
-        references=ids.message_ids(" ".join(_values(raw_headers, "references"))),
+        in_reply_to=ids.message_ids(clean(" ".join(_values(raw_headers, "in-reply-to")))),
+        references=ids.message_ids(clean(" ".join(_values(raw_headers, "references")))),
         text=text,
         text_new=quote.new_part(text),
         html=html,
