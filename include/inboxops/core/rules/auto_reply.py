@@ -22,8 +22,8 @@ _MEANS_NO = frozenset({"no", "false", "0"})
 
 def exchange_rule(case: Case) -> Finding | None:
     """Exchange's inbox rules write both; X-Auto-Response-Suppress alone stands on human mail too."""
-    loop = case.message.header("X-MS-Exchange-Inbox-Rules-Loop")
-    suppress = case.message.header("X-Auto-Response-Suppress")
+    loop = case.header("X-MS-Exchange-Inbox-Rules-Loop")
+    suppress = case.header("X-Auto-Response-Suppress")
     if loop is None or suppress is None:
         return None
     why = (evidence("X-MS-Exchange-Inbox-Rules-Loop", loop), evidence("X-Auto-Response-Suppress", suppress))
@@ -32,11 +32,11 @@ def exchange_rule(case: Case) -> Finding | None:
 
 def header(case: Case) -> Finding | None:
     for name in _HEADERS:
-        value = case.message.header(name)
+        value = case.header(name)
         if value is not None and value.strip().lower() not in _MEANS_NO:
             return Finding(VerdictKind.AUTO_REPLY, (evidence(name, value),))
     for name, values in _VALUES.items():
-        for value in case.message.all_headers(name):
+        for value in case.all_headers(name):
             if value.strip().lower().startswith(values):
                 return Finding(VerdictKind.AUTO_REPLY, (evidence(name, value),))
     return None
@@ -58,9 +58,9 @@ def _programs_answer(case: Case) -> Evidence | None:
     for answered in (*message.in_reply_to, *message.references):
         if ids.read_message_id(answered, case.context.signing_key):
             return evidence("In-Reply-To", answered)
-    submitted = message.header("Auto-Submitted") or ""
+    submitted = case.header("Auto-Submitted") or ""
     if word(submitted) == "auto-generated" and (
-        message.in_reply_to or message.header("X-Auto-Response-Suppress") is not None
+        message.in_reply_to or case.header("X-Auto-Response-Suppress") is not None
     ):
         return evidence("Auto-Submitted", submitted)
     return None

@@ -69,7 +69,7 @@ def own_id(case: Case) -> Finding | None:
 
 
 def _may_be_a_person(case: Case) -> bool:
-    submitted = case.message.header("Auto-Submitted") or ""
+    submitted = case.header("Auto-Submitted") or ""
     return case.message.sender.address.lower().startswith("postmaster@") and word(submitted) in {"", "no"}
 
 

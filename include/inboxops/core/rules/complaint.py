@@ -43,7 +43,7 @@ def junk_mail_report(case: Case) -> Finding | None:
 
 def unsubscribe(case: Case) -> Finding | None:
     message = case.message
-    submitted = message.header("Auto-Submitted") or ""
+    submitted = case.header("Auto-Submitted") or ""
     if word(submitted) in {"", "no"} or not _UNSUBSCRIBES.search(message.subject[:200]):
         return None
     if message.text.strip() and not _UNSUBSCRIBES.search(message.text[:500]):

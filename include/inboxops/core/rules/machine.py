@@ -29,7 +29,7 @@ def check(case: Case) -> Finding | None:
     if _LOCAL_PART.search(local[:64]):
         return Finding(VerdictKind.AUTO_GENERATED, (evidence("From", message.sender.address),))
     for name in _HEADERS:
-        value = message.header(name)
+        value = case.header(name)
         if value is not None:
             return Finding(VerdictKind.AUTO_GENERATED, (evidence(name, value),))
     report_type = message.content_type_parameters.get("report-type", "").lower()
