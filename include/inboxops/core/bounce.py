@@ -147,6 +147,18 @@ def opening_failure(case: Case) -> Evidence | None:
     return None
 
 
+def names_a_recipient(case: Case) -> bool:
+    """Whether the text names an address that failed, as every report does that is for a person to read."""
+    found = recipients.named(case.spoken, not_these=_aside(case))
+    return bool(found.listed or found.told)
+
+
+def _aside(case: Case) -> list[str]:
+    """Addresses that stand in a report for other reasons: whom it is from, whom it is to."""
+    message = case.message
+    return [message.sender.address, *(one.address for one in message.to), message.return_path or ""]
+
+
 def _block_recipient(block: Mapping[str, str]) -> str:
     """The address the sender used (Original-Recipient, RFC 3461, 4.2) before the one it became; only one that mail can go to."""
     for name in ("original-recipient", "final-recipient", "x-actual-recipient"):
@@ -168,10 +180,11 @@ def _header_recipients(case: Case) -> Iterator[str]:
 def _spoken_recipients(case: Case) -> tuple[str, ...]:
     """Addresses in the words of the report; at last whom the returned message was for, when that was one."""
     message = case.message
-    aside = [message.sender.address, *(one.address for one in message.to), message.return_path or ""]
-    found = recipients.named(case.spoken, not_these=aside, local_domain=message.sender.address.rpartition("@")[2])
-    if found:
-        return found
+    found = recipients.named(
+        case.spoken, not_these=_aside(case), local_domain=message.sender.address.rpartition("@")[2]
+    )
+    if found.surest:
+        return found.surest
     for block in message.returned or (case.below,):
         to = _TO.search(block)
         addressed = recipients.ADDRESS.findall(to[1]) if to else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inboxops.core import ids
+from inboxops.core import ids, phrases
 from inboxops.core.case import Case
 from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
@@ -51,7 +51,11 @@ def subject(case: Case) -> Finding | None:
 
 
 def _programs_answer(case: Case) -> Evidence | None:
-    """A null Return-Path, an answer to one of our ids, or Auto-Submitted: auto-generated, which Exchange writes on its replies."""
+    """A null Return-Path, an answer to one of our ids, or what Exchange and vacation(1) write on their replies.
+
+    Exchange: Auto-Submitted: auto-generated, or X-Auto-Response-Suppress with the phrase in front of the subject that it
+    answers. vacation(1): Precedence: bulk, where no list does.
+    """
     message = case.message
     if message.return_path == "":
         return evidence("Return-Path", "<>")
@@ -59,8 +63,12 @@ def _programs_answer(case: Case) -> Evidence | None:
         if ids.read_message_id(answered, case.context.signing_key):
             return evidence("In-Reply-To", answered)
     submitted = case.header("Auto-Submitted") or ""
-    if word(submitted) == "auto-generated" and (
-        message.in_reply_to or case.header("X-Auto-Response-Suppress") is not None
-    ):
+    suppress = case.header("X-Auto-Response-Suppress")
+    if word(submitted) == "auto-generated" and (message.in_reply_to or suppress is not None):
         return evidence("Auto-Submitted", submitted)
+    if suppress is not None and message.in_reply_to and phrases.OUT_OF_OFFICE_PREFIX.match(case.subject_lower):
+        return evidence("X-Auto-Response-Suppress", suppress)
+    precedence = (case.header("Precedence") or "").strip()
+    if precedence.lower() in {"bulk", "junk"} and case.header("List-Id") is None:
+        return evidence("Precedence", precedence)
     return None

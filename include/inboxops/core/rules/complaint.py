@@ -22,8 +22,9 @@ _UNSUBSCRIBES = re.compile(r"^\s*unsubscribe\b|\bsent this (?:e-?mail|message) t
 def feedback_report(case: Case) -> Finding | None:
     message = case.message
     report_type = message.content_type_parameters.get("report-type", "").lower()
-    if report_type == "feedback-report" or "message/feedback-report" in message.part_types:
-        value = message.report_fields.get("feedback-type", report_type)
+    mislabelled = next((block["feedback-type"] for block in message.delivery_status if "feedback-type" in block), "")
+    if report_type == "feedback-report" or "message/feedback-report" in message.part_types or mislabelled:
+        value = message.report_fields.get("feedback-type") or mislabelled or report_type
         found = evidence("message/feedback-report", f"Feedback-Type: {value}")
         return Finding(VerdictKind.COMPLAINT, (found,), bounce.returned(case))
     return None
