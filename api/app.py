@@ -2,80 +2,56 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import psycopg
-import redis.asyncio
-from fastapi import FastAPI, Request, Response
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from pydantic import BaseModel
-from redis.exceptions import RedisError
+from fastapi import FastAPI
 
 import inboxops
-from inboxops import settings
+from api import document, problems
+from api.limits import BodyLimit
+from api.routers import attachments, health, inbound, inboxes, messages, oauth, tickets
+from inboxops.errors import OperatorError
+from inboxops.settings import Settings, load
+from inboxops.wiring import World
 
-SECONDS = 2.0  # a probe that takes longer has failed
+CONNECTIONS = 16  # to the database; a request holds one only while it reads or writes
 
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    known = settings.load()
-    url = known.api_database_url or known.database_url
-    pool = AsyncConnectionPool(
-        url.get_secret_value(), min_size=1, max_size=8, open=False, kwargs={"connect_timeout": 5}
-    )
-    client = redis.asyncio.Redis.from_url(
-        known.redis_url.get_secret_value(), socket_timeout=SECONDS, socket_connect_timeout=SECONDS
-    )
-    await pool.open()
-    app.state.database, app.state.redis = pool, client
-    try:
-        yield
-    finally:
-        await client.aclose()
-        await pool.close()
+DESCRIPTION = """\
+Tickets, replies, files and inboxes of one tenant. Every request carries a key: `Authorization: Bearer io_...`
+(`inboxops key add` makes one). Errors are problem documents (RFC 9457). Lists come in pages: give `next` as `cursor`.
+"""
 
 
-app = FastAPI(title="InboxOps", version=inboxops.__version__, lifespan=lifespan)
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; its settings are read when it starts, unless they are given."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        known = settings or load()
+        app.state.world = _world(known)
+        async with health.probes(known) as (app.state.database, app.state.redis):
+            yield
+        app.state.world.close()
+
+    app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
+    for part in (health, tickets, messages, attachments, inbound, inboxes, oauth):
+        app.include_router(part.router)
+    app.add_middleware(BodyLimit)
+    problems.install(app)
+    document.install(app)
+    return app
 
 
-class Health(BaseModel):
-    """Each part is "ok" or says in a few words what is wrong."""
-
-    status: str
-    version: str
-    database: str
-    redis: str
-
-
-@app.get("/healthz", responses={503: {"model": Health}}, tags=["health"])
-async def healthz(request: Request, response: Response) -> Health:
-    """Ready to serve: 200 when the database and Redis answer, 503 with the reason otherwise."""
-    database, events = await asyncio.gather(_ask(_database(request)), _ask(request.app.state.redis.ping()))
-    well = database == events == "ok"
-    response.status_code = 200 if well else 503
-    return Health(status="ok" if well else "unavailable", version=inboxops.__version__, database=database, redis=events)
+def _world(settings: Settings) -> World:
+    """Raises OperatorError when the API would not be under row-level security."""
+    url = settings.api_database_url
+    if url is None or url.get_secret_value() == settings.database_url.get_secret_value():
+        raise OperatorError(
+            "the API needs a database role of its own, under row-level security",
+            fix="Set INBOXOPS_API_DATABASE_URL to a URL with the role inboxops_api",
+        )
+    return World(settings, dsn=url.get_secret_value(), connections=CONNECTIONS)
 
 
-@app.get("/livez", tags=["health"])
-async def livez() -> dict[str, str]:
-    """Alive: the process answers, whatever stands behind it."""
-    return {"status": "ok"}
-
-
-async def _database(request: Request) -> None:
-    async with request.app.state.database.connection(timeout=SECONDS) as connection:
-        await connection.execute("SELECT 1")
-
-
-async def _ask(question: Awaitable[object]) -> str:
-    try:
-        async with asyncio.timeout(SECONDS + 1):
-            await question
-    except (TimeoutError, PoolTimeout):
-        return "no answer in time"
-    except (psycopg.Error, RedisError, OSError) as exc:
-        return type(exc).__name__
-    return "ok"
+app = create_app()

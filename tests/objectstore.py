@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from inboxops.settings import Settings
-from tests.processes import ServerProcess, free_ports
+from inboxops.testing.processes import ServerProcess, free_ports
 
 ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret0123456789"
 
@@ -27,9 +27,12 @@ class S3Server:
         ports = free_ports(2 * len(parts))
         command = [Path(sys.executable).with_name("weed"), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         command += [f"-dir={self._folder}", "-master.volumeSizeLimitMB=64", "-volume.max=20", "-filer", "-s3"]
-        command += [f"-s3.config={config}"]
+        # Without a 0 these two listen on fixed ports, and a second SeaweedFS of the machine dies of it.
+        command += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         command += [f"-{part}.port={port}" for part, port in zip(parts, ports, strict=False)]
         command += [f"-{part}.port.grpc={port}" for part, port in zip(parts, ports[len(parts) :], strict=True)]
+        grpc = zip(parts, ports[len(parts) :], strict=True)
+        self._sockets = [Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock") for part, port in grpc]
         self._process = ServerProcess(command, ports[1 : len(parts)], self._folder / "weed.log", seconds=60)
         self.endpoint = f"http://127.0.0.1:{ports[3]}"
 
@@ -48,4 +51,6 @@ class S3Server:
 
     def stop(self) -> None:
         self._process.stop(seconds=1)
+        for leftover in self._sockets:
+            leftover.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)

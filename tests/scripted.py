@@ -7,11 +7,11 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from tests.certificates import ServerCertificate
+from inboxops.testing.certificates import ServerCertificate
 
-Answer = str | bytes | Callable[[str], str | bytes]
+Answer = str | bytes | Callable[[str], str | bytes | Iterator[bytes]]
 
 _COMMAND = re.compile(r"(?P<tag>\S+) (?P<name>(?:UID )?\S+) ?(?P<arguments>.*)", re.DOTALL)
 
@@ -19,8 +19,9 @@ _COMMAND = re.compile(r"(?P<tag>\S+) (?P<name>(?:UID )?\S+) ?(?P<arguments>.*)",
 class ScriptedImap:
     """Answers each command from `answers` ("LOGIN", "UID FETCH", ...), by default with OK.
 
-    An answer is the lines to send, `{tag}` replaced; a function gets the command's arguments. The last CRLF may be left
-    out. `None` instead of an answer closes the connection. `heard` holds all lines, in order.
+    An answer is the lines to send, `{tag}` replaced; a function gets the command's arguments, and may give pieces that
+    are sent one by one. The last CRLF may be left out. `None` instead of an answer closes the connection. `heard` holds
+    all lines, in order.
     """
 
     def __init__(
@@ -81,6 +82,10 @@ class ScriptedImap:
                 if answer is None:
                     return
                 said = answer(arguments) if callable(answer) else answer
+                if isinstance(said, Iterator):
+                    for piece in said:
+                        client.sendall(piece)
+                    continue
                 content = said.encode("utf-8") if isinstance(said, str) else said
                 client.sendall(content.replace(b"{tag}", tag.encode()).removesuffix(b"\r\n") + b"\r\n")
                 if self._starttls is not None and command and command["name"] == "STARTTLS":

@@ -34,8 +34,24 @@ class MailboxNotFound(TenantAdminError):
     """The folder or mailbox does not exist, or this account may not open it."""
 
 
+class MailboxUnreachable(TenantAdminError):
+    """A mail server that was named just now does not answer: nothing is kept, and whoever named it looks again."""
+
+
 class InvalidInput(TenantAdminError):
     """What was asked for can't be done as asked; the message names the field."""
+
+
+class NotFound(InvalidInput):
+    """What was asked for does not exist, or belongs to somebody else."""
+
+
+class Conflict(InvalidInput):
+    """What was asked for does not fit the state that the thing is in now."""
+
+
+class MessageRefused(TenantAdminError):
+    """The server refuses the message for good (a 5xx reply): it did not leave and is not tried again by itself."""
 
 
 class OperatorError(InboxOpsError):
@@ -68,3 +84,7 @@ class Throttled(TransientError):
 
 class CursorExpired(TransientError):
     """The stored cursor means nothing to the provider any more: a bounded rescan by date follows."""
+
+
+class OutcomeUnknown(TransientError):
+    """The connection was lost after the last step of handing a message over: it may have left."""

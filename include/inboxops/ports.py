@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,12 +13,84 @@ from inboxops.core.reading import Bodies, Reading
 
 
 @dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What an API takes for about an hour. `expires_at` is in UTC."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
+
+
+class TokenSource(Protocol):
+    """Where a provider's access tokens come from: kept, refreshed before they expire, one refresh at a time."""
+
+    def access_token(self, *, refused: str = "") -> AccessToken:
+        """A token that is good for some minutes more; never the one that the API has just `refused`.
+
+        Raises AuthenticationFailed when the consent is gone, OperatorError when the provider does not take our client,
+        Throttled and TransientError when it can't answer now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRequest:
+    """A consent page to send a browser to, and what only the session that asked may know (verifier, state, nonce)."""
+
+    url: str
+    state: str
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What came back. account_id names the account for ever, email_address is its mailbox's.
+
+    connection: what an inbox keeps of it in the open, with the account pinned. secrets: what it keeps sealed.
+    """
+
+    email_address: str
+    account_id: str
+    connection: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+class ConsentClient(Protocol):
+    """One provider's sign-in. Raises AuthenticationFailed only when a person has to consent (again)."""
+
+    def request(self, redirect_uri: str, *, mailbox: str, shared: bool) -> ConsentRequest:
+        """mailbox: the address that is wanted, "" when any is. shared: it is opened by someone else's account."""
+        ...
+
+    def redeem(
+        self, secrets: Mapping[str, str], answer: Mapping[str, str], redirect_uri: str, *, mailbox: str, shared: bool
+    ) -> Consent:
+        """answer: the query that the browser came back with. Checks the granted scopes and whose mailbox it is.
+
+        Raises AuthenticationFailed when too little was granted or the person said no, InvalidInput for another's mailbox.
+        """
+        ...
+
+    def current(self, secrets: Mapping[str, str]) -> AccessToken | None:
+        """The stored access token, however old."""
+        ...
+
+    def renew(self, secrets: Mapping[str, str]) -> tuple[dict[str, str], AccessToken]:
+        """New secrets to be kept (the refresh token may have rotated) and the token among them."""
+        ...
+
+    def revoke(self, secrets: Mapping[str, str]) -> bool:
+        """Take the consent back; False where the provider has no way to. A consent that is gone already is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything a provider needs to open one mailbox.
 
     connection: what is no secret. IMAP: host, port, security ("tls" | "starttls" | "plain"), auth ("login" | "plain" |
     "xoauth2"), folder, ca_file, and for sending smtp_host, smtp_port, smtp_security. Documented with each provider.
     secrets: IMAP: username, password (or access_token for xoauth2). Never logged: `repr` leaves it out.
+    tokens: Gmail and Microsoft have these instead of secrets.
     """
 
     inbox_id: int
@@ -27,6 +99,7 @@ class Account:
     connection_type: str
     connection: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
+    tokens: TokenSource | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +166,67 @@ class Prober(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who a message is handed over for (RFC 5321, 2.3.1). sender "" is the null reverse-path; addresses are in ASCII domains."""
+
+    sender: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRecipient:
+    """A recipient that the server did not take while it took others: its reply code and words."""
+
+    address: str
+    code: int
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that was taken. wire_message_id: the id it really went out under, "" when it is the one it was composed with."""
+
+    wire_message_id: str = ""
+    refused: tuple[RefusedRecipient, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the Sent folder says of a message. sent True: a copy is there. False: there is none, and the provider would have
+    kept one. None: there is none, which proves nothing, because copies get there only after the message was taken."""
+
+    sent: bool | None
+    wire_message_id: str = ""
+
+
+class Sender(Protocol):
+    """How mail leaves through one kind of mailbox. Every method raises only errors of `inboxops.errors`."""
+
+    def send(
+        self, account: Account, raw: bytes, envelope: Envelope, *, commit: Callable[[], None], thread_id: str | None
+    ) -> Sent:
+        """Hand one message over, once. `commit` is called right before the step after which it may have left; when it
+        raises, nothing leaves. thread_id: the provider's own thread, where it has such.
+
+        Raises MessageRefused (for good), TransientError and Throttled (it did not leave), OutcomeUnknown (it may have left),
+        AuthenticationFailed, ServerRefused, InvalidInput.
+        """
+        ...
+
+    def check(self, account: Account) -> str:
+        """Log in and leave: the server's name. Raises what `send` raises before anything is handed over."""
+        ...
+
+    def find_sent(self, account: Account, message_id: str) -> Trace:
+        """Look for our Message-ID (without brackets) among what the mailbox has sent."""
+        ...
+
+    def keep_copy(self, account: Account, raw: bytes) -> None:
+        """Put a copy where the mailbox keeps what it sent, unless the provider does so itself."""
+        ...
+
+
 class ObjectStore(Protocol):
     """S3 as far as it is needed. Keys are made in `core.keys` only."""
 
@@ -104,7 +238,17 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]: ...
 
+    def copy(self, source: str, target: str) -> None: ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, None when there is none."""
+        ...
+
     def presigned_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str: ...
+
+    def presigned_put(self, key: str, *, content_type: str, size_bytes: int, seconds: int) -> str:
+        """A link that takes exactly one body: of this type and this many bytes."""
+        ...
 
 
 class EventBus(Protocol):

@@ -3,36 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import InboxContext
+from inboxops.core.model import Cursor, InboxContext
+from inboxops.core.outbound import Accepted, Claim, ReplyRequest
+from inboxops.db.api_keys import ApiKeyStore
+from inboxops.db.attachments import AttachmentStore
+from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
+from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
+from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
-from inboxops.errors import AuthenticationFailed
+from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
+from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
+from inboxops.oauth.tokens import StoredTokens
 from inboxops.orchestrator.airflow import Airflow
-from inboxops.ports import Account, FetchLimits, MailboxInfo, Provider
-from inboxops.providers import provider
+from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider
+from inboxops.providers import prober, provider, sender
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
 from inboxops.stories import classify as classifying
+from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
+from inboxops.stories import rehearse as rehearsing
+from inboxops.stories import reply as replying
+from inboxops.stories import send as sending
+from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import publish
 from inboxops.vault import Vault
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
+
+SEND_DAG = "send_message"
 
 BATCHES_PER_RUN = 10
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
@@ -45,14 +61,21 @@ class World:
     settings: Settings
     dsn: str = ""
     s3: Any = None
+    connections: int = 4
+    _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
 
     @cached_property
     def database(self) -> Database:
-        return Database(self.dsn or self.settings.database_url.get_secret_value())
+        dsn = self.dsn or self.settings.database_url.get_secret_value()
+        return Database(dsn, connections=self.connections)
 
     @cached_property
     def inboxes(self) -> InboxStore:
         return InboxStore(self.database)
+
+    @cached_property
+    def credentials(self) -> CredentialStore:
+        return CredentialStore(self.database)
 
     @cached_property
     def inbound(self) -> InboundStore:
@@ -69,6 +92,22 @@ class World:
     @cached_property
     def outbox(self) -> OutboxStore:
         return OutboxStore(self.database)
+
+    @cached_property
+    def reading(self) -> ReadStore:
+        return ReadStore(self.database)
+
+    @cached_property
+    def outbound(self) -> OutboundStore:
+        return OutboundStore(self.database)
+
+    @cached_property
+    def attachments(self) -> AttachmentStore:
+        return AttachmentStore(self.database)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyStore:
+        return ApiKeyStore(self.database)
 
     @cached_property
     def objects(self) -> S3Store:
@@ -88,7 +127,20 @@ class World:
     def vault(self) -> Vault:
         return Vault(self.settings.credential_keys.get_secret_value())
 
+    @cached_property
+    def signing_key(self) -> bytes:
+        return self.settings.signing_key.get_secret_value().encode()
+
+    def of_tenant(self, tenant_id: int) -> World:
+        """The same adapters on a database that shows one tenant: what the API works with."""
+        scoped = World(self.settings)
+        scoped.database = self.database.of_tenant(tenant_id)
+        scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
+        return scoped
+
     def close(self) -> None:
+        for each in self._probers.values():
+            each.close()
         if "database" in self.__dict__:
             self.database.close()
 
@@ -99,7 +151,7 @@ class World:
         sealed = self.inboxes.credentials(inbox.id)
         if sealed is None:
             raise AuthenticationFailed(f"inbox {inbox.name} has no credentials", fix="Connect it again")
-        return Account(
+        account = Account(
             inbox_id=inbox.id,
             tenant_id=inbox.tenant_id,
             email_address=inbox.email_address,
@@ -107,19 +159,72 @@ class World:
             connection=inbox.connection,
             secrets=self.vault.open(sealed),
         )
+        return self._with_tokens(account) if inbox.connection_type in CLIENTS else account
+
+    def _with_tokens(self, account: Account) -> Account:
+        """The account of an inbox that lives on a consent: its secrets stay behind the tokens."""
+        tokens = StoredTokens(
+            account.inbox_id,
+            account.secrets,
+            client=consent_client(account.connection_type, self.settings),
+            store=self.credentials,
+            seal=self.vault,
+        )
+        connection = {**endpoint(account.connection_type, self.settings), **account.connection}
+        return replace(account, connection=connection, secrets={}, tokens=tokens)
 
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look at the mailbox; writes nothing. Raises the provider's errors."""
+        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors."""
         account = Account(0, 0, email_address, connection_type, connection, secrets)
-        with provider(connection_type).open(account) as mailbox:
-            return mailbox.info()
+        return connecting.look(account, provider(connection_type), sender(connection_type))
+
+    def connect(self, tenant_id: int, new: connecting.NewInbox) -> tuple[int, MailboxInfo]:
+        """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
+        return connecting.connect(tenant_id, new, self.inboxes, self.vault.seal, self.try_connection)
+
+    def reconnect(self, inbox: Inbox, connection: Mapping[str, Any], given: Mapping[str, str]) -> None:
+        """Try the connection with the known secrets and what is given of new ones, and keep both when it works."""
+        sealed = self.inboxes.credentials(inbox.id)
+        secrets = {"username": inbox.email_address, **(self.vault.open(sealed) if sealed else {}), **given}
+        self.try_connection(inbox.connection_type, inbox.email_address, connection, secrets)
+        self.inboxes.reconnect(inbox.id, connection, self.vault.seal(secrets))
+
+    def show_inboxes(self) -> None:
+        """Have Airflow read the list of inboxes now; without it a change shows within a minute by itself."""
+        dag = self.any_inbox_dag()
+        if dag is not None:
+            with suppress(TransientError, OperatorError):
+                self.airflow.parse_again(dag)
 
     def any_inbox_dag(self) -> str | None:
         """The DAG of an inbox that Airflow may know already: its file is the file of all inboxes."""
         first = next(iter(self.inboxes.all()), None)
         return first.dag_id if first else None
+
+    def prober(self, connection_type: str) -> Prober:
+        """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
+        if connection_type not in self._probers:
+            self._probers[connection_type] = prober(connection_type)
+        return self._probers[connection_type]
+
+    def to_hold(self) -> list[tuple[Account, Cursor]]:
+        """The IMAP inboxes to hold in IDLE, with where each was read to; as many as the setting allows."""
+        return [
+            (
+                Account(
+                    inbox_id=row["id"],
+                    tenant_id=row["tenant_id"],
+                    email_address=row["email_address"],
+                    connection_type=row["connection_type"],
+                    connection=row["connection"],
+                    secrets=self.vault.open(row["credentials_encrypted"]),
+                ),
+                Cursor(uid_validity=row["imap_uid_validity"], last_uid=row["imap_last_uid"]),
+            )
+            for row in self.inboxes.to_hold(limit=self.settings.idle_inboxes)
+        ]
 
     def provider(self, inbox: Inbox) -> Provider:
         return provider(inbox.connection_type)
@@ -132,26 +237,41 @@ class World:
             own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
             trusted_authserv_ids=inbox.trusted_authserv_ids,
             spam_headers=inbox.spam_headers,
-            signing_key=self.settings.signing_key.get_secret_value().encode(),
+            signing_key=self.signing_key,
         )
 
     # -- the stages of an inbox
 
     def fetch(self, inbox_id: int) -> fetching.Fetched:
+        """Take in what is behind the cursor; when this run's bound was reached, the inbox is woken for the rest.
+
+        `skipped` says why nothing is to be done at all: not live, or neither news nor mail left unfiled.
+        """
         inbox = self.inboxes.get(inbox_id)
-        if not inbox.is_live:
-            return fetching.Fetched(skipped=f"the inbox is {inbox.state}")
-        limits = FetchLimits(first_sync_days=inbox.first_sync_days, first_sync_messages=inbox.first_sync_messages)
-        return fetching.fetch(
-            inbox,
-            self.account(inbox),
-            self.provider(inbox),
-            self.inbound,
-            self.inboxes,
-            self.objects,
-            limits=limits,
-            max_batches=BATCHES_PER_RUN,
-        )
+        fetched = fetching.Fetched()
+        if inbox.is_live:
+            limits = FetchLimits(first_sync_days=inbox.first_sync_days, first_sync_messages=inbox.first_sync_messages)
+            fetched = fetching.fetch(
+                inbox,
+                self.account(inbox),
+                self.provider(inbox),
+                self.inbound,
+                self.inboxes,
+                self.objects,
+                limits=limits,
+                max_batches=BATCHES_PER_RUN,
+            )
+        if fetched.more:
+            self.wake(inbox_id)
+        if not fetched.stored and not self.inboxes.has_work(inbox_id):
+            return replace(fetched, skipped="nothing new" if inbox.is_live else f"the inbox is {inbox.state}")
+        return fetched
+
+    def fetch_woken(self, inbox_id: int) -> fetching.Fetched:
+        """As `fetch`, within the hourly limit: who finds no room is served by the next poll."""
+        if self.inboxes.take_fetch_slot(inbox_id, per_hour=self.settings.fetch_limit_per_hour):
+            return self.fetch(inbox_id)
+        return fetching.Fetched(skipped="the hourly limit is reached: the next poll fetches")
 
     def classify(self, inbox_id: int) -> classifying.Classified:
         return classifying.classify(self.context(self.inboxes.get(inbox_id)), self.inbound, self.objects)
@@ -160,8 +280,13 @@ class World:
         """File what is classified, then let its events out; events that can't leave now stay for `drain_outbox`."""
         inbox = self.inboxes.get(inbox_id)
         done = persisting.persist(
-            inbox, self.filing, self.inbound, own_addresses=self.inboxes.own_addresses(inbox.tenant_id)
+            inbox,
+            self.filing,
+            self.inbound,
+            own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
+            respond=responder(inbox, signing_key=self.signing_key),
         )
+        self.outbox.deliver_sends(self._start_send, tenant_id=inbox.tenant_id)
         publish(self.outbox, self.bus, [inbox.tenant_id])
         return done
 
@@ -170,17 +295,85 @@ class World:
         self.classify(inbox_id)
         return self.persist(inbox_id)
 
+    def rehearse(self, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
+        """What the inbox's last days would become; writes nothing. Raises the provider's errors."""
+        inbox = self.inboxes.get(inbox_id)
+        return rehearsing.rehearse(
+            inbox, self.account(inbox), self.provider(inbox), self.context(inbox), self.filing, days=days, most=most
+        )
+
     def wake(self, inbox_id: int) -> bool:
         """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""
         tenant_id = self.inboxes.get(inbox_id).tenant_id
         return draining.wake_or_remember(inbox_id, self.airflow.wake, lambda id_: self.outbox.add_wake(tenant_id, id_))
 
+    # -- mail out
+
+    def reply(
+        self, tenant_id: int, ticket_id: int, request: ReplyRequest, *, author: str, idempotency_key: str | None
+    ) -> Accepted:
+        """Store a reply with its order to send; `dispatch` lets it out."""
+        return replying.reply(
+            tenant_id,
+            ticket_id,
+            request,
+            self.outbound,
+            self.attachments,
+            self.objects,
+            author=author,
+            idempotency_key=idempotency_key,
+            own_addresses=self.inboxes.own_addresses(tenant_id),
+            signing_key=self.signing_key,
+        )
+
+    def publish(self, tenant_id: int) -> None:
+        publish(self.outbox, self.bus, [tenant_id])
+
+    def dispatch(self, tenant_id: int, message_id: int, attempt: int) -> None:
+        """Behind the commit: start the run that sends, and let the events out. What can't go now waits for `drain`."""
+        self.outbox.deliver_sends(self._start_send, tenant_id=tenant_id, name=f"{message_id}-{attempt}")
+        publish(self.outbox, self.bus, [tenant_id])
+
+    def _start_send(self, name: str, message_id: int, attempt: int) -> None:
+        """A run of that name that is there already is under way, or done: nothing to start."""
+        self.airflow.start(SEND_DAG, f"send-{name}", {"message_id": message_id, "attempt": attempt})
+
+    def send(self, message_id: int, attempt: int, *, last_try: bool = False) -> sending.Dispatch:
+        """One attempt, then its events. Raises what `stories.send` raises."""
+        claims: list[Claim] = []
+
+        def way_of(claim: Claim) -> sending.Way:
+            claims.append(claim)
+            inbox = self.inboxes.get(claim.inbox_id)
+            return sending.Way(self.account(inbox), sender(inbox.connection_type))
+
+        try:
+            return sending.send(message_id, attempt, self.outbound, self.objects, way_of, last_try=last_try)
+        except AuthenticationFailed as exc:
+            for claim in claims:
+                self.inboxes.disconnect(claim.inbox_id, exc)  # invariant 6
+            raise
+        finally:
+            publish(self.outbox, self.bus, [claim.tenant_id for claim in claims])
+
     def drain(self) -> draining.Drained:
-        """Events, wake-ups and mail that a crash or an outage left."""
+        """Events, wake-ups, sends and mail that a crash or an outage left."""
         events = publish(self.outbox, self.bus)
-        wakes, waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        wakes, wakes_waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        sends, sends_waiting = self.outbox.deliver_sends(self._start_send)
+        resumed, unresolved = draining.resume_left_sends(self.outbound, self.send, minutes=LEFT_MINUTES)
         filed, failed = draining.file_left_mail(self.inboxes, self.file, minutes=LEFT_MINUTES)
-        return draining.Drained(events, wakes, waiting, filed, failed)
+        return draining.Drained(
+            events=events,
+            wakes=wakes,
+            wakes_waiting=wakes_waiting,
+            sends=sends,
+            sends_waiting=sends_waiting,
+            sends_resumed=resumed,
+            sends_failed=unresolved,
+            inboxes_filed=filed,
+            inboxes_failed=failed,
+        )
 
     def wants_fetch(self, inbox_id: int) -> bool:
         """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.
@@ -191,7 +384,8 @@ class World:
         if self.inboxes.has_work(inbox_id):
             return True
         if not inbox.is_live:
+            self.prober(inbox.connection_type).forget(inbox_id)
             return False
-        with fetching.standing(inbox, self.inboxes), self.provider(inbox).open(self.account(inbox)) as mailbox:
-            news = mailbox.has_news(inbox.cursor)
+        with fetching.standing(inbox, self.inboxes):
+            news = self.prober(inbox.connection_type).has_news(self.account(inbox), inbox.cursor)
         return news and self.inboxes.take_fetch_slot(inbox_id, per_hour=self.settings.fetch_limit_per_hour)

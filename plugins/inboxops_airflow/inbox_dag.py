@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 
 from inboxops.core.inbox import asset_name, asset_uri
 from inboxops_airflow.operators import Classify, Fetch, Persist
 from inboxops_airflow.roster import Seat
+from inboxops_airflow.triggers import IdleTrigger
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY_MINUTES = 5
+HELD_MINUTES = int(os.environ.get("INBOXOPS_IDLE_POLL_MINUTES", "30"))
 DOC = """\
 **fetch** asks in the triggerer whether anything is new; with mail it goes on in a worker: raw mail to the object store,
 a row in `inbound`, then the cursor moves. **classify** reads and judges every stored row. **persist** files tickets,
@@ -21,11 +24,14 @@ notes, bounces and lists. Each stage works on the rows in its state, so clearing
 
 def inbox_dag(seat: Seat) -> DAG:
     """A paused or disconnected inbox keeps its DAG and its history, and has no schedule."""
-    asset = Asset(name=asset_name(seat.inbox_id), uri=asset_uri(seat.inbox_id))
-    minute = seat.inbox_id % EVERY_MINUTES  # inboxes don't all fire in the same minute
-    schedule = AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable(f"{minute}-59/{EVERY_MINUTES} * * * *", timezone="UTC"), assets=[asset]
-    )
+    watchers = []
+    if seat.live and seat.connection_type == "imap":
+        watchers.append(AssetWatcher(name="imap-idle", trigger=IdleTrigger(inbox_id=seat.inbox_id)))
+    asset = Asset(name=asset_name(seat.inbox_id), uri=asset_uri(seat.inbox_id), watchers=watchers)
+    minutes = HELD_MINUTES if seat.held else EVERY_MINUTES
+    # Inboxes don't all fire in the same minute.
+    clock = CronTriggerTimetable(f"{seat.inbox_id % minutes}-59/{minutes} * * * *", timezone="UTC")
+    schedule = AssetOrTimeSchedule(timetable=clock, assets=[asset])
     with DAG(
         dag_id=seat.dag_id,
         schedule=schedule if seat.live else None,

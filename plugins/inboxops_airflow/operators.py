@@ -1,44 +1,49 @@
-"""The three tasks of an inbox. They hold an inbox's id and nothing else; XCom carries counts."""
+"""The three tasks of an inbox, and the drain. They hold an inbox's id and nothing else; XCom carries counts."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
 from inboxops.errors import InboxOpsError, TransientError
 
+if TYPE_CHECKING:
+    from inboxops.wiring import World
+
 PROBE_TIMEOUT = timedelta(minutes=3)
 
 
+def counted(stage: Callable[[World], Any]) -> dict[str, Any]:
+    """Run a stage in this process's World; its counts go to XCom.
+
+    Failures that a retry can't help fail at once; transient ones follow the task's retry policy.
+    """
+    from inboxops_airflow.connections import world
+
+    try:
+        return dataclasses.asdict(stage(world()))
+    except TransientError:
+        raise
+    except InboxOpsError as exc:
+        raise AirflowFailException(str(exc)) from exc
+
+
 class InboxOperator(BaseOperator):
-    """A stage of one inbox. Failures that a retry can't help fail at once; transient ones follow the task's retry policy."""
+    """A stage of one inbox."""
 
     def __init__(self, *, inbox_id: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.inbox_id = inbox_id
 
-    def execute(self, context: Any) -> dict[str, Any]:
-        from inboxops_airflow.connections import world
-
-        try:
-            return dataclasses.asdict(self.stage(world()))
-        except TransientError:
-            raise
-        except InboxOpsError as exc:
-            raise AirflowFailException(str(exc)) from exc
-
-    def stage(self, world: Any) -> Any:
-        """Run the stage; returns its counts as a dataclass."""
-        raise AssertionError("each stage says what it does")
-
 
 class Fetch(InboxOperator):
-    """Starts in the triggerer (ProbeTrigger) and goes on here only when there is mail."""
+    """By the clock it starts in the triggerer (ProbeTrigger) and goes on here only when there is mail; woken, it starts here."""
 
     def __init__(self, *, inbox_id: int, **kwargs: Any) -> None:
         super().__init__(inbox_id=inbox_id, **kwargs)
@@ -51,30 +56,31 @@ class Fetch(InboxOperator):
             timeout=PROBE_TIMEOUT,
         )
 
-    def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
-        return self.execute(context)
+    def execute(self, context: Any) -> dict[str, Any]:
+        return self._fetched(lambda world: world.fetch_woken(self.inbox_id))
 
-    def stage(self, world: Any) -> Any:
-        fetched = world.fetch(self.inbox_id)
-        if fetched.more:
-            world.wake(self.inbox_id)
-        return fetched
+    def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
+        return self._fetched(lambda world: world.fetch(self.inbox_id))
+
+    def _fetched(self, stage: Callable[[World], Any]) -> dict[str, Any]:
+        counts = counted(stage)
+        if counts["skipped"]:
+            raise AirflowSkipException(counts["skipped"])
+        return counts
 
 
 class Classify(InboxOperator):
-    def stage(self, world: Any) -> Any:
-        return world.classify(self.inbox_id)
+    def execute(self, context: Any) -> dict[str, Any]:
+        return counted(lambda world: world.classify(self.inbox_id))
 
 
 class Persist(InboxOperator):
-    def stage(self, world: Any) -> Any:
-        return world.persist(self.inbox_id)
+    def execute(self, context: Any) -> dict[str, Any]:
+        return counted(lambda world: world.persist(self.inbox_id))
 
 
 class DrainOutbox(BaseOperator):
     """Everything that should have left after a commit and did not."""
 
     def execute(self, context: Any) -> dict[str, Any]:
-        from inboxops_airflow.connections import world
-
-        return dataclasses.asdict(world().drain())
+        return counted(lambda world: world.drain())

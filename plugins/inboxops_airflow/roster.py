@@ -17,13 +17,17 @@ CONNECT_SECONDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """One inbox's place in Airflow. `live`: connected and not paused, so it is polled and can be woken."""
+    """One inbox's place in Airflow. `live`: connected and not paused, so it is polled and can be woken.
+
+    held: its server has told of new mail by IDLE without a break for a while, so it is polled less often.
+    """
 
     inbox_id: int
     dag_id: str
     tenant: str
     connection_type: str
     live: bool
+    held: bool = False
 
 
 def roster() -> list[Seat]:
@@ -44,7 +48,9 @@ def roster() -> list[Seat]:
             rows = connection.execute(sql("roster")).fetchall()
     except psycopg.Error:
         return _remembered()
-    seats = [Seat(id_, dag_id(id_, tenant, name), tenant, type_, live) for id_, tenant, name, type_, live in rows]
+    seats = [
+        Seat(id_, dag_id(id_, tenant, name), tenant, type_, live, held) for id_, tenant, name, type_, live, held in rows
+    ]
     _remember(seats)
     return seats
 

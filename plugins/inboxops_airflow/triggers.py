@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TriggerEvent
 
 from inboxops.errors import InboxOpsError
 
+if TYPE_CHECKING:
+    from inboxops.providers.imap_idle import IdleHub
+
 log = structlog.get_logger("inboxops.probe")
 PROBES_AT_ONCE = 32
+LOOK_AGAIN_SECONDS = 20.0
 
 
 @cache
@@ -48,3 +53,65 @@ def _wants_fetch(inbox_id: int) -> bool:
     from inboxops_airflow.connections import world
 
     return world().wants_fetch(inbox_id)
+
+
+class IdleTrigger(BaseEventTrigger):
+    """Wakes an inbox when its IMAP server says that mail came. One stream holds the mailboxes of all of them.
+
+    It is an addition to polling: what IDLE misses, the next poll finds.
+    """
+
+    def __init__(self, inbox_id: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inbox_id = inbox_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return "inboxops_airflow.triggers.IdleTrigger", {"inbox_id": self.inbox_id}
+
+    def shared_stream_key(self) -> Hashable:
+        return ("inboxops", "imap-idle")
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[int]:
+        from inboxops.providers.imap_idle import IdleHub
+        from inboxops_airflow.connections import world
+
+        limit = (await asyncio.to_thread(world)).settings.idle_inboxes
+        hub = IdleHub(limit=limit)
+        following = asyncio.create_task(_follow(hub))
+        try:
+            async for inbox_id in hub.arrivals():
+                yield inbox_id
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            await asyncio.to_thread(hub.close)
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[int]) -> AsyncIterator[TriggerEvent]:
+        async for inbox_id in shared_stream:
+            if inbox_id == self.inbox_id:
+                yield TriggerEvent({"inbox_id": inbox_id})
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Only for the abstract method's sake: with a shared stream the triggerer never calls it."""
+        raise AssertionError("IdleTrigger listens on its shared stream")
+        yield
+
+
+async def _follow(hub: IdleHub) -> None:
+    """Hold what the database says now, and note what is held; a database that is away changes nothing."""
+    while True:
+        try:
+            await asyncio.to_thread(_hold, hub)
+        except InboxOpsError as exc:
+            log.warning("idle_list_not_read", kind=exc.kind, error=str(exc))
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _hold(hub: IdleHub) -> None:
+    from inboxops_airflow.connections import world
+
+    here = world()
+    hub.hold(here.to_hold())
+    here.inboxes.note_held(hub.healthy())

@@ -17,10 +17,10 @@ from socket import create_server
 import pytest
 
 from inboxops.settings import Settings
+from inboxops.testing.certificates import Authority
+from inboxops.testing.mailserver import MailServer
+from inboxops.testing.processes import free_ports
 from inboxops.wiring import World
-from tests.certificates import Authority
-from tests.mailserver import MailServer
-from tests.processes import free_ports
 from tests.stories.conftest import mail
 
 PASSWORD = "secret password"
@@ -30,7 +30,9 @@ class Shell:
     """Runs commands as a user would, against the test's servers."""
 
     def __init__(self, settings: Settings, home: Path) -> None:
-        named = {f"INBOXOPS_{name.upper()}": value for name, value in settings.model_dump().items() if value is not None}
+        named = {
+            f"INBOXOPS_{name.upper()}": value for name, value in settings.model_dump().items() if value is not None
+        }
         plain = {k: v.get_secret_value() if hasattr(v, "get_secret_value") else str(v) for k, v in named.items()}
         self.environment = {**os.environ, **plain, "INBOXOPS_HOME": str(home), "NO_COLOR": "1", "COLUMNS": "200"}
         self.environment["INBOXOPS_AIRFLOW_URL"] = "http://127.0.0.1:1"
@@ -87,14 +89,18 @@ def test_a_mailbox_is_connected_shown_tested_read_paused_and_removed(
     assert shell("inbox", "show", "support", "--tenant", tenant).returncode == 1
 
 
-def test_waking_an_inbox_while_airflow_is_away_is_remembered(shell: Shell, mail_server: MailServer, tenant: str, user: str) -> None:
+def test_waking_an_inbox_while_airflow_is_away_is_remembered(
+    shell: Shell, mail_server: MailServer, tenant: str, user: str
+) -> None:
     shell(*add_arguments(mail_server, tenant, user))
     done = shell("inbox", "fetch", "support", "--tenant", tenant)
     assert done.returncode == 0
     assert "Airflow is away" in done.stdout
 
 
-def test_the_password_comes_from_the_environment_too(shell: Shell, mail_server: MailServer, tenant: str, user: str) -> None:
+def test_the_password_comes_from_the_environment_too(
+    shell: Shell, mail_server: MailServer, tenant: str, user: str
+) -> None:
     done = shell(*add_arguments(mail_server, tenant, user), stdin="", INBOXOPS_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stderr
 
@@ -166,16 +172,22 @@ def test_an_expired_certificate(
     expect_refusal(done, world, tenant, "expired")
 
 
-def test_a_plain_text_server_on_the_tls_port(shell: Shell, world: World, mail_server: MailServer, tenant: str, user: str) -> None:
+def test_a_plain_text_server_on_the_tls_port(
+    shell: Shell, world: World, mail_server: MailServer, tenant: str, user: str
+) -> None:
     with server_with(None) as port:
         expect_refusal(shell(*add_arguments(mail_server, tenant, user, port=str(port))), world, tenant, "TLS")
 
 
-def test_a_folder_that_does_not_exist(shell: Shell, world: World, mail_server: MailServer, tenant: str, user: str) -> None:
+def test_a_folder_that_does_not_exist(
+    shell: Shell, world: World, mail_server: MailServer, tenant: str, user: str
+) -> None:
     expect_refusal(shell(*add_arguments(mail_server, tenant, user, folder="Nowhere")), world, tenant, "Nowhere")
 
 
-def test_a_tenant_that_does_not_exist(shell: Shell, world: World, mail_server: MailServer, tenant: str, user: str) -> None:
+def test_a_tenant_that_does_not_exist(
+    shell: Shell, world: World, mail_server: MailServer, tenant: str, user: str
+) -> None:
     expect_refusal(shell(*add_arguments(mail_server, "nobody-at-all", user)), world, tenant, "inboxops tenant add")
 
 
@@ -187,7 +199,9 @@ def test_a_name_that_is_taken(shell: Shell, mail_server: MailServer, tenant: str
 
 
 def test_without_settings_the_error_names_what_is_missing(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("INBOXOPS_")} | {"INBOXOPS_HOME": str(tmp_path)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("INBOXOPS_")} | {
+        "INBOXOPS_HOME": str(tmp_path)
+    }
     done = subprocess.run(
         [sys.executable, "-m", "inboxops.cli", "tickets"], env=environment, capture_output=True, text=True, timeout=60
     )

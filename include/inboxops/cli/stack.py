@@ -94,8 +94,8 @@ def _in_background(home: Home, *options: str) -> None:
                 _print_addresses(home)
                 return
             time.sleep(0.2)
-    said = log.read_text().strip().splitlines() or ["it said nothing"]
-    raise OperatorError(said[-1].removeprefix("error: "), fix=f"Log: {log}")
+    said = log.read_text().strip().splitlines() or [f"it said nothing (log: {log})"]
+    raise OperatorError(said[-1].removeprefix("error: "))
 
 
 def down() -> None:

@@ -38,6 +38,7 @@ class Inbox:
     auto_response_body: str
     note: str
     reopen_days: int
+    tenant_name: str = ""
 
     @property
     def dag_id(self) -> str:

@@ -11,3 +11,8 @@ def attachment_key(tenant_id: int, message_id: int, number: int, safe_name: str)
     if not safe_name or "/" in safe_name or "\\" in safe_name or safe_name in {".", ".."}:
         raise ValueError("an attachment's name must be made safe before it becomes a key")
     return f"{tenant_id}/{message_id}/{number:02d}-{safe_name}"
+
+
+def upload_key(tenant_id: int, token: str, safe_name: str) -> str:
+    """Where a file waits until it is part of a message; `token` is random, so the key says nothing and never comes again."""
+    return f"{tenant_id}/uploads/{token}/{safe_name}"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from inboxops.core.autorespond import WantedResponse, addressee
 from inboxops.core.model import OPENS_TICKET, Bounce, Placement, ThreadCandidates, TicketFacts, VerdictKind
 from inboxops.core.reading import Reading
 from inboxops.core.thread import place
@@ -45,7 +46,8 @@ class Facts:
     """What the database knows about everything the slice mentions, within its tenant and inbox.
 
     messages: by id key, ours also by the id that went over the wire. children: id key -> tickets of messages that refer
-    to it. aside: id key -> content hashes of mail that was listed or dropped under that id.
+    to it. aside: id key -> content hashes of mail that was listed or dropped under that id. auto_response: whether the
+    inbox answers new tickets by itself.
     """
 
     now: datetime
@@ -57,6 +59,7 @@ class Facts:
     aside: Mapping[str, frozenset[str]] = field(default_factory=dict)
     by_provider_thread: Mapping[str, int] = field(default_factory=dict)
     by_number: Mapping[int, int] = field(default_factory=dict)
+    auto_response: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Plan:
     bounces: list[LinkedBounce] = field(default_factory=list)
     merges: dict[int, int] = field(default_factory=dict)  # ticket -> the ticket it becomes part of
     reopened: set[int] = field(default_factory=set)
+    responses: list[WantedResponse] = field(default_factory=list)
 
 
 def plan(items: Sequence[Item], facts: Facts) -> Plan:
@@ -164,6 +168,7 @@ class _Desk:
         plan.messages = [replace(message, ticket=self._root(message.ticket)) for message in plan.messages]
         plan.reopened = {self._root(ticket) for ticket in plan.reopened}
         plan.tickets = [ticket for ticket in plan.tickets if ticket.handle not in plan.merges]
+        plan.responses = [one for one in plan.responses if one.ticket not in plan.merges]
         plan.merges = {ticket: self._root(into) for ticket, into in plan.merges.items() if ticket > 0}
         return plan
 
@@ -257,6 +262,7 @@ class _Desk:
             ticket, how = early[0], "its reply came first"
         else:
             ticket = self._open(item, placement)
+            self._answer(item, placement, ticket)
         for other in early:
             if other != ticket:
                 self.plan.merges[other] = ticket
@@ -311,6 +317,24 @@ class _Desk:
             participants=frozenset(),
         )
         return handle
+
+    def _answer(self, item: Item, placement: Placement, ticket: int) -> None:
+        """Have the sender of a new ticket answered. Old mail, and what a person let out of a list, is not."""
+        reading = item.reading
+        if not self.facts.auto_response or item.imported or item.released or placement.unknown_sender:
+            return
+        to = addressee(reading, self.facts.own_addresses)
+        if to is not None:
+            self.plan.responses.append(
+                WantedResponse(
+                    ticket=ticket,
+                    to=to,
+                    sender_name=to.name or reading.sender.name or to.address.partition("@")[0],
+                    subject=reading.subject,
+                    message_id=reading.original_id,
+                    references=reading.references or reading.in_reply_to[:1],
+                )
+            )
 
     def _people(self, reading: Reading) -> list[str]:
         addresses = (a.address.lower() for a in (reading.sender, *reading.reply_to, *reading.to, *reading.cc))

@@ -51,6 +51,24 @@ class Database:
     def close(self) -> None:
         self._pool.close()
 
+    def of_tenant(self, tenant_id: int) -> Database:
+        """The same pool, every transaction for one tenant: whatever store stands on it sees nothing else."""
+        return _TenantDatabase(self, tenant_id)
+
+
+class _TenantDatabase(Database):
+    def __init__(self, whole: Database, tenant_id: int) -> None:
+        self._whole = whole
+        self._tenant_id = tenant_id
+
+    @contextmanager
+    def transaction(self, *, tenant_id: int | None = None) -> Iterator[Transaction]:
+        with self._whole.transaction(tenant_id=self._tenant_id if tenant_id is None else tenant_id) as t:
+            yield t
+
+    def close(self) -> None:
+        """The pool belongs to the whole."""
+
 
 class Transaction:
     """Named statements on one connection."""

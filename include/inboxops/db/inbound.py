@@ -9,7 +9,7 @@ from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, jsonb
 from inboxops.db.inboxes import move_cursor
-from inboxops.errors import InvalidInput, TransientError
+from inboxops.errors import Conflict, NotFound, TransientError
 from inboxops.ports import ClassifiedRow, InboundRow, StoredRow
 
 LISTS = ("parked", "refused", "listed", "conflict", "dropped")
@@ -67,22 +67,22 @@ class InboundStore:
             return t.rows("inbound_list", tenant=tenant, states=list(states), limit=limit)
 
     def one(self, inbound_id: int) -> Row:
-        """Raises InvalidInput when there is none."""
+        """Raises NotFound when there is none."""
         with self._database.transaction() as t:
             row = t.row("inbound_one", id=inbound_id)
         if row is None:
-            raise InvalidInput(f"there is no inbound message {inbound_id}", fix="`inboxops inbound list` shows them")
+            raise NotFound(f"there is no inbound message {inbound_id}", fix="`inboxops inbound list` shows them")
         return row
 
     def send_back(self, inbound_id: int, *, release: bool) -> int:
         """Back to the first stage: released into a ticket, or only read again. Returns the inbox's id.
 
-        Raises InvalidInput when its state does not allow it.
+        Raises Conflict when its state does not allow it.
         """
         with self._database.transaction() as t:
             row = t.row("release" if release else "reparse", id=inbound_id)
         if row is None:
-            raise InvalidInput(
+            raise Conflict(
                 f"inbound message {inbound_id} is not in a state that can be {'released' if release else 'read again'}",
                 fix="Only parked, listed, dropped and conflicting mail can; `inboxops inbound list` shows it",
             )

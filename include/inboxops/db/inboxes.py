@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
+from inboxops.core import template
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, Transaction, jsonb
-from inboxops.errors import InboxOpsError, InvalidInput
+from inboxops.errors import InboxOpsError, InvalidInput, NotFound
 
 
 class InboxStore:
@@ -69,11 +70,14 @@ class InboxStore:
     def all(self, tenant: str | None = None) -> list[Inbox]:
         return self._inboxes(tenant=tenant)
 
+    def of_tenant(self, tenant_id: int) -> list[Inbox]:
+        return [inbox for inbox in self._inboxes() if inbox.tenant_id == tenant_id]
+
     def get(self, inbox_id: int) -> Inbox:
-        """Raises InvalidInput when there is none, or none any more."""
+        """Raises NotFound when there is none, or none any more."""
         found = self._inboxes(id=inbox_id)
         if not found:
-            raise InvalidInput(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
+            raise NotFound(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
         return found[0]
 
     def named(self, name: str, tenant: str | None = None) -> Inbox:
@@ -106,6 +110,26 @@ class InboxStore:
     def reconnect(self, inbox_id: int, connection: Mapping[str, Any], credentials: bytes) -> None:
         with self._database.transaction() as t:
             t.run("reconnect", id=inbox_id, connection=jsonb(connection), credentials=credentials)
+
+    def change(
+        self,
+        inbox_id: int,
+        *,
+        display_name: str | None = None,
+        auto_response_enabled: bool | None = None,
+        auto_response_body: str | None = None,
+    ) -> None:
+        """Change what is given. Raises InvalidInput for a template with unknown variables."""
+        if auto_response_body is not None:
+            template.check(auto_response_body)
+        with self._database.transaction() as t:
+            t.run(
+                "patch_inbox",
+                id=inbox_id,
+                display_name=display_name,
+                auto_response_enabled=auto_response_enabled,
+                auto_response_body=auto_response_body,
+            )
 
     def pause(self, inbox_id: int, *, paused: bool) -> None:
         with self._database.transaction() as t:
@@ -148,6 +172,16 @@ class InboxStore:
         """Inboxes with mail that no run has moved on for so long: a crash left it, or the inbox was disconnected since."""
         with self._database.transaction() as t:
             return [row["inbox_id"] for row in t.rows("inboxes_left_behind", minutes=minutes)]
+
+    def to_hold(self, *, limit: int) -> list[Row]:
+        """IMAP inboxes that may be held in IDLE: live, and read once."""
+        with self._database.transaction() as t:
+            return t.rows("to_hold", limit=limit)
+
+    def note_held(self, inbox_ids: Collection[int]) -> None:
+        """Remember which inboxes are held in IDLE now; all others are not."""
+        with self._database.transaction() as t:
+            t.run("note_held", ids=list(inbox_ids))
 
     def own_addresses(self, tenant_id: int) -> frozenset[str]:
         with self._database.transaction() as t:
@@ -192,4 +226,5 @@ def _inbox(row: Row) -> Inbox:
         auto_response_body=row["auto_response_body"],
         note=row["note"],
         reopen_days=row["reopen_days"],
+        tenant_name=row["tenant_name"],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inboxops.db.database import Database
-from inboxops.errors import TransientError
+from inboxops.errors import InboxOpsError, TransientError
 from inboxops.ports import EventBus, PublishedEvent
 
 SLICE = 500
@@ -51,6 +51,26 @@ class OutboxStore:
                     t.run("outbox_failed", ids=[row["id"]], error=str(exc))
                     kept += 1
         return delivered, kept
+
+    def deliver_sends(
+        self, start: Callable[[str, int, int], None], *, tenant_id: int | None = None, name: str | None = None
+    ) -> tuple[int, int]:
+        """Call `start(name, message, attempt)` for each order to send that is due: all, a tenant's, or the one of that name.
+
+        (started, kept). The first that can't be started keeps the others waiting too: it is Airflow that is away.
+        """
+        started = 0
+        with self._database.transaction() as t:
+            rows = t.rows("due_sends", tenant_id=tenant_id, name=name, limit=SLICE)
+            for position, row in enumerate(rows):
+                try:
+                    start(row["name"], int(row["payload"]["message_id"]), int(row["payload"]["attempt"]))
+                except InboxOpsError as exc:
+                    t.run("outbox_failed", ids=[row["id"]], error=str(exc))
+                    return started, len(rows) - position
+                t.run("outbox_done", ids=[row["id"]])
+                started += 1
+        return started, 0
 
     def clean(self, *, days: int) -> int:
         """Forget what was delivered more than `days` ago; returns how many rows went."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from inboxops.core import autorespond
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import TicketFacts
+from inboxops.core.outbound import NewOutbound
 from inboxops.core.plan import Facts, Item, KnownMessage, Plan
 from inboxops.core.reading import Reading
 from inboxops.db.database import Database, Transaction, jsonb
+from inboxops.db.outbound import add_outbound
 
 PlanMaker = Callable[[Sequence[Item], Facts], Plan]
+Responder = Callable[..., NewOutbound | None]
 
 
 class PersistStore:
@@ -23,10 +27,18 @@ class PersistStore:
         self._database = database
 
     def persist(
-        self, inbox: Inbox, make_plan: PlanMaker, *, own_addresses: frozenset[str], after: int, limit: int
+        self,
+        inbox: Inbox,
+        make_plan: PlanMaker,
+        *,
+        respond: Responder | None,
+        own_addresses: frozenset[str],
+        after: int,
+        limit: int,
     ) -> tuple[list[int], Plan]:
         """Take the next classified rows through `make_plan` and write what it says.
 
+        respond: makes the automatic answer to a new ticket (`stories.autorespond`), None when the inbox gives none.
         Returns the inbound ids taken (empty when none is left) and the plan. Nothing is written when anything fails.
         """
         with self._database.transaction() as t:
@@ -36,10 +48,15 @@ class PersistStore:
             items = [_item(row) for row in t.rows("classified", inbox_id=inbox.id, after=after, limit=limit)]
             if not items:
                 return [], Plan()
-            facts = _facts(t, inbox, items, own_addresses)
+            facts = replace(_facts(t, inbox, items, own_addresses), auto_response=respond is not None)
             plan = make_plan(items, facts)
-            _write(t, inbox, plan)
+            _write(t, inbox, plan, respond)
             return [item.inbound_id for item in items], plan
+
+    def facts(self, inbox: Inbox, items: Sequence[Item], *, own_addresses: frozenset[str]) -> Facts:
+        """What is known of everything that the items mention; writes nothing."""
+        with self._database.transaction() as t:
+            return _facts(t, inbox, items, own_addresses)
 
     def next_classified(self, inbox_id: int, *, after: int) -> int | None:
         with self._database.transaction() as t:
@@ -119,8 +136,9 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
     )
 
 
-def _write(t: Transaction, inbox: Inbox, plan: Plan) -> None:
-    ids = _add_tickets(t, inbox, plan)
+def _write(t: Transaction, inbox: Inbox, plan: Plan, respond: Responder | None) -> None:
+    numbers = _add_tickets(t, inbox, plan)
+    ids = {handle: id_ for handle, (id_, _) in numbers.items()}
 
     def ticket(handle: int) -> int:
         return ids.get(handle, handle)
@@ -157,11 +175,38 @@ def _write(t: Transaction, inbox: Inbox, plan: Plan) -> None:
         t.run("reopen", tickets=[ticket(handle) for handle in plan.reopened])
     t.run("finish_inbound", rows=jsonb(plan.outcomes))
     if rows:
+        settled = {reference for message in plan.messages for reference in message.references}
+        t.run("settle_unknown", inbox_id=inbox.id, ids=list(settled))
         _announce(t, inbox, plan, rows)
+    if plan.responses and respond is not None:
+        _respond(t, inbox, plan, numbers, respond)
 
 
-def _add_tickets(t: Transaction, inbox: Inbox, plan: Plan) -> dict[int, int]:
-    """Real ids and numbers for the plan's new tickets: handle -> id."""
+def _respond(t: Transaction, inbox: Inbox, plan: Plan, numbers: dict[int, tuple[int, int]], respond: Responder) -> None:
+    """Automatic answers, in the transaction that opens their tickets. The tenant's row, which gave the numbers, is locked,
+    so that another inbox of the tenant sees these before it counts its own."""
+    answered = t.rows(
+        "auto_responses_to_mail", tenant_id=inbox.tenant_id, ids=[one.message_id for one in plan.responses]
+    )
+    recent = t.rows(
+        "auto_responses_to_addresses",
+        tenant_id=inbox.tenant_id,
+        addresses=[one.to.address.lower() for one in plan.responses],
+        hours=autorespond.WINDOW_HOURS,
+    )
+    for wanted in autorespond.within_caps(
+        plan.responses,
+        answered=[row["message_id"] for row in answered],
+        recent={row["address"]: row["count"] for row in recent},
+    ):
+        ticket_id, number = numbers[wanted.ticket]
+        new = respond(wanted, id=t.value("next_message_id"), ticket_id=ticket_id, ticket_number=number)
+        if new is not None:
+            add_outbound(t, new)
+
+
+def _add_tickets(t: Transaction, inbox: Inbox, plan: Plan) -> dict[int, tuple[int, int]]:
+    """Real ids and numbers for the plan's new tickets: handle -> (id, number)."""
     count = len(plan.tickets)
     if not count:
         return {}
@@ -172,7 +217,7 @@ def _add_tickets(t: Transaction, inbox: Inbox, plan: Plan) -> dict[int, int]:
         for position, (new, id_) in enumerate(zip(plan.tickets, ids, strict=True))
     ]
     t.run("add_tickets", tenant_id=inbox.tenant_id, inbox_id=inbox.id, rows=jsonb(rows))
-    return {new.handle: id_ for new, id_ in zip(plan.tickets, ids, strict=True)}
+    return {new.handle: (row["id"], row["ticket_number"]) for new, row in zip(plan.tickets, rows, strict=True)}
 
 
 def _announce(t: Transaction, inbox: Inbox, plan: Plan, rows: list[dict[str, Any]]) -> None:

@@ -7,16 +7,26 @@ from importlib import import_module
 from typing import Any, cast
 
 from inboxops.errors import InvalidInput
-from inboxops.ports import Prober, Provider
+from inboxops.ports import Prober, Provider, Sender
 
 PROVIDERS = {
+    "gmail": "inboxops.providers.gmail:GmailProvider",
     "imap": "inboxops.providers.imap:ImapProvider",
+    "microsoft": "inboxops.providers.graph:GraphProvider",
 }
 """connection_type -> module:class. A new provider is one file, one line here and one in PROBERS."""
 
 PROBERS = {
+    "gmail": "inboxops.providers.gmail:GmailProber",
     "imap": "inboxops.providers.imap_pool:ImapProber",
+    "microsoft": "inboxops.providers.graph:GraphProber",
 }
+
+
+SENDERS = {
+    "imap": "inboxops.providers.smtp:SmtpSender",
+}
+"""connection_type -> module:class of what sends for that kind of mailbox."""
 
 
 def provider(connection_type: str) -> Provider:
@@ -33,6 +43,11 @@ def prober(connection_type: str) -> Prober:
     Raises InvalidInput, naming the known kinds.
     """
     return cast(Prober, _made(PROBERS, connection_type))
+
+
+def sender(connection_type: str) -> Sender:
+    """What sends for that kind of mailbox. Raises InvalidInput, naming the known kinds."""
+    return cast(Sender, _made(SENDERS, connection_type))
 
 
 def _made(registry: Mapping[str, str], connection_type: str) -> Any:

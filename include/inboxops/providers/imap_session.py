@@ -1,12 +1,12 @@
 """A logged-in IMAP connection: how it is secured, how the credentials are shown, and a few commands on it.
 
-No step waits longer than its time-out: connecting (with TLS) `connect_seconds`, each read `read_seconds`.
+No step waits longer than its time-out: connecting (with TLS) `connect_seconds`, each read `read_seconds`, and a whole
+exchange a few of them, however slowly the server drips.
 """
 
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from imapclient import IMAPClient, SocketTimeout
+from imapclient import IMAPClient
 
 from inboxops.errors import InvalidInput, OperatorError, ServerRefused
 from inboxops.ports import Account
 from inboxops.providers.imap_errors import speaking
+from inboxops.providers.imap_wire import TimedClient
 
 DEFAULT_PORTS = {"tls": 993, "starttls": 143, "plain": 143}
 _ATOM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\]+")  # RFC 9051, section 9: what needs no quoting
@@ -48,9 +49,7 @@ class Endpoint:
     def of(cls, account: Account) -> Endpoint:
         """Raises InvalidInput, naming the field."""
         connection = account.connection
-        host = str(connection.get("host") or "").strip()
-        if not host:
-            raise InvalidInput("host is missing", fix="Name the IMAP server, e.g. imap.example.com")
+        host = _host(str(connection.get("host") or "").strip())
         security = _one_of("security", connection.get("security") or "tls", DEFAULT_PORTS)
         auth = _one_of("auth", connection.get("auth") or "auto", _LOGINS)
         secret_name = "access_token" if auth == "xoauth2" else "password"
@@ -74,6 +73,18 @@ class Endpoint:
     @property
     def server(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def _host(name: str) -> str:
+    if not name:
+        raise InvalidInput("host is missing", fix="Name the IMAP server, e.g. imap.example.com")
+    try:
+        name.encode("idna")
+    except UnicodeError as exc:
+        raise InvalidInput(f"host {name[:100]!r} is no host name", fix="It looks like imap.example.com") from exc
+    if re.search(r"[\x00-\x20\x7f/@]", name):
+        raise InvalidInput(f"host {name[:100]!r} is no host name", fix="It looks like imap.example.com")
+    return name
 
 
 def _one_of(name: str, value: object, known: Mapping[str, object]) -> str:
@@ -104,12 +115,15 @@ class FolderState:
 class Session:
     """A logged-in connection. Methods raise only errors of `inboxops.errors`; after one it is closed, not mended."""
 
-    def __init__(self, endpoint: Endpoint, client: IMAPClient) -> None:
+    def __init__(self, endpoint: Endpoint, client: TimedClient, read_seconds: float) -> None:
         self.endpoint = endpoint
         self.client = client
+        self._read_seconds = read_seconds
 
     @contextmanager
     def speaking(self, step: str) -> Iterator[None]:
+        """One exchange: it has to be over in a few times `read_seconds`, and what goes wrong becomes our error."""
+        self.client.allow(_READS[step] * self._read_seconds)
         with speaking(self.endpoint.server, step):
             yield
 
@@ -158,6 +172,7 @@ class Session:
         """Leave; `politely` with LOGOUT, which a connection that failed is spared."""
         with _quietly():
             if politely:
+                self.client.allow(_GOODBYE_SECONDS)
                 self.client.socket().settimeout(_GOODBYE_SECONDS)
                 self.client.logout()
                 return
@@ -166,6 +181,8 @@ class Session:
 
 
 _GOODBYE_SECONDS = 2.0
+_READS = {"connect": 2, "starttls": 2, "login": 2, "folder": 2, "read": 10}
+"""How many times `read_seconds` a whole exchange may take: 10 minutes for a batch of mail by default, 2 for the rest."""
 
 
 @contextmanager
@@ -184,21 +201,15 @@ def connect(endpoint: Endpoint, *, connect_seconds: float = 15, read_seconds: fl
     """
     context = tls_context(endpoint.ca_file) if endpoint.security != "plain" else None
     with speaking(endpoint.server, "connect"):
-        client = IMAPClient(
+        client = TimedClient(
             endpoint.host,
             endpoint.port,
-            ssl=endpoint.security == "tls",
-            ssl_context=context,
-            timeout=SocketTimeout(connect=connect_seconds, read=read_seconds),
+            context if endpoint.security == "tls" else None,
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+            greeting_seconds=connect_seconds + _READS["connect"] * read_seconds,
         )
-    # imapclient turns imaplib's tracing on for its own logger, which formats every literal it reads: a 60 MB message
-    # would be held three more times. Nothing public turns it off.
-    client._imap.debug = 0
-    client.normalise_times = False
-    with speaking(endpoint.server, "connect"):
-        # imaplib sends a line and its end apart: with Nagle's algorithm each such command waits 40 ms for an ACK.
-        client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    session = Session(endpoint, client)
+    session = Session(endpoint, client, read_seconds)
     try:
         if endpoint.security == "starttls":
             _start_tls(session, context)

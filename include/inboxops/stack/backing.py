@@ -92,7 +92,10 @@ def s3(layout: Layout) -> list[Part]:
     server = Part(
         name="s3",
         argv=(_weed(), "server", *(f"-{name}={value}" for name, value in options.items())),
-        env=layout.environment(WEED_MASTER_VOLUME_GROWTH_COPY_1="1"),  # one volume for a bucket, not seven
+        env=layout.environment(
+            WEED_MASTER_VOLUME_GROWTH_COPY_1="1",  # one volume for a bucket, not seven
+            GOMEMLIMIT="80MiB",  # collects instead of growing
+        ),
         ready=partial(checks.http, f"http://{checks.HOST}:{ports.s3}/healthz"),
         ports=(ports.s3, master, volume, filer, *ports.s3_grpc),
         grace=2.0,  # it waits for its own connections to close, which they do not; what it acknowledged is written

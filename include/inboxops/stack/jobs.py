@@ -122,7 +122,8 @@ def airflow_db() -> None:
         query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'airflow'"
         if connection.execute(query).fetchone() == (wanted,):
             return
-        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
+        if failed := subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"]).returncode:
+            sys.exit(failed)  # its last words are in the log already
         connection.execute(sql.SQL("COMMENT ON DATABASE airflow IS {}").format(sql.Literal(wanted)))
 
 

@@ -157,7 +157,11 @@ def _need_free(ports: Ports) -> None:
 def _holder(port: int) -> str:
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and getattr(connection.laddr, "port", None) == port and connection.pid:
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and getattr(connection.laddr, "port", None) == port
+                and connection.pid
+            ):
                 return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
     return ""
 

@@ -68,25 +68,25 @@ class Progress:
 def status_table(record: Record) -> Table:
     """One row for each server: part, state, process, port, memory (PSS of all its processes, MB), restarts."""
     table = Table("part", "state", "process", "port", "memory (PSS)", "restarts")
-    total = 0
+    total, complete = 0, True
     for name, part in record.parts.items():
         if part.state == "done" or part.process is None:
             continue
-        used = memory(part)
-        total += used
+        used, whole = memory(part)
+        total, complete = total + used, complete and whole
         ports = ", ".join(map(str, part.ports[:2]))
         state = part.state if part.process.alive else "gone"
-        table.add_row(name, state, str(part.process.pid), ports, _mb(used), str(part.restarts or ""))
-    own = _pss(psutil.Process(record.supervisor.pid)) + sum(map(_pss, _watches(record)))
+        table.add_row(name, state, str(part.process.pid), ports, _mb(used, whole), str(part.restarts or ""))
+    own, _ = _pss([psutil.Process(record.supervisor.pid), *_watches(record)])
     table.add_row("supervisor", "ready", str(record.supervisor.pid), "", _mb(own), "")
     table.add_section()
-    table.add_row("sum", "", "", "", _mb(total + own), "")
+    table.add_row("sum", "", "", "", _mb(total + own, complete), "")
     return table
 
 
-def memory(part: PartRecord) -> int:
-    """Bytes of PSS in the part's whole session."""
-    return sum(map(_pss, members(part.process))) if part.process else 0
+def memory(part: PartRecord) -> tuple[int, bool]:
+    """Bytes of PSS in all processes of a part, and whether all of them let us look."""
+    return _pss(members(part.process)) if part.process else (0, True)
 
 
 def _watches(record: Record) -> list[psutil.Process]:
@@ -95,12 +95,20 @@ def _watches(record: Record) -> list[psutil.Process]:
     return []
 
 
-def _pss(process: psutil.Process) -> int:
-    with suppress(psutil.Error):
-        info = process.memory_full_info()
-        return int(getattr(info, "pss", info.uss))  # macOS knows only USS
-    return 0
+def _pss(processes: list[psutil.Process]) -> tuple[int, bool]:
+    """Airflow's workers hide their memory from everyone but root (prctl(2), PR_SET_DUMPABLE) once they have run a task."""
+    total, whole = 0, True
+    for process in processes:
+        try:
+            info = process.memory_full_info()
+        except psutil.AccessDenied:
+            whole = False
+        except psutil.Error:
+            continue
+        else:
+            total += getattr(info, "pss", info.uss)  # macOS knows only USS
+    return total, whole
 
 
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.0f} MB"
+def _mb(size: int, whole: bool = True) -> str:
+    return f"{'' if whole else '> '}{size / 1e6:.0f} MB"

@@ -247,7 +247,7 @@ def cause(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - 16_384))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     complaints = [line for line in lines[-40:] if _COMPLAINT.search(line)]
-    return (complaints or lines or ["it said nothing"])[-1][:300]
+    return (complaints or lines or ["it said nothing"])[-1][:300].rstrip(".")
 
 
 def _lives(process: psutil.Process) -> bool:

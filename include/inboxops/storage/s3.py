@@ -59,7 +59,25 @@ class S3Store:
         self._bucket = bucket
 
     def ensure_bucket(self) -> None:
-        """Make the bucket when it is missing; what it holds stays private, as S3 has it by default."""
+        """Make the bucket when it is missing, and shut it to the public."""
+        self._make_bucket()
+        with self._speaking():
+            try:
+                self._client.put_public_access_block(
+                    Bucket=self._bucket,
+                    PublicAccessBlockConfiguration={
+                        "BlockPublicAcls": True,
+                        "IgnorePublicAcls": True,
+                        "BlockPublicPolicy": True,
+                        "RestrictPublicBuckets": True,
+                    },
+                )
+            except ClientError as exc:
+                # Most servers but AWS know no such switch: there a bucket is private until somebody says otherwise.
+                if _code(exc) not in {"NotImplemented", "MethodNotAllowed", "MalformedXML", "405", "501"}:
+                    raise
+
+    def _make_bucket(self) -> None:
         with self._speaking():
             try:
                 self._client.head_bucket(Bucket=self._bucket)
@@ -123,6 +141,36 @@ class S3Store:
                 },
                 ExpiresIn=seconds,
             )
+
+    def presigned_put(self, key: str, *, content_type: str, size_bytes: int, seconds: int) -> str:
+        """A link for one upload. Type and length are signed headers (SigV4), so another body is refused by the store."""
+        with self._speaking(key):
+            return self._client.generate_presigned_url(
+                "put_object",
+                Params={
+                    "Bucket": self._bucket,
+                    "Key": key,
+                    "ContentType": media_type(content_type),
+                    "ContentLength": size_bytes,
+                },
+                ExpiresIn=seconds,
+            )
+
+    def copy(self, source: str, target: str) -> None:
+        """Within the bucket and the store: the bytes don't pass through here."""
+        with self._speaking(source):
+            self._client.copy_object(
+                Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
+            )
+
+    def size(self, key: str) -> int | None:
+        with self._speaking(key):
+            try:
+                return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+            except ClientError as exc:
+                if _code(exc) in {"404", "NoSuchKey", "NotFound"}:
+                    return None
+                raise
 
     @contextmanager
     def _speaking(self, key: str = "") -> Iterator[None]:

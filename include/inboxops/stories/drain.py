@@ -19,11 +19,19 @@ class LeftMail(Protocol):
     def left_behind(self, *, minutes: int) -> list[int]: ...
 
 
+class LeftSends(Protocol):
+    def left_sending(self, *, minutes: int, limit: int) -> list[tuple[int, int]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Drained:
     events: int = 0
     wakes: int = 0
     wakes_waiting: int = 0
+    sends: int = 0
+    sends_waiting: int = 0
+    sends_resumed: int = 0
+    sends_failed: int = 0
     inboxes_filed: int = 0
     inboxes_failed: int = 0
 
@@ -37,6 +45,20 @@ def file_left_mail(inboxes: LeftMail, file: Callable[[int], object], *, minutes:
     for inbox_id in inboxes.left_behind(minutes=minutes):
         try:
             file(inbox_id)
+            done += 1
+        except InboxOpsError:
+            failed += 1
+    return done, failed
+
+
+def resume_left_sends(
+    outbox: LeftSends, send: Callable[[int, int], object], *, minutes: int, limit: int = 20
+) -> tuple[int, int]:
+    """Find out what became of messages whose run ended without a word: (resolved, failed). One that fails stops no other."""
+    done = failed = 0
+    for message_id, attempt in outbox.left_sending(minutes=minutes, limit=limit):
+        try:
+            send(message_id, attempt)
             done += 1
         except InboxOpsError:
             failed += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inboxops.core.inbox import Inbox
+from inboxops.core.outbound import NewOutbound
 from inboxops.core.plan import Facts, Item, Plan, plan
 from inboxops.errors import InboxOpsError
 
@@ -22,6 +23,7 @@ class Tickets(Protocol):
         inbox: Inbox,
         make_plan: Callable[[Sequence[Item], Facts], Plan],
         *,
+        respond: Callable[..., NewOutbound | None] | None,
         own_addresses: frozenset[str],
         after: int,
         limit: int,
@@ -42,7 +44,14 @@ class Persisted:
     outcomes: dict[str, int]
 
 
-def persist(inbox: Inbox, tickets: Tickets, parking: Parking, *, own_addresses: frozenset[str]) -> Persisted:
+def persist(
+    inbox: Inbox,
+    tickets: Tickets,
+    parking: Parking,
+    *,
+    own_addresses: frozenset[str],
+    respond: Callable[..., NewOutbound | None] | None = None,
+) -> Persisted:
     """Work through all rows of the inbox in state `classified`.
 
     A slice that fails is done again one message at a time, and the message that fails alone is parked with the reason.
@@ -52,7 +61,9 @@ def persist(inbox: Inbox, tickets: Tickets, parking: Parking, *, own_addresses: 
     opened, after, size, singles = 0, 0, SLICE, 0
     while True:
         try:
-            taken, done = tickets.persist(inbox, plan, own_addresses=own_addresses, after=after, limit=size)
+            taken, done = tickets.persist(
+                inbox, plan, respond=respond, own_addresses=own_addresses, after=after, limit=size
+            )
         except InboxOpsError:
             raise
         except Exception as exc:  # the per-message guard: find the one that fails, keep it with the reason

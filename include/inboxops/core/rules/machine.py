@@ -23,10 +23,14 @@ _REPORTS = frozenset({"tlsrpt", "dmarc"})
 _DMARC_SUBJECT = re.compile(r"^\s*(?:\[[^\]]{1,60}\]\s*)?report domain:\s*\S+", re.IGNORECASE)
 
 
+def is_machine(address: str) -> bool:
+    """Whether nobody reads what is sent to an address, by its local part."""
+    return _LOCAL_PART.search(address.rpartition("@")[0][:64]) is not None
+
+
 def check(case: Case) -> Finding | None:
     message = case.message
-    local = message.sender.address.rpartition("@")[0]
-    if _LOCAL_PART.search(local[:64]):
+    if is_machine(message.sender.address):
         return Finding(VerdictKind.AUTO_GENERATED, (evidence("From", message.sender.address),))
     for name in _HEADERS:
         value = case.header(name)

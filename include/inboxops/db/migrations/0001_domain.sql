@@ -41,6 +41,8 @@ CREATE TABLE inboxes (
     first_sync_days integer NOT NULL DEFAULT 7 CHECK (first_sync_days >= 0),
     first_sync_messages integer NOT NULL DEFAULT 500 CHECK (first_sync_messages >= 0),
     last_fetch_at timestamptz,
+    idle_since timestamptz, -- held in IDLE without a break since then ...
+    idle_seen_at timestamptz, -- ... as far as was last looked
     fetch_slot_at timestamptz, -- the rate limit's only state: when the next fetch would fall due at the steady rate
     note text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),

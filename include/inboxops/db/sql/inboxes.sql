@@ -2,7 +2,7 @@
 SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_name, i.connection_type, i.connection,
        i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
        i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
-       i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days
+       i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days, t.name AS tenant_name
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
 WHERE i.removed_at IS NULL
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
@@ -11,7 +11,9 @@ WHERE i.removed_at IS NULL
 ORDER BY i.id
 
 -- name: roster
-SELECT i.id, t.slug AS tenant, i.name, i.connection_type, i.connected_at IS NOT NULL AND i.paused_at IS NULL AS live
+-- Held: in IDLE for ten minutes and seen so lately. Coming and going changes the DAG, so it has to last a while.
+SELECT i.id, t.slug AS tenant, i.name, i.connection_type, i.connected_at IS NOT NULL AND i.paused_at IS NULL AS live,
+       coalesce(i.idle_since < now() - interval '10 minutes' AND i.idle_seen_at > now() - interval '3 minutes', false) AS held
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
 WHERE i.removed_at IS NULL
 ORDER BY i.id
@@ -100,3 +102,18 @@ WHERE state IN ('stored', 'classified') AND updated_at < now() - make_interval(m
 
 -- name: own_addresses
 SELECT lower(email_address) FROM inboxes WHERE tenant_id = %(tenant_id)s AND removed_at IS NULL
+
+-- name: to_hold
+SELECT i.id, i.tenant_id, i.email_address, i.connection_type, i.connection, i.credentials_encrypted, i.imap_last_uid,
+       i.imap_uid_validity
+FROM inboxes i
+WHERE i.connection_type = 'imap' AND i.removed_at IS NULL AND i.connected_at IS NOT NULL AND i.paused_at IS NULL
+  AND i.imap_last_uid IS NOT NULL
+ORDER BY i.id
+LIMIT %(limit)s
+
+-- name: note_held
+UPDATE inboxes
+SET idle_since = CASE WHEN id = ANY (%(ids)s) THEN coalesce(idle_since, now()) END,
+    idle_seen_at = CASE WHEN id = ANY (%(ids)s) THEN now() END
+WHERE connection_type = 'imap' AND (id = ANY (%(ids)s) OR idle_since IS NOT NULL)

@@ -20,6 +20,13 @@ WHERE done_at IS NULL AND kind = ANY (%(kinds)s) AND available_at <= now()
 ORDER BY id LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 
+-- name: due_sends
+SELECT id, name, payload FROM outbox
+WHERE done_at IS NULL AND kind = 'send' AND available_at <= now()
+  AND (%(tenant_id)s::bigint IS NULL OR tenant_id = %(tenant_id)s) AND (%(name)s::text IS NULL OR name = %(name)s)
+ORDER BY id LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED
+
 -- name: outbox_done
 UPDATE outbox SET done_at = now(), attempts = attempts + 1, last_error = NULL WHERE id = ANY (%(ids)s)
 

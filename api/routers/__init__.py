@@ -1,0 +1,1 @@
+"""One router a file: what people and programs may ask."""

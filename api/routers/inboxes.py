@@ -1,0 +1,107 @@
+"""Inboxes: connect, look at, change, test, stop and wake them. Changing needs an admin's key."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, BackgroundTasks
+
+from api import paging
+from api.access import Admin, Agent
+from api.models import Id, ImapConnection, Inbox, InboxPatch, InboxRequest, Tested, Woken
+from api.paging import Cursor, Limit, Page
+from inboxops.core import inbox as core
+from inboxops.errors import Conflict
+from inboxops.stories.connect import NewInbox
+
+router = APIRouter(prefix="/v1/inboxes", tags=["inboxes"])
+
+
+@router.get("")
+def list_inboxes(visit: Agent, limit: Limit = 50, cursor: Cursor = None) -> Page[Inbox]:
+    """The tenant's inboxes in the order they were connected."""
+    after = paging.decode(cursor, int)[0] if cursor is not None else 0
+    rows = [inbox for inbox in visit.world.inboxes.all() if inbox.id > after]
+    next_ = paging.encode(rows[limit - 1].id) if len(rows) > limit else None
+    return Page(items=list(map(_shown, rows[:limit])), next=next_)
+
+
+@router.post("", status_code=201)
+def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> Inbox:
+    """Connect an IMAP mailbox: log in, look at the folder, try the way out, and only then keep it."""
+    new = NewInbox(
+        email_address=wanted.email_address,
+        name=wanted.name,
+        display_name=wanted.display_name,
+        connection_type="imap",
+        connection=_connection(wanted.connection),
+        secrets=wanted.credentials.model_dump(exclude_none=True),
+        first_sync_days=wanted.first_sync_days,
+        first_sync_messages=wanted.first_sync_messages,
+    )
+    inbox_id, _ = visit.world.connect(visit.tenant_id, new)
+    background.add_task(visit.world.show_inboxes)
+    return _shown(visit.world.inboxes.get(inbox_id))
+
+
+@router.get("/{inbox_id}")
+def read_inbox(visit: Agent, inbox_id: Id) -> Inbox:
+    """One inbox and how it stands."""
+    return _shown(visit.world.inboxes.get(inbox_id))
+
+
+@router.patch("/{inbox_id}")
+def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change: InboxPatch) -> Inbox:
+    """Change what is given. New credentials are tried before they are kept, and connect the inbox again."""
+    world, inbox = visit.world, visit.world.inboxes.get(inbox_id)
+    if change.connection is not None or change.credentials is not None:
+        connection = _connection(change.connection) if change.connection else inbox.connection
+        given = change.credentials.model_dump(exclude_none=True) if change.credentials else {}
+        world.reconnect(inbox, connection, given)
+    world.inboxes.change(
+        inbox_id,
+        display_name=change.display_name,
+        auto_response_enabled=change.auto_response_enabled,
+        auto_response_body=change.auto_response_body,
+    )
+    if change.paused is not None:
+        world.inboxes.pause(inbox_id, paused=change.paused)
+    background.add_task(world.show_inboxes)
+    return _shown(world.inboxes.get(inbox_id))
+
+
+@router.delete("/{inbox_id}", status_code=204)
+def remove_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id) -> None:
+    """Stop an inbox for good and forget its credentials. Its tickets stay."""
+    visit.world.inboxes.get(inbox_id)
+    visit.world.inboxes.remove(inbox_id)
+    background.add_task(visit.world.show_inboxes)
+
+
+@router.post("/{inbox_id}/test")
+def test_inbox(visit: Admin, inbox_id: Id) -> Tested:
+    """Log in as the inbox would, in and out; changes nothing."""
+    world, inbox = visit.world, visit.world.inboxes.get(inbox_id)
+    info = world.try_connection(
+        inbox.connection_type, inbox.email_address, inbox.connection, world.account(inbox).secrets
+    )
+    return Tested(server=info.server, folder=info.folder, messages=info.messages)
+
+
+@router.post("/{inbox_id}/fetch", status_code=202)
+def fetch_inbox(visit: Agent, inbox_id: Id) -> Woken:
+    """Have an inbox read now."""
+    inbox = visit.world.inboxes.get(inbox_id)
+    if not inbox.is_live:
+        raise Conflict(f"the inbox is {inbox.state}", fix="Resume or reconnect it first")
+    return Woken(inbox_id=inbox_id, woken=visit.world.wake(inbox_id))
+
+
+def _connection(wanted: ImapConnection) -> dict[str, object]:
+    given = wanted.model_dump(exclude_none=True)
+    return given if wanted.smtp_host else {key: value for key, value in given.items() if key != "smtp_security"}
+
+
+def _shown(inbox: core.Inbox) -> Inbox:
+    fields = Inbox.model_fields.keys() - {"connection"}
+    return Inbox.model_validate(
+        {name: getattr(inbox, name) for name in fields} | {"connection": dict(inbox.connection)}
+    )

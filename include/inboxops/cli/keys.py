@@ -1,0 +1,47 @@
+"""inboxops key ...: keys for the API."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from inboxops.cli.show import console, table
+from inboxops.cli.world import opened
+
+app = typer.Typer(help="Keys for the API: make, list, revoke.", no_args_is_help=True)
+
+
+class Role(StrEnum):
+    agent = "agent"
+    admin = "admin"
+
+
+@app.command()
+def add(
+    tenant: Annotated[str, typer.Option(help="The tenant's short name.")],
+    name: Annotated[str, typer.Option(help="Who uses the key; replies show it as their author.")],
+    role: Annotated[Role, typer.Option(help="agent answers tickets; admin also changes inboxes.")] = Role.agent,
+) -> None:
+    """Make a key. It is shown this once and can't be read again."""
+    with opened() as world:
+        key = world.api_keys.add(world.inboxes.tenant_id(tenant), name=name, role=role.value)
+    console.file.write(f"{key}\n")
+
+
+@app.command("list")
+def list_(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None) -> None:
+    """Show the keys by their prefixes, and when each was used last."""
+    with opened() as world:
+        rows = world.api_keys.all(tenant)
+    columns = ["tenant", "prefix", "name", "role", "created_at", "last_used_at", "revoked_at"]
+    table("API keys", columns, ([row[c] for c in columns] for row in rows))
+
+
+@app.command()
+def revoke(prefix: Annotated[str, typer.Argument(help="The prefix that `key list` shows.")]) -> None:
+    """Stop a key at once, for good."""
+    with opened() as world:
+        world.api_keys.revoke(prefix)
+    console.print(f"key {prefix} is revoked", markup=False)

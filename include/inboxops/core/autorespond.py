@@ -1,0 +1,66 @@
+"""Who gets an automatic answer: a person who opens a ticket, once, and nobody for ever (RFC 3834, section 2)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from inboxops.core import compose
+from inboxops.core.model import Address, VerdictKind
+from inboxops.core.outbound import people
+from inboxops.core.reading import Reading
+from inboxops.core.rules import machine
+
+MOST_PER_ADDRESS = 5
+WINDOW_HOURS = 24
+"""Two robots that open tickets for each other stop here: so many answers to one address in so many hours, tenant-wide."""
+
+_DAEMON = re.compile(
+    r"owner-.*|.*-request|mailer-?daemon|postmaster|root|daemon|majordomo|listserv|www-data", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedResponse:
+    """A new ticket whose sender is to be answered. `ticket` is the plan's handle; message_id is the header's own id."""
+
+    ticket: int
+    to: Address
+    sender_name: str
+    subject: str
+    message_id: str
+    references: tuple[str, ...]
+
+
+def addressee(reading: Reading, own_addresses: frozenset[str]) -> Address | None:
+    """Whom to answer, None for mail that is never answered automatically."""
+    if reading.verdict.kind is not VerdictKind.HUMAN or reading.null_return_path:
+        return None
+    to = people(reading.reply_to, reading.sender)[0]
+    for address in (to.address, reading.sender.address):
+        local = address.rpartition("@")[0]
+        if not compose.is_address(address) or address.lower() in own_addresses:
+            return None
+        if machine.is_machine(address) or _DAEMON.fullmatch(local):
+            return None
+    return to
+
+
+def within_caps(
+    wanted: Iterable[WantedResponse], *, answered: Iterable[str], recent: Mapping[str, int]
+) -> list[WantedResponse]:
+    """Those that may go: each mail is answered once, whichever inboxes it came to, and each address so often.
+
+    answered: ids of mail the tenant has answered. recent: address in lower case -> answers within the window.
+    """
+    seen, counts = set(answered), Counter(recent)
+    going = []
+    for one in wanted:
+        address = one.to.address.lower()
+        if one.message_id not in seen and counts[address] < MOST_PER_ADDRESS:
+            seen.add(one.message_id)
+            counts[address] += 1
+            going.append(one)
+    return going

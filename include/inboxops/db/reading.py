@@ -1,0 +1,104 @@
+"""What the API shows of tickets and set-aside mail, in pages; every query names its tenant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from inboxops.db.database import Database, Row, jsonb
+
+
+class ReadStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def tickets(
+        self,
+        tenant_id: int,
+        *,
+        status: str | None,
+        inbox_id: int | None,
+        unread: bool | None,
+        q: str | None,
+        before: tuple[datetime, int] | None,
+        limit: int,
+    ) -> list[Row]:
+        """The most recently touched first. q: a part of subject or requester, or a ticket number."""
+        number = (q or "").removeprefix("#")
+        with self._database.transaction() as t:
+            return t.rows(
+                "ticket_page",
+                tenant_id=tenant_id,
+                status=status,
+                inbox_id=inbox_id,
+                unread=unread,
+                like=None if q is None else f"%{_escaped(q)}%",
+                number=int(number) if number.isascii() and number.isdecimal() and len(number) < 19 else None,
+                before_time=before[0] if before else None,
+                before_id=before[1] if before else None,
+                limit=limit,
+            )
+
+    def thread(self, tenant_id: int, ticket_id: int, *, before: int | None, limit: int) -> tuple[Row, list[Row]] | None:
+        """A ticket and its newest messages, oldest first, each with `attachments` and `bounces`; None when there is none."""
+        with self._database.transaction() as t:
+            ticket = t.row("ticket_one", tenant_id=tenant_id, id=ticket_id)
+            if ticket is None:
+                return None
+            messages = t.rows(
+                "thread_messages", tenant_id=tenant_id, ticket_id=ticket_id, before_id=before, limit=limit
+            )[::-1]
+            ids = [message["id"] for message in messages]
+            attachments = _by_message(t.rows("thread_attachments", tenant_id=tenant_id, ids=ids))
+            bounces = _by_message(t.rows("thread_bounces", tenant_id=tenant_id, ids=ids))
+        for message in messages:
+            message["attachments"], message["bounces"] = attachments[message["id"]], bounces[message["id"]]
+        return ticket, messages
+
+    def html_of(self, tenant_id: int, message_id: int) -> str | None:
+        """The HTML as its sender wrote it; None when there is no such message."""
+        with self._database.transaction() as t:
+            row = t.row("message_one", tenant_id=tenant_id, id=message_id)
+        return None if row is None else str(row["body_html"])
+
+    def ticket_of(self, tenant_id: int, message_id: int) -> int | None:
+        with self._database.transaction() as t:
+            row = t.row("message_one", tenant_id=tenant_id, id=message_id)
+        return None if row is None else int(row["ticket_id"])
+
+    def patch_ticket(self, tenant_id: int, ticket_id: int, *, status: str | None, unread: bool | None) -> bool:
+        """With the event that tells of it. False when there is no such ticket, or it became part of another."""
+        with self._database.transaction() as t:
+            number = t.value("patch_ticket", tenant_id=tenant_id, id=ticket_id, status=status, unread=unread)
+            if number is None:
+                return False
+            payload = {"ticket_id": ticket_id, "ticket_number": number}
+            event = {"kind": "event", "name": "ticket.updated", "payload": payload}
+            t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([event]))
+            return True
+
+    def inbound(
+        self, tenant_id: int, *, states: Sequence[str], inbox_id: int | None, before: int | None, limit: int
+    ) -> list[Row]:
+        with self._database.transaction() as t:
+            return t.rows(
+                "inbound_page",
+                tenant_id=tenant_id,
+                states=list(states),
+                inbox_id=inbox_id,
+                before_id=before,
+                limit=limit,
+            )
+
+
+def _by_message(rows: Iterable[Row]) -> dict[int, list[dict[str, Any]]]:
+    grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        grouped[row["message_id"]].append(row)
+    return grouped
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

@@ -1,0 +1,19 @@
+-- name: add_api_key
+INSERT INTO api_keys (tenant_id, name, prefix, key_hash, role)
+VALUES (%(tenant_id)s, %(name)s, %(prefix)s, %(key_hash)s, %(role)s)
+
+-- name: api_keys
+SELECT t.slug AS tenant, k.prefix, k.name, k.role, k.created_at, k.last_used_at, k.revoked_at
+FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
+WHERE %(tenant)s::text IS NULL OR t.slug = %(tenant)s
+ORDER BY t.slug, k.id
+
+-- name: revoke_api_key
+UPDATE api_keys SET revoked_at = now() WHERE prefix = %(prefix)s AND revoked_at IS NULL
+
+-- name: find_api_key
+SELECT id, tenant_id, name, role, key_hash FROM api_key(%(prefix)s)
+
+-- name: note_api_key_use
+UPDATE api_keys SET last_used_at = now()
+WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')

@@ -1,0 +1,69 @@
+-- name: ticket_page
+SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, t.inbox_id, i.name AS inbox, t.unread,
+       t.created_at, t.updated_at, t.closed_at
+FROM tickets t JOIN inboxes i ON i.id = t.inbox_id
+WHERE t.tenant_id = %(tenant_id)s AND t.merged_into_ticket_id IS NULL
+  AND (%(status)s::text IS NULL OR t.status = %(status)s)
+  AND (%(inbox_id)s::bigint IS NULL OR t.inbox_id = %(inbox_id)s)
+  AND (%(unread)s::boolean IS NULL OR t.unread = %(unread)s)
+  AND (%(like)s::text IS NULL OR t.subject ILIKE %(like)s OR t.requester_address ILIKE %(like)s OR t.requester_name ILIKE %(like)s
+       OR t.ticket_number = %(number)s)
+  AND (%(before_time)s::timestamptz IS NULL OR (t.updated_at, t.id) < (%(before_time)s, %(before_id)s))
+ORDER BY t.updated_at DESC, t.id DESC
+LIMIT %(limit)s
+
+-- name: ticket_one
+SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, t.inbox_id, i.name AS inbox, t.unread,
+       t.created_at, t.updated_at, t.closed_at, m.ticket_number AS merged_into, f.ticket_number AS follows,
+       ARRAY(SELECT p.address FROM participants p WHERE p.ticket_id = t.id ORDER BY 1) AS participants
+FROM tickets t JOIN inboxes i ON i.id = t.inbox_id
+LEFT JOIN tickets m ON m.id = t.merged_into_ticket_id LEFT JOIN tickets f ON f.id = t.follows_ticket_id
+WHERE t.tenant_id = %(tenant_id)s AND t.id = %(id)s
+
+-- name: thread_messages
+SELECT m.id, m.ticket_id, m.direction, m.type, coalesce(m.message_id_original, m.message_id_header) AS message_id_header,
+       m.wire_message_id, m.from_name, m.from_address, m.recipients, m.subject, m.body_text, m.body_new,
+       m.body_html <> '' AS has_html, m.sent_date, m.received_at, m.created_at, m.placed_by, m.unknown_sender, m.verdict, m.rule,
+       m.ruleset, m.evidence, m.marks, m.omitted_attachments, m.author, m.send_status, m.send_attempt, m.sent_at, m.send_error,
+       m.refused_recipients, m.bounce_received_at
+FROM messages m
+WHERE m.tenant_id = %(tenant_id)s AND m.ticket_id = %(ticket_id)s AND (%(before_id)s::bigint IS NULL OR m.id < %(before_id)s)
+ORDER BY m.id DESC
+LIMIT %(limit)s
+
+-- name: thread_attachments
+SELECT id, message_id, file_name, content_type, size_bytes, content_id, inline FROM attachments
+WHERE tenant_id = %(tenant_id)s AND message_id = ANY (%(ids)s::bigint[])
+ORDER BY id
+
+-- name: thread_bounces
+SELECT id, message_id, kind, recipients, status, diagnostic, received_at FROM bounces
+WHERE tenant_id = %(tenant_id)s AND message_id = ANY (%(ids)s::bigint[])
+ORDER BY id
+
+-- name: message_one
+SELECT ticket_id, id, body_html FROM messages WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- name: patch_ticket
+UPDATE tickets
+SET status = coalesce(%(status)s, status), unread = coalesce(%(unread)s, unread),
+    closed_at = CASE WHEN coalesce(%(status)s, status) = 'closed' THEN coalesce(closed_at, now()) END, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND merged_into_ticket_id IS NULL
+RETURNING ticket_number
+
+-- name: inbound_page
+SELECT b.id, b.inbox_id, i.name AS inbox, b.state, b.reason, b.received_at, b.from_address, b.subject, b.verdict, b.rule, b.evidence,
+       b.message_id, b.size_bytes
+FROM inbound b JOIN inboxes i ON i.id = b.inbox_id
+WHERE b.tenant_id = %(tenant_id)s AND b.state = ANY (%(states)s::text[])
+  AND (%(inbox_id)s::bigint IS NULL OR b.inbox_id = %(inbox_id)s)
+  AND (%(before_id)s::bigint IS NULL OR b.id < %(before_id)s)
+ORDER BY b.id DESC
+LIMIT %(limit)s
+
+-- name: patch_inbox
+UPDATE inboxes
+SET display_name = coalesce(%(display_name)s, display_name),
+    auto_response_enabled = coalesce(%(auto_response_enabled)s, auto_response_enabled),
+    auto_response_body = coalesce(%(auto_response_body)s, auto_response_body), updated_at = now()
+WHERE id = %(id)s AND removed_at IS NULL

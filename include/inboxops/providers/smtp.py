@@ -1,0 +1,334 @@
+"""Mail out over SMTP submission, for IMAP inboxes: handed over once, with the last word given only when it may be.
+
+connection: smtp_host; smtp_port (465 for tls, 587 for starttls, 25 for plain); smtp_security: "tls" (default), "starttls" or
+"plain", never one for another; smtp_auth: "auto" (default), "plain", "login", "xoauth2" or "none"; ca_file as for IMAP;
+save_sent: whether we put copies into the Sent folder (default true; false where the server does so itself); sent_folder.
+secrets: smtp_username and smtp_password where they are not those of IMAP.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import smtplib
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from inboxops.errors import (
+    AuthenticationFailed,
+    InboxOpsError,
+    InvalidInput,
+    MessageRefused,
+    OutcomeUnknown,
+    ServerRefused,
+    Throttled,
+    TransientError,
+)
+from inboxops.ports import Account, Envelope, RefusedRecipient, Sent, Trace
+from inboxops.providers import imap_errors, imap_sent
+from inboxops.providers.imap import ImapProvider
+from inboxops.providers.imap_session import tls_context
+
+DEFAULT_PORTS = {"tls": 465, "starttls": 587, "plain": 25}
+_CHUNK = 65_536  # bytes written under one time-out
+_FIX_CREDENTIALS = "Enter the credentials of the inbox again; some providers want an app password"
+_LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
+_PATIENCE = {421, 450, 451, 452, 454}  # RFC 5321, 4.2.3 and RFC 4954, 6: come back later
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One account's submission server, checked."""
+
+    host: str
+    port: int
+    security: str
+    auth: str
+    ca_file: str
+    username: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def of(cls, account: Account) -> Endpoint:
+        """Raises InvalidInput, naming the field."""
+        connection, secrets = account.connection, account.secrets
+        host = str(connection.get("smtp_host") or "").strip()
+        if not host:
+            raise InvalidInput("smtp_host is missing", fix="Name the server that takes this inbox's outgoing mail")
+        security = str(connection.get("smtp_security") or "tls")
+        auth = str(connection.get("smtp_auth") or ("xoauth2" if connection.get("auth") == "xoauth2" else "auto"))
+        for name, value, known in (("smtp_security", security, DEFAULT_PORTS), ("smtp_auth", auth, _LOGINS)):
+            if value not in known:
+                raise InvalidInput(f"{name} {value!r} is unknown", fix=f"Known: {', '.join(known)}")
+        port = connection.get("smtp_port") or DEFAULT_PORTS[security]
+        if not str(port).isdecimal() or not 0 < int(port) < 65536:
+            raise InvalidInput(f"smtp_port {port!r} is no TCP port", fix="Usual ones: 465 for TLS, 587 for STARTTLS")
+        secret_name = "access_token" if auth == "xoauth2" else "password"
+        secret = secrets.get(f"smtp_{secret_name}") or secrets.get(secret_name, "")
+        if auth != "none" and not secret:
+            raise InvalidInput(f"{secret_name} is missing", fix="Enter the credentials of the inbox")
+        return cls(
+            host=host,
+            port=int(port),
+            security=security,
+            auth=auth,
+            ca_file=str(connection.get("ca_file") or ""),
+            username=secrets.get("smtp_username") or secrets.get("username") or account.email_address,
+            secret=secret,
+        )
+
+    @property
+    def server(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class SmtpSender:
+    """`ports.Sender` for IMAP inboxes. Times are seconds: for connecting, for each reply, for the reply behind DATA."""
+
+    def __init__(self, *, connect_seconds: float = 15, reply_seconds: float = 60, final_seconds: float = 300) -> None:
+        self._connect_seconds = connect_seconds
+        self._reply_seconds = reply_seconds
+        self._final_seconds = final_seconds
+
+    def send(
+        self,
+        account: Account,
+        raw: bytes,
+        envelope: Envelope,
+        *,
+        commit: Callable[[], None],
+        thread_id: str | None = None,
+    ) -> Sent:
+        endpoint = Endpoint.of(account)
+        smtp = self._open(endpoint, account.email_address.rpartition("@")[2])
+        try:
+            with _speaking(endpoint.server, "login"):
+                _LOGINS[endpoint.auth](smtp, endpoint)
+            with _speaking(endpoint.server, "send"):
+                refused = _hand_over_envelope(smtp, raw, envelope, endpoint.server)
+                _hand_over_body(smtp, raw, endpoint.server)
+            commit()
+            self._end(smtp, endpoint.server)
+            with suppress(smtplib.SMTPException, OSError):  # it is taken: nothing said after that matters
+                smtp.docmd("QUIT")
+        finally:
+            smtp.close()
+        return Sent(refused=refused)
+
+    def find_sent(self, account: Account, message_id: str) -> Trace:
+        session = ImapProvider().session(account)
+        try:
+            found = imap_sent.holds(session, message_id, str(account.connection.get("sent_folder") or ""))
+        finally:
+            session.close()
+        return Trace(True if found else None if _saves_copies(account) else False)
+
+    def keep_copy(self, account: Account, raw: bytes) -> None:
+        if not _saves_copies(account):
+            return
+        session = ImapProvider().session(account)
+        try:
+            imap_sent.append(session, raw, str(account.connection.get("sent_folder") or ""))
+        finally:
+            session.close()
+
+    def check(self, account: Account) -> str:
+        """Log in and leave: the server's name. Raises what `send` raises before the envelope."""
+        endpoint = Endpoint.of(account)
+        smtp = self._open(endpoint, account.email_address.rpartition("@")[2])
+        try:
+            with _speaking(endpoint.server, "login"):
+                _LOGINS[endpoint.auth](smtp, endpoint)
+        finally:
+            smtp.close()
+        return endpoint.server
+
+    def _open(self, endpoint: Endpoint, domain: str) -> smtplib.SMTP:
+        context = tls_context(endpoint.ca_file) if endpoint.security != "plain" else None
+        name, seconds = domain or "localhost", self._connect_seconds
+        smtp: smtplib.SMTP
+        with _speaking(endpoint.server, "connect"):
+            if endpoint.security == "tls":
+                smtp = smtplib.SMTP_SSL(endpoint.host, endpoint.port, name, timeout=seconds, context=context)
+            else:
+                smtp = smtplib.SMTP(endpoint.host, endpoint.port, name, timeout=seconds)
+        try:
+            with _speaking(endpoint.server, "connect"):
+                if smtp.sock:
+                    smtp.sock.settimeout(self._reply_seconds)
+                smtp.ehlo_or_helo_if_needed()
+            if endpoint.security == "starttls":
+                _start_tls(smtp, endpoint, context)
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
+
+    def _end(self, smtp: smtplib.SMTP, server: str) -> None:
+        """The one line that makes the message the server's. Only a reply tells what became of it."""
+        try:
+            if smtp.sock:
+                smtp.sock.settimeout(self._final_seconds)
+            smtp.send(b".\r\n")
+            code, reply = smtp.getreply()
+        except (smtplib.SMTPException, OSError) as exc:
+            raise OutcomeUnknown(f"{server} was lost before it said whether it took the message: {exc}") from exc
+        if code < 200 or code >= 600:
+            raise OutcomeUnknown(f"{server} answered the message with what is no SMTP reply")
+        if code >= 300:
+            raise _answer(code, reply, server, "send")
+
+
+def _start_tls(smtp: smtplib.SMTP, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+    """No TLS, no session; smtplib forgets what was said in plain text before (RFC 3207, 4.2)."""
+    if not smtp.has_extn("starttls"):
+        raise ServerRefused(
+            f"{endpoint.server} does not offer STARTTLS",
+            fix='Use smtp_security "tls" on port 465; plain text is never fallen back to',
+        )
+    with _speaking(endpoint.server, "starttls"):
+        smtp.starttls(context=context)
+        smtp.ehlo_or_helo_if_needed()
+
+
+def _hand_over_envelope(
+    smtp: smtplib.SMTP, raw: bytes, envelope: Envelope, server: str
+) -> tuple[RefusedRecipient, ...]:
+    """MAIL and RCPT. Returns whom the server did not take; raises when it took nobody."""
+    options = ""
+    needs_utf8 = not all(map(str.isascii, (envelope.sender, *envelope.recipients))) or not raw.isascii()
+    if needs_utf8 and not smtp.has_extn("smtputf8"):
+        raise MessageRefused(f"{server} takes no addresses outside ASCII (it offers no SMTPUTF8)")
+    if needs_utf8:
+        options = " SMTPUTF8 BODY=8BITMIME"
+        smtp.command_encoding = "utf-8"
+    most = smtp.esmtp_features.get("size", "").split(" ")[0]
+    if most.isdecimal() and 0 < int(most) < len(raw):
+        raise MessageRefused(
+            f"the message has {len(raw)} bytes and {server} takes {most} at most", fix="Send less in it"
+        )
+    code, reply = smtp.docmd("MAIL", f"FROM:<{envelope.sender}>{options}")
+    if code != 250:
+        raise _answer(code, reply, server, "send")
+    refused = []
+    for address in envelope.recipients:
+        code, reply = smtp.docmd("RCPT", f"TO:<{address}>")
+        if code == 421:
+            raise _answer(code, reply, server, "send")
+        if code not in (250, 251):
+            refused.append(RefusedRecipient(address, code, _words(reply)))
+    if len(refused) == len(envelope.recipients):
+        soft = [one for one in refused if one.code < 500]
+        said = "; ".join(f"{one.address}: {one.code} {one.reply}" for one in (soft or refused)[:5])
+        raise (TransientError if soft else MessageRefused)(f"{server} takes no recipient: {said}")
+    return tuple(refused)
+
+
+def _hand_over_body(smtp: smtplib.SMTP, raw: bytes, server: str) -> None:
+    """DATA and all of the message but the line that ends it (RFC 5321, 4.1.1.4): until then the server must forget it."""
+    code, reply = smtp.docmd("DATA")
+    if code != 354:
+        raise _answer(code, reply, server, "send")
+    stuffed = _LINE_START_DOT.sub(b"..", raw)  # RFC 5321, 4.5.2
+    if not stuffed.endswith(b"\r\n"):
+        stuffed += b"\r\n"
+    for at in range(0, len(stuffed), _CHUNK):
+        smtp.send(stuffed[at : at + _CHUNK])
+
+
+def _log_in_plain(smtp: smtplib.SMTP, endpoint: Endpoint) -> None:
+    answer = f"\0{endpoint.username}\0{endpoint.secret}"
+    _expect_login(*smtp.docmd("AUTH", f"PLAIN {_base64(answer)}"))
+
+
+def _log_in_login(smtp: smtplib.SMTP, endpoint: Endpoint) -> None:
+    code, reply = smtp.docmd("AUTH", "LOGIN")
+    for word in (endpoint.username, endpoint.secret):
+        if code == 334:
+            code, reply = smtp.docmd(_base64(word))
+    _expect_login(code, reply)
+
+
+def _log_in_xoauth2(smtp: smtplib.SMTP, endpoint: Endpoint) -> None:
+    answer = f"user={endpoint.username}\1auth=Bearer {endpoint.secret}\1\1"
+    code, reply = smtp.docmd("AUTH", f"XOAUTH2 {_base64(answer)}")
+    if code == 334:  # the reason as JSON; the server says no after an empty line
+        code, reply = smtp.docmd("")
+    _expect_login(code, reply)
+
+
+def _log_in_best(smtp: smtplib.SMTP, endpoint: Endpoint) -> None:
+    offered = smtp.esmtp_features.get("auth", "").upper().split()
+    (_log_in_plain if "PLAIN" in offered or "LOGIN" not in offered else _log_in_login)(smtp, endpoint)
+
+
+def _log_in_not(smtp: smtplib.SMTP, endpoint: Endpoint) -> None:
+    """A relay that knows us by our address."""
+
+
+_LOGINS: Mapping[str, Callable[[smtplib.SMTP, Endpoint], None]] = {
+    "auto": _log_in_best,
+    "plain": _log_in_plain,
+    "login": _log_in_login,
+    "xoauth2": _log_in_xoauth2,
+    "none": _log_in_not,
+}
+
+
+def _expect_login(code: int, reply: bytes) -> None:
+    if code not in (235, 503):  # 503: already authenticated
+        raise smtplib.SMTPAuthenticationError(code, reply)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8")).decode("ascii")
+
+
+def _saves_copies(account: Account) -> bool:
+    return bool(account.connection.get("save_sent", True))
+
+
+@contextmanager
+def _speaking(server: str, step: str) -> Iterator[None]:
+    """Whatever goes wrong in the conversation becomes ours here."""
+    try:
+        yield
+    except (smtplib.SMTPException, OSError, ValueError) as exc:
+        raise _translated(exc, server, step) from exc
+
+
+def _translated(exc: Exception, server: str, step: str) -> InboxOpsError:
+    if isinstance(exc, smtplib.SMTPResponseException):
+        said = exc.smtp_error
+        return _answer(exc.smtp_code, said if isinstance(said, bytes) else str(said).encode(), server, step)
+    if isinstance(exc, smtplib.SMTPServerDisconnected):
+        return TransientError(f"the connection with {server} broke ({step}): {exc}")
+    if isinstance(exc, smtplib.SMTPException):
+        return TransientError(f"{server} answered what is not SMTP: {exc}")
+    if isinstance(exc, ConnectionRefusedError):
+        port = server.rpartition(":")[2]
+        return TransientError(
+            f"nothing listens there: {server}", fix=f"Check smtp_host and smtp_port ({port}), and firewalls"
+        )
+    if isinstance(exc, OSError):
+        return imap_errors.translated(exc, server, "connect")
+    return InvalidInput(f"what was to be said to {server} holds a character that SMTP can't carry")
+
+
+def _answer(code: int, reply: bytes, server: str, step: str) -> InboxOpsError:
+    """Only a 5xx reply is for good (RFC 5321, 4.2.1). Throttling is no authentication failure."""
+    said = f"{server} says: {code} {_words(reply)}"
+    if code in _PATIENCE:
+        return Throttled(said)
+    if 500 <= code < 600:
+        # RFC 4954, 4 and 6, RFC 3207, 4: no such mechanism, use TLS first, log in first.
+        if step in ("connect", "starttls") or code in (530, 538) or (step == "login" and code < 530):
+            return ServerRefused(said, fix="Check smtp_port, smtp_security and smtp_auth")
+        return AuthenticationFailed(said, fix=_FIX_CREDENTIALS) if step == "login" else MessageRefused(said)
+    return TransientError(said)
+
+
+def _words(reply: bytes) -> str:
+    return " ".join(reply.decode("utf-8", "replace").split())[:300].rstrip(".")

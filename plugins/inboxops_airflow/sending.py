@@ -1,0 +1,51 @@
+"""The task that sends one message: named by the run's conf, retried as long as a failure is transient."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowFailException
+
+from inboxops.errors import InboxOpsError, TransientError
+
+RETRIES = 12
+FIRST_DELAY = timedelta(seconds=10)
+LONGEST_DELAY = timedelta(hours=1)
+
+
+class BackOff(RetryPolicy):
+    """10 s, doubled each time up to an hour, about five hours in all; or as long as the mail server asked for."""
+
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        if isinstance(exception, InboxOpsError) and not isinstance(exception, TransientError):
+            return RetryDecision.fail(reason=str(exception))
+        asked = exception.retry_after if isinstance(exception, TransientError) else None
+        delay = timedelta(seconds=asked) if asked else FIRST_DELAY * 2 ** (try_number - 1)
+        return RetryDecision.retry(delay=min(delay, LONGEST_DELAY), reason=str(exception)[:500])
+
+
+class SendMessage(BaseOperator):
+    """conf: message_id, attempt. What became of the message is on its row; the task fails when it did not leave."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(retries=RETRIES, retry_policy=BackOff(), **kwargs)
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        from inboxops_airflow.connections import world
+
+        conf = context["dag_run"].conf or {}
+        try:
+            message_id, attempt = int(conf["message_id"]), int(conf["attempt"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise AirflowFailException("a send run needs message_id and attempt in its conf") from exc
+        ti = context["ti"]
+        try:
+            return dataclasses.asdict(world().send(message_id, attempt, last_try=ti.try_number > ti.max_tries))
+        except TransientError:
+            raise
+        except InboxOpsError as exc:
+            raise AirflowFailException(str(exc)) from exc

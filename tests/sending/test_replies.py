@@ -1,0 +1,220 @@
+"""A reply as the customer's client gets it, and its fate as the agent sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from inboxops.errors import AuthenticationFailed, InvalidInput, MessageRefused, OutcomeUnknown, TransientError
+from inboxops.stories.reply import OtherRequest
+from tests.sending.conftest import Desk
+from tests.sending.smtpserver import SteppedSmtp, Submission
+from tests.stories.conftest import mail
+
+
+def test_the_customers_client_threads_the_reply(desk: Desk) -> None:
+    ticket = desk.ticket(subject="Wo ist mein Päckchen?", id="first", sender="Jürgen Groß <j@customer.example>")
+    accepted = desk.reply(ticket, "Es ist unterwegs: 你好", cc=("Depot@Partner.example", desk.box.inbox.email_address))
+    assert desk.send(accepted) == "sent"
+    (taken,) = desk.taken
+    message = taken.message
+    assert message.message_id == accepted.message_id_header
+    assert message.subject == f"Re: Wo ist mein Päckchen? [#{accepted.ticket_number}]"
+    assert (message.in_reply_to, message.references) == (("first@customer.example",), ("first@customer.example",))
+    assert [(one.name, one.address) for one in message.to] == [("Jürgen Groß", "j@customer.example")]
+    assert [one.address for one in message.cc] == ["Depot@partner.example"]
+    assert taken.recipients == ["j@customer.example", "Depot@partner.example"]
+    assert taken.sender == message.sender.address == desk.box.inbox.email_address
+    assert message.text.startswith("Es ist unterwegs: 你好\n")
+    assert message.header("Auto-Submitted") is None
+    row = desk.row(accepted.message_id)
+    assert (row["send_status"], row["send_error"], row["refused_recipients"]) == ("sent", None, [])
+
+
+def test_the_customers_answer_joins_the_ticket(desk: Desk) -> None:
+    ticket = desk.ticket()
+    accepted = desk.reply(ticket)
+    desk.send(accepted)
+    answer = f"In-Reply-To: <{accepted.message_id_header}>"
+    desk.box.deliver(mail("unrelated", id="back", more=answer))
+    desk.box.run()
+    rows = desk.box.query("SELECT DISTINCT ticket_id FROM messages WHERE inbox_id = %s", desk.box.inbox_id)
+    assert rows == [(ticket,)]
+
+
+def test_references_keep_the_root_and_the_last_twenty(desk: Desk) -> None:
+    chain = [f"m{number}@customer.example" for number in range(30)]
+    references = "References: " + " ".join(f"<{one}>" for one in chain)
+    accepted = desk.reply(desk.ticket(id="last", more=references))
+    desk.send(accepted)
+    assert desk.taken[0].message.references == (chain[0], *chain[11:], "last@customer.example")
+
+
+def test_html_goes_out_sanitised_with_its_text(desk: Desk) -> None:
+    html = '<p>Hello <b onclick="x()">you</b></p><script>steal()</script>'
+    accepted = desk.reply(desk.ticket(), "", body_html=html)
+    desk.send(accepted)
+    message = desk.taken[0].message
+    assert "<b>you</b>" in message.html
+    assert "script" not in message.html
+    assert message.text.startswith("Hello you")
+
+
+def test_a_copy_lies_in_the_sent_folder_once(desk: Desk) -> None:
+    accepted = desk.reply(desk.ticket())
+    desk.send(accepted)
+    assert desk.in_sent(accepted.message_id_header) == 1
+
+
+def test_a_server_that_keeps_copies_itself_gets_none_from_us(desk: Desk) -> None:
+    desk.through(desk.submission.port, save_sent=False)
+    accepted = desk.reply(desk.ticket())
+    desk.send(accepted)
+    assert desk.in_sent(accepted.message_id_header) == 0
+
+
+def test_a_second_run_of_the_same_attempt_does_nothing(desk: Desk) -> None:
+    accepted = desk.reply(desk.ticket())
+    assert [desk.send(accepted), desk.send(accepted)] == ["sent", "skipped"]
+    assert len(desk.taken) == 1
+
+
+def test_refused_recipients_are_kept_one_by_one(desk: Desk) -> None:
+    desk.submission.refuse["gone@partner.example"] = "550 5.1.1 no such user"
+    accepted = desk.reply(desk.ticket(), cc=("gone@partner.example",))
+    assert desk.send(accepted) == "sent"
+    assert desk.row(accepted.message_id)["refused_recipients"] == [
+        {"address": "gone@partner.example", "code": 550, "reply": "5.1.1 no such user"}
+    ]
+
+
+def test_a_permanent_reply_fails_at_once_and_a_retry_goes_out(desk: Desk) -> None:
+    desk.submission.answer = "554 5.7.1 we don't like it"
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(MessageRefused):
+        desk.send(accepted)
+    row = desk.row(accepted.message_id)
+    assert row["send_status"] == "failed"
+    assert "554 5.7.1" in row["send_error"]
+    desk.submission.answer = ""
+    assert desk.world.outbound.retry(desk.tenant_id, accepted.message_id) == 1
+    assert desk.send(accepted, 1) == "sent"
+    assert len(desk.taken) == 1
+
+
+@pytest.mark.parametrize("reply", ["451 4.3.0 later", "421 4.3.2 shutting down"])
+def test_a_transient_reply_waits_for_the_next_try(desk: Desk, reply: str) -> None:
+    desk.submission.answer = reply
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(TransientError):
+        desk.send(accepted)
+    assert desk.row(accepted.message_id)["send_status"] == "pending"
+    desk.submission.answer = ""
+    assert desk.send(accepted) == "sent"
+
+
+def test_a_server_that_is_away_is_transient_until_the_last_try(desk: Desk) -> None:
+    desk.through(1)
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(TransientError):
+        desk.send(accepted)
+    assert desk.world.send(accepted.message_id, 0, last_try=True).state == "failed"
+
+
+def test_a_refused_password_fails_the_message_and_disconnects_the_inbox(desk: Desk) -> None:
+    desk.submission.users = {desk.box.user: "another"}
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(AuthenticationFailed):
+        desk.send(accepted)
+    assert desk.row(accepted.message_id)["send_status"] == "failed"
+    assert desk.box.inbox.state == "disconnected"
+
+
+def test_a_connection_lost_behind_data_is_unknown_and_nothing_is_sent_until_somebody_asks(desk: Desk) -> None:
+    server = SteppedSmtp(lambda step: step != "end")
+    desk.through(server.port, smtp_auth="none")
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(OutcomeUnknown):
+        desk.send(accepted)
+    assert desk.row(accepted.message_id)["send_status"] == "unknown"
+    assert desk.send(accepted) == "unknown"
+    assert len(server.taken) == 1
+    desk.through(desk.submission.port, smtp_auth="auto")
+    attempt = desk.world.outbound.retry(desk.tenant_id, accepted.message_id)
+    assert desk.send(accepted, attempt) == "sent"
+    server.stop()
+
+
+def test_an_unknown_message_that_lies_in_sent_was_sent_even_when_somebody_asks_again(desk: Desk) -> None:
+    server = SteppedSmtp(lambda step: step != "end")
+    desk.through(server.port, smtp_auth="none")
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(OutcomeUnknown):
+        desk.send(accepted)
+    desk.box.server.append(desk.box.user, server.taken[0], "Sent")
+    attempt = desk.world.outbound.retry(desk.tenant_id, accepted.message_id)
+    assert desk.send(accepted, attempt) == "sent"
+    assert len(server.taken) == 1
+    server.stop()
+
+
+def test_where_the_server_keeps_copies_their_absence_lets_it_go_again(desk: Desk) -> None:
+    server = SteppedSmtp(lambda step: step != "end")
+    desk.through(server.port, smtp_auth="none", save_sent=False)
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(OutcomeUnknown):
+        desk.send(accepted)
+    with pytest.raises(TransientError, match="not in the Sent folder yet"):
+        desk.send(accepted)
+    desk.box.query(
+        "UPDATE messages SET handed_over_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", accepted.message_id
+    )
+    desk.through(desk.submission.port, smtp_auth="auto")
+    assert desk.send(accepted) == "sent"
+    server.stop()
+
+
+def test_whoever_answers_an_unknown_message_has_got_it(desk: Desk) -> None:
+    server = SteppedSmtp(lambda step: step != "end")
+    desk.through(server.port, smtp_auth="none")
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(OutcomeUnknown):
+        desk.send(accepted)
+    answer = f"In-Reply-To: <{accepted.message_id_header}>"
+    desk.ticket(more=answer)
+    assert desk.row(accepted.message_id)["send_status"] == "sent"
+    server.stop()
+
+
+def test_two_runs_at_once_send_one_mail(desk: Desk) -> None:
+    accepted = desk.reply(desk.ticket())
+    claim = desk.world.outbound.claim(accepted.message_id, 0, lease_seconds=60)
+    assert claim is not None
+    with pytest.raises(TransientError, match="another run"):
+        desk.send(accepted)
+    desk.let_lease_end(accepted.message_id)
+    assert desk.send(accepted) == "sent"
+    assert not desk.world.outbound.hand_over(claim, lease_seconds=60), "the slow run is too late for the last step"
+    assert len(desk.taken) == 1
+
+
+def test_one_key_is_one_reply(desk: Desk) -> None:
+    ticket = desk.ticket()
+    first = desk.reply(ticket, idempotency_key="k")
+    assert desk.reply(ticket, idempotency_key="k") == first
+    with pytest.raises(OtherRequest):
+        desk.reply(ticket, "something else", idempotency_key="k")
+
+
+@pytest.mark.parametrize("request_", [{"cc": ("no address",)}, {"cc": ("a@b.example\r\nBcc: x@y.example",)}])
+def test_what_is_no_address_is_refused_before_anything_is_stored(desk: Desk, request_: dict[str, tuple[str]]) -> None:
+    with pytest.raises(InvalidInput):
+        desk.reply(desk.ticket(), **request_)
+
+
+def test_a_message_over_the_servers_size_fails_with_the_number(desk: Desk) -> None:
+    desk.submission.stop()
+    desk.submission = Submission(users=desk.submission.users, size=2000)
+    desk.through(desk.submission.port)
+    accepted = desk.reply(desk.ticket(), "x" * 3000)
+    with pytest.raises(MessageRefused, match="2000"):
+        desk.send(accepted)
