@@ -17,6 +17,7 @@ from inboxops.connecting import SIGN_INS, Connecting
 from inboxops.core.inbox import Inbox
 from inboxops.oauth.http import trust
 from inboxops.settings import Settings
+from inboxops.standins.http import Serving
 from inboxops.standins.running import settings_for
 from inboxops.wiring import World
 from tests.providers.cloud_kits import GmailServer, GraphServer
@@ -108,8 +109,8 @@ class Stage:
         self.world.file(inbox_id)
 
 
-def pointed_at(settings: Settings, kind: str, server: GmailServer | GraphServer) -> Settings:
-    names = settings_for("gmail" if kind == "gmail" else "graph", server.serving.url, server.serving.ca_file)
+def pointed_at(settings: Settings, kind: str, serving: Serving) -> Settings:
+    names = settings_for("gmail" if kind == "gmail" else "graph", serving.url, serving.ca_file)
     values: dict[str, object] = {name.removeprefix("INBOXOPS_").lower(): value for name, value in names.items()}
     values |= {name: SecretStr(str(value)) for name, value in values.items() if name.endswith("_secret")}
     return settings.model_copy(update=values)
@@ -118,7 +119,7 @@ def pointed_at(settings: Settings, kind: str, server: GmailServer | GraphServer)
 @pytest.fixture(params=["gmail", "microsoft"])
 def stage(request: pytest.FixtureRequest, services: Settings, tenant: str) -> Iterator[Stage]:
     server = request.getfixturevalue("gmail_server" if request.param == "gmail" else "graph_server")
-    world = World(pointed_at(services, request.param, server))
+    world = World(pointed_at(services, request.param, server.serving))
     address = f"{tenant}@example.org"
     server.stand_in.mailbox(address)
     with ExitStack() as keep:

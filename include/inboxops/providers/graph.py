@@ -100,7 +100,7 @@ class GraphMailbox:
 
     def has_news(self, cursor: Cursor) -> bool:
         place = Place.read(cursor.delta_token)
-        if place is None or place.importing or place.taken:
+        if place is None or place.importing or place.taken or not self._session.leads_here(place.token):
             return True
         try:
             page, _ = self._session.get("delta", place.token, page=_PAGE, patient=False)
@@ -114,6 +114,9 @@ class GraphMailbox:
         return batched(self._steps(start, limits), limits, start=stored, note=start.note, cursor=_cursor)
 
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
+        if stored is not None and not self._session.leads_here(stored.token):
+            why = f"the delta link is not one of {self._session.server}"  # the operator's setting has changed
+            return self._begin_again(why, limits.rescan_days, None, limits)
         if stored is not None:
             try:
                 page, _ = self._session.get("delta", stored.token, page=_page_size(limits))
@@ -151,9 +154,10 @@ class GraphMailbox:
         parameters: dict[str, str] | None = first
         for _ in range(MOST_PAGES):
             page, _ = self._session.get("delta", link, parameters, page=_LISTING_PAGE)
-            if "@odata.deltaLink" in page:
-                return str(page["@odata.deltaLink"])
-            link, parameters = _next_link(page), None
+            link, ended = self._link(page)
+            if ended:
+                return link
+            parameters = None
         raise ServerRefused(f"{self._session.server} gives no end to its pages (delta)")
 
     def _listed(self, since: datetime, most: int | None) -> list[_Listed]:
@@ -185,8 +189,8 @@ class GraphMailbox:
 
     def _news(self, place: Place, page: Mapping[str, Any], limits: FetchLimits) -> Iterator[Step]:
         for _ in range(MOST_PAGES):
-            ended = "@odata.deltaLink" in page
-            behind = Place(str(page["@odata.deltaLink"]) if ended else _next_link(page))
+            link, ended = self._link(page)
+            behind = Place(link)
             fresh = [one for one in _Listed.of(page.get("value", [])) if mark(one.id) not in place.taken]
             for one, message in self._messages(fresh, limits):
                 place = behind if one is fresh[-1] else Place(place.token, taken=place.taken | {mark(one.id)})
@@ -210,6 +214,14 @@ class GraphMailbox:
             while waiting and (len(waiting) >= ahead or position == len(listed) - 1):
                 first, content = waiting.popleft()
                 yield first, _message(first, content.result(), limits, imported=imported, in_spam=in_spam_folder)
+
+    def _link(self, page: Mapping[str, Any]) -> tuple[str, bool]:
+        """What stands behind a page of changes, and whether the round ends with it."""
+        ended = "@odata.deltaLink" in page
+        link = page.get("@odata.deltaLink") or page.get("@odata.nextLink")
+        if not link:
+            raise ServerRefused(f"{self._session.server} ended a page of changes with neither a next nor a delta link")
+        return self._session.pinned(str(link)), ended
 
     def _in_spam_folder(self) -> bool:
         if self._is_junk is None:
@@ -236,13 +248,6 @@ def _message(
         imported=imported,
         refusal=refusal,
     )
-
-
-def _next_link(page: Mapping[str, Any]) -> str:
-    link = page.get("@odata.nextLink")
-    if not link:
-        raise ServerRefused("Microsoft Graph ended a page of changes with neither a next link nor a delta link")
-    return str(link)
 
 
 def _page_size(limits: FetchLimits) -> int:

@@ -133,13 +133,21 @@ class GraphSession:
             attempt += 1
 
     def _url(self, path: str) -> str:
-        """A path below the mailbox, or a link, which must lead to the Graph that the token is for."""
-        if path.startswith("/"):
-            return f"{self.api_url}{self.owner}{path}"
-        link, ours = urlsplit(path), urlsplit(self.api_url)
-        if (link.scheme, link.netloc.lower()) != (ours.scheme, ours.netloc.lower()):
-            raise ServerRefused(f"{self.server} sent a link to another host ({link.hostname}): it is not followed")
-        return path
+        """A path below the mailbox, or a link that Graph gave."""
+        return f"{self.api_url}{self.owner}{path}" if path.startswith("/") else self.pinned(path)
+
+    def leads_here(self, link: str) -> bool:
+        """Whether a link leads to the Graph that the token is for."""
+        theirs, ours = urlsplit(link), urlsplit(self.api_url)
+        return (theirs.scheme, theirs.netloc.lower()) == (ours.scheme, ours.netloc.lower())
+
+    def pinned(self, link: str) -> str:
+        """A link that a page holds. Raises ServerRefused when it leads elsewhere: the token must not go there."""
+        if not self.leads_here(link):
+            raise ServerRefused(
+                f"{self.server} sent a link to another host ({urlsplit(link).hostname}): it is not followed"
+            )
+        return link
 
 
 def _clock(response: httpx.Response) -> datetime:

@@ -58,6 +58,7 @@ class Gmail(StandIn):
             add(method, f"{user}/{path}", self._signed_in(scope, handle))
         add("POST", "/upload/gmail/v1/users/{user}/messages/send", self._signed_in(SEND, self._upload))
         add("POST", "/_admin/messages", self._admin_deliver)
+        add("GET", "/_admin/messages", self._admin_count)
         add("POST", "/_admin/forget", self._admin_forget)
         add("POST", "/_admin/expire", self.authority.admin_expire)
         add("POST", "/_admin/revoke", self.authority.admin_revoke)
@@ -183,6 +184,11 @@ class Gmail(StandIn):
     def _stop(self, call: Call, mailbox: Mailbox) -> Reply:
         mailbox.watch = None
         return Reply(204)
+
+    def _admin_count(self, call: Call) -> Reply:
+        """GET /_admin/messages?to=ADDRESS: how many there are."""
+        with self.lock:
+            return Reply.json({"count": len(self.mailbox(call.query["to"]).messages)})
 
     def _admin_forget(self, call: Call) -> Reply:
         """POST /_admin/forget?user=ADDRESS: stored cursors mean nothing any more."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from typing import Any
-
-_START = 1000  # real mailboxes don't begin at 1 either; 0 is never valid
 
 
 @dataclass(slots=True)
@@ -52,13 +50,17 @@ class Mailbox:
     address: str
     messages: dict[str, Message] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
-    history_id: int = _START
-    oldest_history_id: int = _START
+    # Numbers begin with the clock: what a client stored before a restart is too old, and never means another message.
+    history_id: int = field(default_factory=lambda: int(time.time()))
+    oldest_history_id: int = 0
     watch: Mapping[str, Any] | None = None
-    _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(0x18A000000000001))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000) << 20))
+
+    def __post_init__(self) -> None:
+        self.oldest_history_id = self.history_id
 
     def add(self, raw: bytes, *, labels: Iterable[str] = ("INBOX", "UNREAD"), when_ms: int | None = None) -> Message:
-        number = f"{next(iter(self._numbers)):x}"
+        number = f"{next(self._numbers):x}"
         message = Message(
             id=number,
             thread_id=self._thread(raw) or number,

@@ -52,6 +52,7 @@ class Graph(StandIn):
         ):
             add(method, pattern, self._signed_in(READ, handle, locked=False))  # it calls a listener and waits for it
         add("POST", "/_admin/messages", self._admin_deliver)
+        add("GET", "/_admin/messages", self._admin_count)
         add("POST", "/_admin/forget", self._admin_forget)
         add("POST", "/_admin/expire", self.authority.admin_expire)
         add("POST", "/_admin/revoke", self.authority.admin_revoke)
@@ -239,6 +240,11 @@ class Graph(StandIn):
             raw = f"{head}\r\n{message.get('body', {}).get('content', '')}\r\n".encode()
         mailbox.add(raw, folder="sentitems").is_read = True
         return Reply(202)
+
+    def _admin_count(self, call: Call) -> Reply:
+        """GET /_admin/messages?to=ADDRESS: how many there are."""
+        with self.lock:
+            return Reply.json({"count": len(self.mailbox(call.query["to"]).messages)})
 
     def _admin_forget(self, call: Call) -> Reply:
         """POST /_admin/forget?user=ADDRESS: stored cursors mean nothing any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,12 +37,12 @@ class Message:
 
     @property
     def immutable_id(self) -> str:
-        return f"AAkALg{self.number:08d}"
+        return f"AAkALg{self.number:014d}"
 
     @property
     def id(self) -> str:
         """What a request without `Prefer: IdType="ImmutableId"` gets: another one after each move."""
-        return f"AAMkAD{self.number:08d}{self.moves:04d}"
+        return f"AAMkAD{self.number:014d}{self.moves:04d}"
 
     def header(self, name: str) -> str:
         head = self.raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
@@ -93,13 +94,15 @@ class Mailbox:
     address: str
     messages: dict[int, Message] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
-    sequence: int = 0
+    # Numbers begin with the clock: what a client stored before a restart is too old, and never means another message.
+    sequence: int = field(default_factory=lambda: int(time.time()))
     oldest_sequence: int = 0
     folders: dict[str, str] = field(default_factory=dict)  # id -> display name
     on_created: Callable[[Message], None] = lambda message: None
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000)))
 
     def __post_init__(self) -> None:
+        self.oldest_sequence = self.sequence
         for known, name in WELL_KNOWN.items():
             self.folders[self._folder_id(known)] = name
 
@@ -141,7 +144,7 @@ class Mailbox:
 
     def find(self, id_: str) -> Message | None:
         """By either kind of id; the usual one only as it is since the last move."""
-        named = re.fullmatch(r"(?:AAkALg|AAMkAD)(\d{8})(?:\d{4})?", id_)
+        named = re.fullmatch(r"(?:AAkALg|AAMkAD)(\d{14})(?:\d{4})?", id_)
         message = self.messages.get(int(named[1])) if named else None
         return message if message is not None and id_ in (message.id, message.immutable_id) else None
 

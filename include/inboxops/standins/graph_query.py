@@ -63,5 +63,5 @@ def wire_name(number: int, mailbox: Mailbox, *, immutable: bool) -> str:
     """The id that a message had, also when it is gone."""
     message = mailbox.messages.get(number)
     if message is None or immutable:
-        return f"AAkALg{number:08d}"
+        return f"AAkALg{number:014d}"
     return message.id
