@@ -20,6 +20,7 @@ __all__ = ["task_instance_mutation_hook"]
 NEEDED_BY_TASKS = (
     "airflow.dag_processing.dagbag",
     "airflow.dag_processing.importers.python_importer",
+    "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.providers.amazon.aws.hooks.s3",
     "airflow.providers.postgres.hooks.postgres",
