@@ -25,9 +25,11 @@ NEEDED_BY_TASKS = (
     "airflow.providers.amazon.aws.hooks.s3",
     "airflow.providers.postgres.hooks.postgres",
     "inboxops.providers.imap",
+    "inboxops.providers.smtp",
     "inboxops.wiring",
     "inboxops_airflow.inbox_dag",
     "inboxops_airflow.roster",
+    "inboxops_airflow.sending",
     "inboxops_airflow.triggers",
 )
 
