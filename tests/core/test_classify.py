@@ -144,6 +144,14 @@ def test_exchanges_automatic_reply_says_auto_generated() -> None:
     assert verdict(message).kind is VerdictKind.AUTO_REPLY
 
 
+def test_old_exchange_and_vacation_programs_are_known_by_their_subject_and_one_header() -> None:
+    exchange = {"X_Auto_Response_Suppress": "All", "In_Reply_To": "<x@y>"}
+    assert verdict(mail(Subject="Out of Office: hi", **exchange)).kind is VerdictKind.AUTO_REPLY
+    assert verdict(mail(Subject="I am out of office next week", **exchange)).kind is VerdictKind.HUMAN
+    assert verdict(mail(Subject="Out of office", Precedence="bulk")).kind is VerdictKind.AUTO_REPLY
+    assert verdict(mail(Subject="Out of office", Precedence="bulk", List_Id="<x.y>")).kind is VerdictKind.BULK
+
+
 def test_a_null_return_path_alone_is_a_program_and_no_bounce() -> None:
     assert verdict(mail(Return_Path="<>")).kind is VerdictKind.AUTO_GENERATED
 
@@ -192,7 +200,8 @@ def test_a_person_attaches_a_bounce() -> None:
 
 def test_postmaster_is_also_a_person() -> None:
     text = "Good morning,\n\nsince Monday we answer 550 5.7.1 to you: your SPF record is wrong.\n\nJan"
-    assert verdict(mail(text, From="Jan <postmaster@dijk.example>", Subject="Your server")).kind is VerdictKind.HUMAN
+    for subject in ("Your server", "Mail delivery problem"):
+        assert verdict(mail(text, From="Jan <postmaster@dijk.example>", Subject=subject)).kind is VerdictKind.HUMAN
 
 
 @pytest.mark.parametrize("report_type", ["tlsrpt", "dmarc"])

@@ -212,9 +212,9 @@ def test_what_is_no_address_is_refused_before_anything_is_stored(desk: Desk, req
 
 
 def test_a_message_over_the_servers_size_fails_with_the_number(desk: Desk) -> None:
-    desk.submission.stop()
-    desk.submission = Submission(users=desk.submission.users, size=2000)
-    desk.through(desk.submission.port)
+    small = Submission(users=desk.submission.users, size=2000)
+    desk.through(small.port)
     accepted = desk.reply(desk.ticket(), "x" * 3000)
     with pytest.raises(MessageRefused, match="2000"):
         desk.send(accepted)
+    small.stop()

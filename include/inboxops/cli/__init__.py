@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from inboxops.cli import connect, explain, inbound, inboxes, keys, secrets, stack, standins, tenants, tickets
+from inboxops.cli import bench, connect, explain, inbound, inboxes, keys, secrets, stack, standins, tenants, tickets
 from inboxops.errors import InboxOpsError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(keys.app, name="key")
+app.add_typer(bench.app, name="bench")
 app.add_typer(secrets.app, name="secrets")
 
 

@@ -131,11 +131,11 @@ def _children(contents: Contents, part: Message, declared: bool) -> list[Message
     Without any declaration (a gateway dropped the header) the delimiter must open the body, be repeated, and have a part's header
     behind it: a returned message further below has delimiters too.
     """
-    inner = part.get_payload()
-    if isinstance(inner, list):
-        return [one for one in inner if isinstance(one, Message)]
-    if not isinstance(inner, str) or contents.recovered >= _MOST_RECOVERED:
+    if part.is_multipart():
+        return _messages(part)
+    if contents.recovered >= _MOST_RECOVERED:
         return []
+    inner = _plain(part)
     delimiter = (_DELIMITER if declared else _PART_START).search(inner)
     if delimiter is None:
         return []
@@ -145,10 +145,15 @@ def _children(contents: Contents, part: Message, declared: bool) -> list[Message
     contents.defects.append("a multipart without its boundary")
     mended = f'Content-Type: multipart/mixed; boundary="{delimiter[1]}"\n\n{inner}'
     try:
-        found = Parser(policy=compat32).parsestr(mended).get_payload()
+        return _messages(Parser(policy=compat32).parsestr(mended))
     except FAILURES:
         return []
-    return [one for one in found if isinstance(one, Message)] if isinstance(found, list) else []
+
+
+def _messages(part: Message) -> list[Message]:
+    """The parts of a part that has some."""
+    inner = part.get_payload() if part.is_multipart() else []
+    return [one for one in inner if isinstance(one, Message)]
 
 
 def blocks(text: str) -> list[dict[str, str]]:
@@ -181,8 +186,16 @@ def payload(part: Message) -> bytes:
         content = None
     if isinstance(content, bytes):
         return content
-    plain = part.get_payload()
-    return raw_bytes(plain) if isinstance(plain, str) else b""
+    return raw_bytes(_plain(part))
+
+
+def _plain(part: Message) -> str:
+    """The text of a leaf as the standard library gives it, transfer encoding and all; it raises on some mixtures of bytes."""
+    try:
+        plain = part.get_payload()
+    except FAILURES:
+        return ""
+    return plain if isinstance(plain, str) else ""
 
 
 def _read_message(contents: Contents, part: _Part) -> list[tuple[_Part, Message]]:
@@ -286,10 +299,7 @@ def _keep(contents: Contents, attachment: Attachment) -> None:
 def _embedded(part: _Part) -> list[Message]:
     """The messages within a message/* part, also when it is encoded, which RFC 2046, 5.2.1 forbids and Exchange does, and when
     blank lines stand before its headers."""
-    inner = part.message.get_payload()
-    if not isinstance(inner, list):
-        return []
-    found = [one for one in inner if isinstance(one, Message)]
+    found = _messages(part.message)
     encoding = part.headers.get("content-transfer-encoding", "").strip().lower()
     encoded = encoding in {"base64", "quoted-printable"}
     if not found or (found[0].keys() and not (encoded and len(found) == 1 and not found[0].get("subject"))):
@@ -298,7 +308,7 @@ def _embedded(part: _Part) -> list[Message]:
     if encoded:
         wrapper = Message(compat32)
         wrapper["Content-Transfer-Encoding"] = encoding
-        wrapper.set_payload(source)
+        wrapper.set_payload(raw_bytes(source).decode("ascii", "surrogateescape"))
         data = payload(wrapper)
     else:
         data = raw_bytes(source)
@@ -311,13 +321,12 @@ def _embedded(part: _Part) -> list[Message]:
 def _source(part: Message, embedded: list[Message]) -> str:
     """The text of a message/* part as it was before the standard library took it for a message."""
     if not embedded:
-        plain = part.get_payload()
-        return decode(payload(part), None)[0] if isinstance(plain, str) else ""
+        return decode(payload(part), None)[0]
     pieces = []
     for one in embedded[:_MOST_BLOCKS]:
         head = "\n".join(f"{name}: {value}" for name, value in one.raw_items())
-        body = one.get_payload()
-        pieces.append(f"{head}\n\n{body}" if isinstance(body, str) and body else head)
+        body = _plain(one)
+        pieces.append(f"{head}\n\n{body}" if body else head)
     return "\n\n".join(pieces).lstrip("\n")
 
 
@@ -327,7 +336,5 @@ def _flattened(message: Message) -> bytes:
     try:
         BytesGenerator(target, mangle_from_=False, maxheaderlen=0, policy=compat32).flatten(message)
     except FAILURES:
-        body = message.get_payload()
-        text = header_block(tuple(message.raw_items())) + "\n\n" + (body if isinstance(body, str) else "")
-        return raw_bytes(text)
+        return raw_bytes(f"{header_block(tuple(message.raw_items()))}\n\n{_plain(message)}")
     return target.getvalue()

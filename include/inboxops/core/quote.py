@@ -10,9 +10,6 @@ from __future__ import annotations
 import functools
 import re
 
-from mailparser_reply.constants import MAIL_LANGUAGES
-from mailparser_reply.parser import EmailMessage
-
 _READ = 20_000  # characters of a text in which an introduction is looked for
 _LINE = 200  # characters of a line that are looked at
 _MOST_CANDIDATES = 50
@@ -73,6 +70,9 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
 
 @functools.cache
 def _introductions() -> re.Pattern[str]:
+    from mailparser_reply.constants import MAIL_LANGUAGES  # imported and compiled when the first mail may quote
+    from mailparser_reply.parser import EmailMessage
+
     languages = [name for name, known in MAIL_LANGUAGES.items() if "wrote_header" in known]
     pattern: re.Pattern[str] = EmailMessage(text="", languages=languages).HEADER_REGEX
     return pattern
