@@ -56,7 +56,7 @@ BATCHES_PER_RUN = 10
 
 @dataclass
 class World:
-    """Every adapter, made on first use. `dsn` and what makes `s3` come from Airflow's connections in tasks, from settings elsewhere."""
+    """Every adapter, made on first use. In tasks `dsn` and what makes `s3` come from Airflow's connections, else from settings."""
 
     settings: Settings
     dsn: str = ""
