@@ -56,7 +56,8 @@ BATCHES_PER_RUN = 10
 
 @dataclass
 class World:
-    """Every adapter, made on first use. `dsn` and what makes `s3` come from Airflow's connections in tasks, from settings elsewhere."""
+    """Every adapter, made on first use. `dsn` and what makes `s3` come from Airflow's connections in tasks, from settings
+    elsewhere."""
 
     settings: Settings
     dsn: str = ""
