@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from inboxops.cli import explain, inbound, inboxes, keys, secrets, stack, tenants, tickets
+from inboxops.cli import bench, explain, inbound, inboxes, keys, secrets, stack, tenants, tickets
 from inboxops.errors import InboxOpsError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(keys.app, name="key")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -1,0 +1,63 @@
+"""inboxops bench ..."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from inboxops.cli.show import json_lines, table
+
+app = typer.Typer(
+    help="Measure the product on this machine, with real servers in a folder of their own.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """What is being done now, on stderr."""
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def say(what: str) -> None:
+            if console.is_terminal:
+                status.update(what)
+            else:
+                console.print(what, markup=False, highlight=False)
+
+        yield say
+
+
+def _show(title: str, result: Any, *, json: bool) -> None:
+    facts = dataclasses.asdict(result)
+    if json:
+        json_lines([facts])
+        return
+    rows = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            rows += [[f"{name} {inner}", shown] for inner, shown in value.items()]
+        else:
+            rows.append([name, value])
+    table(title, ["", ""], rows)
+
+
+@app.command()
+def ingest(
+    messages: Annotated[int, typer.Option(min=1, help="How many messages the mailbox holds.")] = 5000,
+    rivals: Annotated[bool, typer.Option(help="Let imapflow and mailparser (npm) read the same mailbox.")] = True,
+    seed: Annotated[int, typer.Option(help="Another seed is another mailbox.")] = 1,
+    json: Json = False,
+) -> None:
+    """A full mailbox in Dovecot becomes committed tickets with raw mail and attachments in S3."""
+    from inboxops.bench.ingest import ingest as measure
+
+    with _progress() as say:
+        result = measure(messages, seed=seed, with_rivals=rivals, say=say)
+    _show(f"Ingest of {messages} messages", result, json=json)
