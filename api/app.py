@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import inboxops
 from api import document, problems
 from api.limits import BodyLimit
-from api.routers import attachments, health, inbound, inboxes, messages, tickets
+from api.routers import attachments, health, inbound, inboxes, messages, oauth, tickets
 from inboxops.errors import OperatorError
 from inboxops.settings import Settings, load
 from inboxops.wiring import World
@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.world.close()
 
     app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
-    for part in (health, tickets, messages, attachments, inbound, inboxes):
+    for part in (health, tickets, messages, attachments, inbound, inboxes, oauth):
         app.include_router(part.router)
     app.add_middleware(BodyLimit)
     problems.install(app)

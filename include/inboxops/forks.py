@@ -62,7 +62,7 @@ def spread(
     prepare: called once in each process, returns the work. Connections are made in it: those of this process can't be shared.
     When a process dies, the item it was at is tried once more alone and the rest of its chunk again, so the work must be
     repeatable. Raises what the work raises (RuntimeError for what is none of `inboxops.errors`), OperatorError when processes
-    keep dying. Chunks are taken from the iterable one by one, as processes get hungry.
+    keep dying. All processes are forked before the first chunk is asked for; then chunks are taken as they are needed.
     """
     forks: list[_Fork[Item]] = []
     again: deque[Sequence[Item]] = deque()
@@ -70,13 +70,16 @@ def spread(
     deaths = 0
     gc.freeze()  # what is here now stays shared: a collection in a child would write to, and so copy, all of it
     try:
-        while _feed(forks, source, prepare, processes):
+        for _ in range(processes):
+            forks.append(_forked(prepare, forks))
+        while _feed(forks, source):
             ready = wait([fork.pipe for fork in forks if fork.given])
             for fork in [fork for fork in forks if fork.pipe in ready]:
                 try:
                     answer = fork.pipe.recv()
                 except (EOFError, ConnectionResetError):
                     forks.remove(fork)
+                    forks.append(_forked(prepare, forks))
                     how, position = _buried(fork)
                     deaths += 1
                     if position == _NOT_BEGUN or deaths > _DEATHS:
@@ -106,24 +109,15 @@ def _source(again: deque[Sequence[Item]], chunks: Iterator[Sequence[Item]]) -> C
     return lambda: again.popleft() if again else next(chunks, None)
 
 
-def _feed(
-    forks: list[_Fork[Item]],
-    source: Callable[[], Sequence[Item] | None],
-    prepare: Callable[[], Work[Item, Any]],
-    processes: int,
-) -> bool:
-    """Give chunks to whoever has fewest; begin another process only when all are busy. False when all is done."""
+def _feed(forks: list[_Fork[Item]], source: Callable[[], Sequence[Item] | None]) -> bool:
+    """Give chunks to whoever has fewest, until all have enough. False when all is done."""
     while True:
-        hungry = min(forks, key=lambda fork: len(fork.given), default=None)
-        full = len(forks) >= processes
-        if full and hungry is not None and len(hungry.given) >= _AHEAD:
+        hungry = min(forks, key=lambda fork: len(fork.given))
+        if len(hungry.given) >= _AHEAD:
             return True
         chunk = source()
         if chunk is None:
             return any(fork.given for fork in forks)
-        if hungry is None or (hungry.given and not full):
-            hungry = _forked(prepare, forks)
-            forks.append(hungry)
         hungry.given.append(chunk)
         with suppress(ConnectionError):  # it died meanwhile: reading from it says so
             hungry.pipe.send(chunk)

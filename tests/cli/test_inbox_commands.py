@@ -195,7 +195,7 @@ def test_a_name_that_is_taken(shell: Shell, mail_server: MailServer, tenant: str
     assert shell(*add_arguments(mail_server, tenant, user)).returncode == 0
     again = shell(*add_arguments(mail_server, tenant, user))
     assert again.returncode == 1
-    assert "--name" in again.stderr
+    assert "Give this one another name" in again.stderr
 
 
 def test_without_settings_the_error_names_what_is_missing(tmp_path: Path) -> None:

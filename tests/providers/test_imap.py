@@ -311,6 +311,10 @@ def test_a_username_cannot_smuggle_a_command() -> None:
     ("connection", "names"),
     [
         ({"host": ""}, "host"),
+        ({"host": "imap.example.com/inbox"}, "host"),
+        ({"host": "a\0b"}, "host"),
+        ({"host": "úȾ$PSª9挰W\U00104538Ġ\U000f28e3"}, "host"),
+        ({"host": "x" * 300}, "host"),
         ({"port": "imaps"}, "port"),
         ({"port": 70000}, "port"),
         ({"security": "ssl"}, "tls, starttls, plain"),

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from inboxops.cli.show import json_lines, table
+from inboxops.cli.world import opened
 
 app = typer.Typer(
     help="Measure the product on this machine, with real servers in a folder of their own.", no_args_is_help=True
@@ -35,7 +36,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 def _show(title: str, result: Any, *, json: bool) -> None:
-    facts = dataclasses.asdict(result)
+    facts = result if isinstance(result, dict) else dataclasses.asdict(result)
     if json:
         json_lines([facts])
         return
@@ -61,3 +62,15 @@ def ingest(
     with _progress() as say:
         result = measure(messages, seed=seed, with_rivals=rivals, say=say)
     _show(f"Ingest of {messages} messages", result, json=json)
+
+
+@app.command()
+def send(
+    count: Annotated[int, typer.Option(min=1, help="Replies, one after the other.")] = 30, json: Json = False
+) -> None:
+    """Time from calling the API of the running stack to the mail server's 250, with a mail server of the measurement's own."""
+    from inboxops.bench.send import send as measure
+
+    with opened() as world, _progress() as say:
+        result = measure(world, count, say=say)
+    _show(f"{count} replies", result, json=json)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from inboxops.errors import OperatorError
 from inboxops.settings import ENV_FILE, Ports, Settings
-from inboxops.stack.home import read_env
+from inboxops.stack.home import Home, read_env
 from inboxops.stack.layout import command
+from inboxops.stack.postgres import erase
 from inboxops.stack.record import Record
 from inboxops.stack.show import SETTLED
 from inboxops.stack.spawn import die_with
@@ -50,6 +51,7 @@ def running(
     finally:
         child.terminate()
         child.wait(timeout=60)
+        erase(Home(home))
 
 
 def _settings(home: Path) -> Settings:

@@ -134,7 +134,7 @@ class MailServer:
 
     def _folder_name(self, folder: str) -> str:
         """A folder's name in the file system."""
-        return imap_utf7.encode(folder).decode("ascii")
+        return bytes(imap_utf7.encode(folder)).decode("ascii")
 
     def _maildir(self, user: str, folder: str) -> Path:
         """The Maildir++ folder, made when it is missing."""
@@ -228,7 +228,13 @@ class Pymap(MailServer):
     def __init__(self) -> None:
         super().__init__()
         self._shadow: dict[str, str] = {}
-        command = [Path(sys.executable).with_name("pymap"), "--host", "127.0.0.1", "--port", str(self.port_imap)]
+        command: list[str | Path] = [
+            Path(sys.executable).with_name("pymap"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port_imap),
+        ]
         command += ["--cert", self._certificate.cert_file, "--key", self._certificate.key_file, "maildir", self._mail]
         self._process = ServerProcess(command, [self.port_imap], self.folder / "pymap.log")
         self._tls = Proxy(self.port_imap, certificate=self._certificate)

@@ -89,5 +89,5 @@ class Proxy:
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:
-    waiting = [each for each in sockets if isinstance(each, ssl.SSLSocket) and each.pending()]
+    waiting: list[socket.socket] = [each for each in sockets if isinstance(each, ssl.SSLSocket) and each.pending()]
     return waiting or select.select(sockets, [], [])[0]
