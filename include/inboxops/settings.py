@@ -68,9 +68,17 @@ class Ports(BaseSettings):
         return self.base + 10, self.base + 11, self.base + 12, self.base + 13
 
     @cached_property
+    def gmail(self) -> int:
+        return self.base + 14
+
+    @cached_property
+    def graph(self) -> int:
+        return self.base + 15
+
+    @cached_property
     def all(self) -> range:
         """The whole block."""
-        return range(self.base, self.base + 14)
+        return range(self.base, self.base + 16)
 
 
 class Settings(BaseSettings):

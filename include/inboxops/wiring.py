@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -57,11 +57,11 @@ BATCHES_PER_RUN = 40
 
 @dataclass
 class World:
-    """Every adapter, made on first use. `dsn` and `s3` come from Airflow's connections in tasks, from settings elsewhere."""
+    """Every adapter, made on first use. `dsn` and what makes `s3` come from Airflow's connections in tasks, from settings elsewhere."""
 
     settings: Settings
     dsn: str = ""
-    s3: Any = None
+    s3: Callable[[], Any] | None = None
     connections: int = 4
     _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
 
@@ -112,7 +112,7 @@ class World:
 
     @cached_property
     def objects(self) -> S3Store:
-        return S3Store(self.s3 or s3_client(self.settings), self.settings.s3_bucket)
+        return S3Store(self.s3() if self.s3 else s3_client(self.settings), self.settings.s3_bucket)
 
     @cached_property
     def bus(self) -> RedisBus:

@@ -17,8 +17,8 @@ from inboxops.connecting import SIGN_INS, Connecting
 from inboxops.core.inbox import Inbox
 from inboxops.oauth.http import trust
 from inboxops.settings import Settings
+from inboxops.standins.client import settings_for
 from inboxops.standins.http import Serving
-from inboxops.standins.running import settings_for
 from inboxops.wiring import World
 from tests.providers.cloud_kits import GmailServer, GraphServer
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+from inboxops.demo.clouds import born
 from inboxops.settings import Settings
 from inboxops.standins import demo
 from inboxops.standins.http import Serving
@@ -13,7 +15,8 @@ from tests.connecting.conftest import pointed_at
 
 
 def started(services: Settings, folder: Path) -> tuple[World, list[Serving]]:
-    servings = {kind: run(kind, port=0, users=[], ask=False, folder=folder) for kind in ("gmail", "graph")}
+    moment = born(folder)
+    servings = {kind: run(kind, port=0, users=[], ask=False, folder=folder, born=moment) for kind in ("gmail", "graph")}
     settings = services
     for kind, serving in servings.items():
         settings = pointed_at(settings, kind, serving)
@@ -21,17 +24,21 @@ def started(services: Settings, folder: Path) -> tuple[World, list[Serving]]:
 
 
 def test_both_inboxes_are_connected_read_and_survive_a_restart(services: Settings, tenant: str, tmp_path: Path) -> None:
+    moment = datetime.fromtimestamp(born(tmp_path), UTC)
     for _ in range(2):
         world, servings = started(services, tmp_path)
-        inboxes = demo.connect(world, tenant=tenant)
+        inboxes = demo.connect(world, tenant=tenant, born=moment)
         assert [inbox.connection_type for inbox in inboxes] == ["gmail", "microsoft"]
-        assert [inbox.id for inbox in demo.connect(world, tenant=tenant)] == [inbox.id for inbox in inboxes]
+        assert [inbox.id for inbox in demo.connect(world, tenant=tenant, born=moment)] == [
+            inbox.id for inbox in inboxes
+        ]
         for inbox in inboxes:
             world.fetch(inbox.id)
             world.file(inbox.id)
         tickets = world.tickets.listed(tenant=tenant)
         assert len(tickets) == 6
         assert sum(ticket["messages"] for ticket in tickets) == 8
+        assert not world.inbound.listed(tenant=tenant, states=["duplicate", "conflict"]), "nothing is read twice"
         world.close()
         for serving in servings:
             serving.stop()

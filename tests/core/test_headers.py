@@ -108,6 +108,9 @@ def test_raw_bytes_are_utf8_or_what_the_message_declares_or_unknown() -> None:
         (b"a\x81b", "ascii", "a\x81b"),
         (b"plain", "base64", "plain"),
         (b"plain", "idna", "plain"),
+        (b"\xe4", "quopri", "ä"),
+        ("ä".encode("utf-16"), "utf-16", "ä"),
+        ("ä".encode("utf-32"), "utf-32", "ä"),
         (b"a\0b", None, "ab"),
         (b"+2D0-", "utf-7", "\ufffd"),
     ],
@@ -119,7 +122,20 @@ def test_the_charset_ladder(data: bytes, label: str | None, text: str) -> None:
 @given(
     st.binary(max_size=300),
     st.sampled_from(
-        [None, "utf-8", "utf-7", "utf-16", "gb2312", "iso-2022-jp", "hz", "koi8-r", "nonsense", "idna", "big5"]
+        [
+            None,
+            "utf-8",
+            "utf-7",
+            "utf-16",
+            "gb2312",
+            "iso-2022-jp",
+            "hz",
+            "koi8-r",
+            "nonsense",
+            "quopri",
+            "idna",
+            "big5",
+        ]
     ),
 )
 def test_any_bytes_are_text_that_postgresql_takes(data: bytes, label: str | None) -> None:

@@ -1,7 +1,7 @@
 """The stages of one inbox as an Airflow worker runs them: each in a process forked from one that has imported everything.
 
-`python -m inboxops.bench.stages INBOX_ID` writes a line of JSON for each stage: its name, seconds, CPU-seconds and counts. It goes round
-until the inbox has nothing left, as its DAG would.
+`python -m inboxops.bench.stages INBOX_ID` writes a line of JSON for each stage: name, seconds, CPU-seconds and counts. It goes
+round until the inbox has nothing left, as its DAG would.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def stand_in(
     Prints the settings that make this installation use it. `POST /_admin/messages?to=ADDRESS` delivers a mail to it.
     """
     from inboxops.settings import home
-    from inboxops.standins.running import run, settings_for
+    from inboxops.standins.client import settings_for
+    from inboxops.standins.running import run
 
     serving = run(kind.value, port=port, users=user or [], ask=ask, folder=folder or home() / "standins")
     console.print(f"listening on {serving.url}; these settings use it:", markup=False)

@@ -87,18 +87,18 @@ def codec_for(label: str) -> str | None:
     name = _ALIASES.get(name, name)
     try:
         found = codecs.lookup(name).name
-        b"".decode(found)
-    except (LookupError, ValueError, UnicodeError):
+        b"text".decode(found)
+    except UnicodeError:
+        pass  # a charset all the same, in which these four bytes are no text
+    except (LookupError, ValueError):
         return None
-    if found in _NO_CHARSETS:
-        return None
-    return _SUPERSETS.get(found, found)
+    return None if found in _NO_CHARSETS else _SUPERSETS.get(found, found)
 
 
 def decode(data: bytes, label: str | None) -> tuple[str, str]:
     """(text, defect): the bytes as text by the ladder; the defect is "" when the declared charset was right."""
     codec = codec_for(label) if label else None
-    if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith("utf-16"):
+    if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith(("utf-16", "utf-32")):
         return _seven_bit(data)
     if codec:
         try:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlencode
 
+from inboxops.standins.client import CLIENT_ID, CLIENT_SECRET
 from inboxops.standins.http import Call, Reply
 
 CODE_SECONDS = 300
-CLIENT_ID, CLIENT_SECRET = "stand-in-client", "stand-in-secret"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import parse_qsl, urlsplit
 
@@ -37,19 +37,21 @@ ACCOUNTS = (
 )
 
 
-def connect(world: World, *, tenant: str) -> list[Inbox]:
+def connect(world: World, *, tenant: str, born: datetime) -> list[Inbox]:
     """Fill the stand-ins' mailboxes and connect them to the tenant, again when they were restarted and forgot us.
+
+    born: the moment the mail is dated from; the same moment gives the same mail.
 
     Accounts whose endpoints are set to the real providers are left alone. Raises TransientError when a stand-in is away.
     """
-    return [_connected(world, account, tenant) for account in ACCOUNTS if _is_local(world, account)]
+    return [_connected(world, account, tenant, born) for account in ACCOUNTS if _is_local(world, account)]
 
 
 def _is_local(world: World, account: Account) -> bool:
     return urlsplit(endpoint(account.kind, world.settings)["api_url"]).hostname in LOCAL
 
 
-def _connected(world: World, account: Account, tenant: str) -> Inbox:
+def _connected(world: World, account: Account, tenant: str, born: datetime) -> Inbox:
     where = endpoint(account.kind, world.settings)
     with (
         httpx.Client(base_url=where["api_url"], verify=trust(where["ca_file"]), timeout=SECONDS) as http,
@@ -58,7 +60,7 @@ def _connected(world: World, account: Account, tenant: str) -> Inbox:
         known = [inbox for inbox in world.inboxes.all(tenant) if inbox.name == account.name]
         if http.get("/_admin/messages", params={"to": account.address}).json()["count"] and known:
             return known[0]
-        for raw, when, spam in _mail(account, datetime.now(UTC)):
+        for raw, when, spam in _mail(account, born):
             place = {"labels": "SPAM"} if spam and account.kind == "gmail" else {}
             about = {"to": account.address, "when": when.isoformat(), **place}
             http.post("/_admin/messages", params=about, content=raw).raise_for_status()

@@ -32,8 +32,8 @@ class Gmail(StandIn):
     replaces_message_id: sending puts an id of Gmail's own in place of ours, as the real one may.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, born: float | None = None) -> None:
+        super().__init__(born=born)
         self.authority = Authority(
             issuer="https://accounts.google.com",
             claims=lambda user: {"email": user.address, "email_verified": True},
@@ -67,7 +67,7 @@ class Gmail(StandIn):
         """The account's mailbox; the account is made when it is new."""
         with self.lock:
             self.authority.add_user(address)
-            return self._mailboxes.setdefault(address.lower(), Mailbox(address))
+            return self._mailboxes.setdefault(address.lower(), Mailbox(address, born=self.born))
 
     def deliver(
         self, address: str, raw: bytes, *, labels: tuple[str, ...] = ("INBOX", "UNREAD"), when: datetime | None = None

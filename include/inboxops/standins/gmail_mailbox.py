@@ -51,13 +51,16 @@ class Mailbox:
     messages: dict[str, Message] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     # Numbers begin with the clock: what a client stored before a restart is too old, and never means another message.
-    history_id: int = field(default_factory=lambda: int(time.time()))
+    # A stand-in that is born again at the same second and filled in the same way gives the same numbers.
+    born: float = field(default_factory=time.time)
+    history_id: int = 0
     oldest_history_id: int = 0
     watch: Mapping[str, Any] | None = None
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000) << 20))
+    _numbers: Iterator[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.oldest_history_id = self.history_id
+        self.oldest_history_id = self.history_id = int(self.born)
+        self._numbers = itertools.count(int(self.born * 1000) << 20)
 
     def add(self, raw: bytes, *, labels: Iterable[str] = ("INBOX", "UNREAD"), when_ms: int | None = None) -> Message:
         number = f"{next(self._numbers):x}"

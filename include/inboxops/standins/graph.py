@@ -27,8 +27,8 @@ class Graph(StandIn):
     most_at_once: calls of one mailbox that may run together; the next is throttled, as Exchange Online does.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, born: float | None = None) -> None:
+        super().__init__(born=born)
         self.authority = Authority(
             issuer=f"https://login.microsoftonline.com/{TENANT}/v2.0",
             claims=lambda user: {"oid": user.id, "tid": TENANT, "preferred_username": user.address},
@@ -62,7 +62,7 @@ class Graph(StandIn):
         with self.lock:
             self.authority.add_user(address)
             if address.lower() not in self._mailboxes:
-                mailbox = Mailbox(address)
+                mailbox = Mailbox(address, born=self.born)
                 mailbox.on_created = lambda message: self.subscriptions.tell(mailbox, message)
                 self._mailboxes[address.lower()] = mailbox
             return self._mailboxes[address.lower()]

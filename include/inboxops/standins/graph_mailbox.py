@@ -95,14 +95,17 @@ class Mailbox:
     messages: dict[int, Message] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     # Numbers begin with the clock: what a client stored before a restart is too old, and never means another message.
-    sequence: int = field(default_factory=lambda: int(time.time()))
+    # A stand-in that is born again at the same second and filled in the same way gives the same numbers.
+    born: float = field(default_factory=time.time)
+    sequence: int = 0
     oldest_sequence: int = 0
     folders: dict[str, str] = field(default_factory=dict)  # id -> display name
     on_created: Callable[[Message], None] = lambda message: None
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000)))
+    _numbers: Iterator[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.oldest_sequence = self.sequence
+        self.oldest_sequence = self.sequence = int(self.born)
+        self._numbers = itertools.count(int(self.born * 1000))
         for known, name in WELL_KNOWN.items():
             self.folders[self._folder_id(known)] = name
 

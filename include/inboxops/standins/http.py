@@ -11,6 +11,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -115,9 +116,13 @@ class Fault:
 
 
 class StandIn:
-    """Routes behind a switchboard that counts requests and plays faults. Its control routes are under `/_admin`."""
+    """Routes behind a switchboard that counts requests and plays faults. Its control routes are under `/_admin`.
 
-    def __init__(self) -> None:
+    born: seconds since the epoch, by default now; mailboxes count from there.
+    """
+
+    def __init__(self, *, born: float | None = None) -> None:
+        self.born = time.time() if born is None else born
         self.lock = threading.RLock()
         self.requests: list[str] = []
         """`METHOD /path?query` of every HTTP request but those of `/_admin`, in order."""
