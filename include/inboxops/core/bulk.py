@@ -40,6 +40,8 @@ def set_aside(raw: bytes) -> tuple[bytes, list[bytes]]:
 
 def put_back(message: Message, runs: list[bytes]) -> bool:
     """Every run where its line stands, so that nobody can tell. False when not each was found once."""
+    if not runs:
+        return True
     found = 0
 
     def run(line: re.Match[str]) -> str:
