@@ -107,7 +107,7 @@ class FetchLimits:
     """Bounds of one fetch. Counts are messages, sizes bytes, ages days."""
 
     batch_messages: int = 500
-    batch_bytes: int = 32 * 1024 * 1024
+    batch_bytes: int = 8 * 1024 * 1024
     message_bytes: int = 64 * 1024 * 1024  # larger ones are listed as refused, never read into memory
     first_sync_days: int = 7
     first_sync_messages: int = 500

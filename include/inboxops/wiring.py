@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from inboxops.core.inbox import Inbox
@@ -25,10 +25,11 @@ from inboxops.db.tickets import TicketStore
 from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
+from inboxops.forks import Died, processors, spread
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
 from inboxops.oauth.tokens import StoredTokens
 from inboxops.orchestrator.airflow import Airflow
-from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider
+from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider, StoredRow
 from inboxops.providers import prober, provider, sender
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
@@ -50,7 +51,7 @@ LEFT_MINUTES = 15
 
 SEND_DAG = "send_message"
 
-BATCHES_PER_RUN = 10
+BATCHES_PER_RUN = 40
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
 
 
@@ -274,7 +275,24 @@ class World:
         return fetching.Fetched(skipped="the hourly limit is reached: the next poll fetches")
 
     def classify(self, inbox_id: int) -> classifying.Classified:
-        return classifying.classify(self.context(self.inboxes.get(inbox_id)), self.inbound, self.objects)
+        """Read and judge what is stored, on all processors when it is much."""
+        context = self.context(self.inboxes.get(inbox_id))
+        return classifying.classify(context, self.inbound, self.objects, partial(self._read_elsewhere, context))
+
+    def _read_elsewhere(
+        self, context: InboxContext, chunks: Iterable[Sequence[StoredRow]]
+    ) -> Iterator[classifying.Classified | tuple[StoredRow, str]]:
+        """`classifying.Spread` by forked processes, each with a database connection and an S3 client of its own."""
+
+        def prepare() -> classifying.Reader:
+            from inboxops.storage.swift import SwiftStore  # only here: its runtime must not have begun before the fork
+
+            inbound = InboundStore(Database(self.database.dsn, connections=1))
+            return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+
+        self.database.close()  # a process is forked without threads
+        for outcome in spread(prepare, chunks, processes=processors()):
+            yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     def persist(self, inbox_id: int) -> persisting.Persisted:
         """File what is classified, then let its events out; events that can't leave now stay for `drain_outbox`."""

@@ -15,9 +15,9 @@ from email.message import Message
 from email.parser import BytesParser, HeaderParser
 from email.policy import compat32
 
+from inboxops.core import bulk, ids, parts, quote
 from inboxops.core import headers as header
 from inboxops.core import html as html_text
-from inboxops.core import ids, parts, quote
 from inboxops.core.model import Address, ParsedMessage
 from inboxops.core.text import clean, decode_words
 
@@ -54,8 +54,7 @@ def parse(
 
     received_at: when the provider took it in; the date is never later. trusted_authserv_ids: whose Authentication-Results count.
     """
-    defects: list[str] = []
-    message = _tree(_prepared(raw, defects), defects)
+    message, defects = _structure(raw)
     raw_headers: header.Raw = tuple((name, str(value)) for name, value in message.raw_items())[:_HEADER_BOUND]
     contents = parts.read(message)
     charset = contents.charset
@@ -96,6 +95,17 @@ def parse(
         report_fields=contents.report_fields,
         part_types=tuple(contents.types),
     )
+
+
+def _structure(raw: bytes) -> tuple[Message, list[str]]:
+    """The tree of parts and what had to be forgiven for it."""
+    light, runs = bulk.set_aside(raw)
+    defects: list[str] = []
+    message = _tree(_prepared(light, defects), defects)
+    if not bulk.put_back(message, runs):
+        defects = []
+        message = _tree(_prepared(raw, defects), defects)
+    return message, defects
 
 
 def _prepared(raw: bytes, defects: list[str]) -> bytes:
