@@ -50,7 +50,7 @@ class Guests:
 
     def wait(self, address: str) -> float:
         """Seconds until this address may call again, 0 when it may now."""
-        bucket = self._buckets.pop(address, None) or Bucket(self._per_second, 2 * self._per_second)
+        bucket = self._buckets.pop(address, None) or Bucket(self._per_second, max(1.0, 2 * self._per_second))
         self._buckets[address] = bucket
         if len(self._buckets) > GUESTS:
             self._buckets.popitem(last=False)
