@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inboxops.cli import push
 from inboxops.cli.show import console, json_lines, table
 from inboxops.cli.world import opened
+from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput, TransientError
 
 if TYPE_CHECKING:
@@ -143,7 +145,9 @@ def show(name: Name, tenant: Tenant = None) -> None:
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
         counts = world.inbound.counts(inbox.id)
-    table(f"Inbox {inbox.name}", ["", ""], _facts(inbox).items())
+        channel = world.push.channels([inbox.id])[inbox.id]
+    pushed = push.facts(channel) if channel.connection_type in RENEW_WITHIN else {}
+    table(f"Inbox {inbox.name}", ["", ""], (_facts(inbox) | pushed).items())
     table("What became of its mail", ["state", "messages"], sorted(counts.items()))
 
 

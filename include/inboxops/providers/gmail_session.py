@@ -24,7 +24,7 @@ API_URL = "https://gmail.googleapis.com"
 CALLS_PER_BATCH = 50  # Google takes 100 and advises against more than 50, which trip its limits
 
 # Quota units (Gmail API usage limits).
-_UNITS = {"profile": 1, "history": 2, "list": 5, "get": 5, "send": 100}
+_UNITS = {"profile": 1, "history": 2, "list": 5, "get": 5, "send": 100, "watch": 100, "stop": 50}
 _MINIMAL = "id,threadId,labelIds,internalDate,sizeEstimate"  # not the snippet: it quotes the body
 
 

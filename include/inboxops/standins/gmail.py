@@ -14,6 +14,7 @@ from inboxops.standins.authority import Authority
 from inboxops.standins.gmail_batch import answer_batch
 from inboxops.standins.gmail_mailbox import Change, Mailbox, Message
 from inboxops.standins.http import Call, Refused, Reply, StandIn
+from inboxops.standins.pubsub import PubSub
 
 READ = "https://www.googleapis.com/auth/gmail.readonly"
 SEND = "https://www.googleapis.com/auth/gmail.send"
@@ -30,6 +31,7 @@ class Gmail(StandIn):
     """One server for accounts.google.com, oauth2.googleapis.com and gmail.googleapis.com.
 
     replaces_message_id: sending puts an id of Gmail's own in place of ours, as the real one may.
+    pubsub: where watched mailboxes publish their changes.
     """
 
     def __init__(self, *, born: float | None = None) -> None:
@@ -39,12 +41,14 @@ class Gmail(StandIn):
             claims=lambda user: {"email": user.address, "email_verified": True},
         )
         self.replaces_message_id = False
+        self.pubsub = PubSub()
         self._mailboxes: dict[str, Mailbox] = {}
         add = self.routes.add
         add("GET", "/o/oauth2/v2/auth", self.authority.authorize)
         add("POST", "/token", self.authority.token)
         add("POST", "/revoke", self.authority.revoke)
         add("POST", "/batch/gmail/v1", self._batch)
+        add("GET", "/oauth2/v3/certs", lambda call: Reply.json(self.pubsub.keys()))
         user = "/gmail/v1/users/{user}"
         for method, path, scope, handle in (
             ("GET", "profile", READ, self._profile),
@@ -67,7 +71,9 @@ class Gmail(StandIn):
         """The account's mailbox; the account is made when it is new."""
         with self.lock:
             self.authority.add_user(address)
-            return self._mailboxes.setdefault(address.lower(), Mailbox(address, born=self.born))
+            if address.lower() not in self._mailboxes:
+                self._mailboxes[address.lower()] = Mailbox(address, born=self.born, on_change=self.pubsub.publish)
+            return self._mailboxes[address.lower()]
 
     def deliver(
         self, address: str, raw: bytes, *, labels: tuple[str, ...] = ("INBOX", "UNREAD"), when: datetime | None = None
@@ -178,7 +184,7 @@ class Gmail(StandIn):
         if not re.fullmatch(r"projects/[^/]+/topics/[^/]+", body.get("topicName", "")):
             return failure(400, "invalidArgument", "Invalid topicName", "INVALID_ARGUMENT")
         expiration = int((time.time() + WATCH_SECONDS) * 1000)
-        mailbox.watch = {"topicName": body["topicName"], "expiration": expiration}
+        mailbox.watch = {**body, "expiration": expiration}
         return Reply.json({"historyId": str(mailbox.history_id), "expiration": str(expiration)})
 
     def _stop(self, call: Call, mailbox: Mailbox) -> Reply:

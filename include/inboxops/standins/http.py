@@ -210,6 +210,7 @@ class Serving:
             raise OperatorError(
                 f"port {port} is taken", fix="Stop what listens there, or choose another --port"
             ) from exc
+        self.stand_in = stand_in
         self.port: int = self._socket.getsockname()[1]
         self.url = f"{'https' if chain_file else 'http'}://{'localhost' if chain_file else '127.0.0.1'}:{self.port}"
         config = uvicorn.Config(
