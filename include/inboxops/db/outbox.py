@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from inboxops.db.database import Database
+from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.ports import EventBus, PublishedEvent
 
@@ -76,3 +77,8 @@ class OutboxStore:
         """Forget what was delivered more than `days` ago; returns how many rows went."""
         with self._database.transaction() as t:
             return t.run("outbox_clean", days=days)
+
+
+def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:
+    """In the transaction that makes it true; it leaves after the commit."""
+    t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([{"kind": "event", "name": name, "payload": payload}]))
