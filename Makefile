@@ -5,13 +5,21 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 export INBOXOPS_HOME ?= $(CURDIR)/.inboxops
 
-.PHONY: run test lint lock clean install
+API_FUZZ_EXAMPLES ?= 200
+
+.PHONY: fuzz kills run test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.installed-dev ## schemathesis over the OpenAPI document
+	INBOXOPS_FUZZ_EXAMPLES=$(API_FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/api/test_fuzz.py --timeout 3600
+
+kills: $(VENV)/.installed-dev ## kill the sender ten times at each step
+	INBOXOPS_TEST_KILLS=10 $(BIN)/python -m pytest tests/sending/test_kills.py --timeout 3600
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import inboxops
 from api import document, problems
 from api.limits import BodyLimit
-from api.routers import attachments, events, health, inbound, inboxes, messages, tickets
+from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, tickets
 from inboxops.errors import OperatorError
 from inboxops.events import feed
 from inboxops.settings import Settings, load
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.world.close()
 
     app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
-    for part in (health, tickets, messages, attachments, inbound, inboxes, events):
+    for part in (health, tickets, messages, attachments, inbound, inboxes, oauth, events):
         app.include_router(part.router)
     app.add_middleware(BodyLimit)
     problems.install(app)

@@ -17,4 +17,4 @@ with DAG(
     tags=["mail out"],
     doc_md=__doc__,
 ) as dag:
-    SendMessage(task_id="send", execution_timeout=timedelta(minutes=15))
+    SendMessage(task_id="send", pool="send", execution_timeout=timedelta(minutes=15))

@@ -20,13 +20,16 @@ __all__ = ["task_instance_mutation_hook"]
 NEEDED_BY_TASKS = (
     "airflow.dag_processing.dagbag",
     "airflow.dag_processing.importers.python_importer",
+    "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.providers.amazon.aws.hooks.s3",
     "airflow.providers.postgres.hooks.postgres",
     "inboxops.providers.imap",
+    "inboxops.providers.smtp",
     "inboxops.wiring",
     "inboxops_airflow.inbox_dag",
     "inboxops_airflow.roster",
+    "inboxops_airflow.sending",
     "inboxops_airflow.triggers",
 )
 

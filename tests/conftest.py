@@ -11,9 +11,10 @@ import pytest
 from inboxops.db.migrate import migrate
 from inboxops.settings import Settings
 from inboxops.stack.testing import running
+from inboxops.testing.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from inboxops.wiring import World
-from tests.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from tests.objectstore import S3Server
+from tests.providers.cloud_kits import GmailServer, GraphServer
 
 WITHOUT_DOVECOT = (
     "Dovecot is not installed: the IMAP tests ran against pymap, which proves less (apt-get install dovecot-imapd)"
@@ -49,6 +50,20 @@ def s3_server() -> Iterator[S3Server]:
     server = S3Server()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def gmail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GmailServer]:
+    server = GmailServer(tmp_path_factory.mktemp("gmail"))
+    yield server
+    server.serving.stop()
+
+
+@pytest.fixture(scope="session")
+def graph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphServer]:
+    server = GraphServer(tmp_path_factory.mktemp("graph"))
+    yield server
+    server.serving.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from inboxops.settings import Settings
-from tests.processes import ServerProcess, free_ports
+from inboxops.testing.processes import ServerProcess, free_ports
 
 ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret0123456789"
 

@@ -10,6 +10,7 @@ from api.models import Id, ImapConnection, Inbox, InboxPatch, InboxRequest, Test
 from api.paging import Cursor, Limit, Page
 from inboxops.core import inbox as core
 from inboxops.errors import Conflict
+from inboxops.stories.connect import NewInbox
 
 router = APIRouter(prefix="/v1/inboxes", tags=["inboxes"])
 
@@ -26,10 +27,9 @@ def list_inboxes(visit: Agent, limit: Limit = 50, cursor: Cursor = None) -> Page
 @router.post("", status_code=201)
 def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> Inbox:
     """Connect an IMAP mailbox: log in, look at the folder, try the way out, and only then keep it."""
-    inbox_id, _ = visit.world.connect(
-        visit.tenant_id,
-        name=wanted.name,
+    new = NewInbox(
         email_address=wanted.email_address,
+        name=wanted.name,
         display_name=wanted.display_name,
         connection_type="imap",
         connection=_connection(wanted.connection),
@@ -37,6 +37,7 @@ def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> 
         first_sync_days=wanted.first_sync_days,
         first_sync_messages=wanted.first_sync_messages,
     )
+    inbox_id, _ = visit.world.connect(visit.tenant_id, new)
     background.add_task(visit.world.show_inboxes)
     return _shown(visit.world.inboxes.get(inbox_id))
 
@@ -101,4 +102,6 @@ def _connection(wanted: ImapConnection) -> dict[str, object]:
 
 def _shown(inbox: core.Inbox) -> Inbox:
     fields = Inbox.model_fields.keys() - {"connection"}
-    return Inbox.model_validate({name: getattr(inbox, name) for name in fields} | {"connection": dict(inbox.connection)})
+    return Inbox.model_validate(
+        {name: getattr(inbox, name) for name in fields} | {"connection": dict(inbox.connection)}
+    )

@@ -34,6 +34,10 @@ class MailboxNotFound(TenantAdminError):
     """The folder or mailbox does not exist, or this account may not open it."""
 
 
+class MailboxUnreachable(TenantAdminError):
+    """A mail server that was named just now does not answer: nothing is kept, and whoever named it looks again."""
+
+
 class InvalidInput(TenantAdminError):
     """What was asked for can't be done as asked; the message names the field."""
 

@@ -13,12 +13,84 @@ from inboxops.core.reading import Bodies, Reading
 
 
 @dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What an API takes for about an hour. `expires_at` is in UTC."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
+
+
+class TokenSource(Protocol):
+    """Where a provider's access tokens come from: kept, refreshed before they expire, one refresh at a time."""
+
+    def access_token(self, *, refused: str = "") -> AccessToken:
+        """A token that is good for some minutes more; never the one that the API has just `refused`.
+
+        Raises AuthenticationFailed when the consent is gone, OperatorError when the provider does not take our client,
+        Throttled and TransientError when it can't answer now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRequest:
+    """A consent page to send a browser to, and what only the session that asked may know (verifier, state, nonce)."""
+
+    url: str
+    state: str
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What came back. account_id names the account for ever, email_address is its mailbox's.
+
+    connection: what an inbox keeps of it in the open, with the account pinned. secrets: what it keeps sealed.
+    """
+
+    email_address: str
+    account_id: str
+    connection: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+class ConsentClient(Protocol):
+    """One provider's sign-in. Raises AuthenticationFailed only when a person has to consent (again)."""
+
+    def request(self, redirect_uri: str, *, mailbox: str, shared: bool) -> ConsentRequest:
+        """mailbox: the address that is wanted, "" when any is. shared: it is opened by someone else's account."""
+        ...
+
+    def redeem(
+        self, secrets: Mapping[str, str], answer: Mapping[str, str], redirect_uri: str, *, mailbox: str, shared: bool
+    ) -> Consent:
+        """answer: the query that the browser came back with. Checks the granted scopes and whose mailbox it is.
+
+        Raises AuthenticationFailed when too little was granted or the person said no, InvalidInput for another's mailbox.
+        """
+        ...
+
+    def current(self, secrets: Mapping[str, str]) -> AccessToken | None:
+        """The stored access token, however old."""
+        ...
+
+    def renew(self, secrets: Mapping[str, str]) -> tuple[dict[str, str], AccessToken]:
+        """New secrets to be kept (the refresh token may have rotated) and the token among them."""
+        ...
+
+    def revoke(self, secrets: Mapping[str, str]) -> bool:
+        """Take the consent back; False where the provider has no way to. A consent that is gone already is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything a provider needs to open one mailbox.
 
     connection: what is no secret. IMAP: host, port, security ("tls" | "starttls" | "plain"), auth ("login" | "plain" |
     "xoauth2"), folder, ca_file, and for sending smtp_host, smtp_port, smtp_security. Documented with each provider.
     secrets: IMAP: username, password (or access_token for xoauth2). Never logged: `repr` leaves it out.
+    tokens: Gmail and Microsoft have these instead of secrets.
     """
 
     inbox_id: int
@@ -27,6 +99,7 @@ class Account:
     connection_type: str
     connection: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
+    tokens: TokenSource | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

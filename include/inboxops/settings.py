@@ -68,9 +68,17 @@ class Ports(BaseSettings):
         return self.base + 10, self.base + 11, self.base + 12, self.base + 13
 
     @cached_property
+    def gmail(self) -> int:
+        return self.base + 14
+
+    @cached_property
+    def graph(self) -> int:
+        return self.base + 15
+
+    @cached_property
     def all(self) -> range:
         """The whole block."""
-        return range(self.base, self.base + 14)
+        return range(self.base, self.base + 16)
 
 
 class Settings(BaseSettings):
@@ -94,6 +102,19 @@ class Settings(BaseSettings):
     airflow_username: str = "admin"
     airflow_password: SecretStr = SecretStr("")
     api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
+    google_client_id: str = Field(default="", description="OAuth client for Gmail: see docs/connect-gmail.md")
+    google_client_secret: SecretStr = SecretStr("")
+    google_authorize_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
+    google_token_url: str = "https://oauth2.googleapis.com/token"
+    google_revoke_url: str = "https://oauth2.googleapis.com/revoke"
+    google_api_url: str = "https://gmail.googleapis.com"
+    microsoft_client_id: str = Field(default="", description="app registration: see docs/connect-microsoft.md")
+    microsoft_client_secret: SecretStr = SecretStr("")
+    microsoft_authority: str = Field(
+        default="https://login.microsoftonline.com/organizations", description="a directory, or `organizations`"
+    )
+    microsoft_graph_url: str = "https://graph.microsoft.com"
+    provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     idle_inboxes: int = Field(default=500, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off")
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
 

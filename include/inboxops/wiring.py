@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from inboxops.core.compose import wire_address
-from inboxops.core.inbox import Inbox, inbox_name, valid_name
+from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor, InboxContext
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
+from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
@@ -22,9 +22,11 @@ from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
 from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
-from inboxops.errors import AuthenticationFailed, Conflict, InvalidInput, OperatorError, TransientError
+from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
+from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
+from inboxops.oauth.tokens import StoredTokens
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider
 from inboxops.providers import prober, provider, sender
@@ -32,9 +34,11 @@ from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
 from inboxops.stories import classify as classifying
+from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
+from inboxops.stories import rehearse as rehearsing
 from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
 from inboxops.stories.autorespond import responder
@@ -52,11 +56,11 @@ BATCHES_PER_RUN = 10
 
 @dataclass
 class World:
-    """Every adapter, made on first use. `dsn` and `s3` come from Airflow's connections in tasks, from settings elsewhere."""
+    """Every adapter, made on first use. `dsn` and what makes `s3` come from Airflow's connections in tasks, from settings elsewhere."""
 
     settings: Settings
     dsn: str = ""
-    s3: Any = None
+    s3: Callable[[], Any] | None = None
     connections: int = 4
     _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
 
@@ -68,6 +72,10 @@ class World:
     @cached_property
     def inboxes(self) -> InboxStore:
         return InboxStore(self.database)
+
+    @cached_property
+    def credentials(self) -> CredentialStore:
+        return CredentialStore(self.database)
 
     @cached_property
     def inbound(self) -> InboundStore:
@@ -103,7 +111,7 @@ class World:
 
     @cached_property
     def objects(self) -> S3Store:
-        return S3Store(self.s3 or s3_client(self.settings), self.settings.s3_bucket)
+        return S3Store(self.s3() if self.s3 else s3_client(self.settings), self.settings.s3_bucket)
 
     @cached_property
     def bus(self) -> RedisBus:
@@ -143,7 +151,7 @@ class World:
         sealed = self.inboxes.credentials(inbox.id)
         if sealed is None:
             raise AuthenticationFailed(f"inbox {inbox.name} has no credentials", fix="Connect it again")
-        return Account(
+        account = Account(
             inbox_id=inbox.id,
             tenant_id=inbox.tenant_id,
             email_address=inbox.email_address,
@@ -151,60 +159,30 @@ class World:
             connection=inbox.connection,
             secrets=self.vault.open(sealed),
         )
+        return self._with_tokens(account) if inbox.connection_type in CLIENTS else account
+
+    def _with_tokens(self, account: Account) -> Account:
+        """The account of an inbox that lives on a consent: its secrets stay behind the tokens."""
+        tokens = StoredTokens(
+            account.inbox_id,
+            account.secrets,
+            client=consent_client(account.connection_type, self.settings),
+            store=self.credentials,
+            seal=self.vault,
+        )
+        connection = {**endpoint(account.connection_type, self.settings), **account.connection}
+        return replace(account, connection=connection, secrets={}, tokens=tokens)
 
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look at the mailbox, and at its way out where it has one; writes nothing. Raises the provider's errors."""
+        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors."""
         account = Account(0, 0, email_address, connection_type, connection, secrets)
-        with provider(connection_type).open(account) as mailbox:
-            info = mailbox.info()
-        if connection_type != "imap" or connection.get("smtp_host"):
-            sender(connection_type).check(account)
-        return info
+        return connecting.look(account, provider(connection_type), sender(connection_type))
 
-    def connect(
-        self,
-        tenant_id: int,
-        *,
-        name: str,
-        email_address: str,
-        display_name: str,
-        connection_type: str,
-        connection: Mapping[str, Any],
-        secrets: Mapping[str, str],
-        first_sync_days: int,
-        first_sync_messages: int,
-    ) -> tuple[int, MailboxInfo]:
-        """Try a mailbox and keep it as an inbox: (its id, what was seen). name "": made from the address.
-
-        Raises InvalidInput and Conflict before anything is tried, then the provider's errors.
-        """
-        address = wire_address(email_address)
-        name = name or inbox_name(address)
-        if not valid_name(name):
-            raise InvalidInput(
-                f"{name!r} is no name for an inbox", fix="Use lower-case letters, digits, dots and dashes"
-            )
-        taken = Conflict(f"there is an inbox {name!r} already", fix="Give this one another name")
-        if any(inbox.name == name for inbox in self.inboxes.of_tenant(tenant_id)):
-            raise taken
-        secrets = {"username": address, **secrets}
-        info = self.try_connection(connection_type, address, connection, secrets)
-        inbox_id = self.inboxes.add(
-            tenant_id=tenant_id,
-            name=name,
-            email_address=address,
-            display_name=display_name,
-            connection_type=connection_type,
-            connection=connection,
-            credentials=self.vault.seal(secrets),
-            first_sync_days=first_sync_days,
-            first_sync_messages=first_sync_messages,
-        )
-        if inbox_id is None:
-            raise taken
-        return inbox_id, info
+    def connect(self, tenant_id: int, new: connecting.NewInbox) -> tuple[int, MailboxInfo]:
+        """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
+        return connecting.connect(tenant_id, new, self.inboxes, self.vault.seal, self.try_connection)
 
     def reconnect(self, inbox: Inbox, connection: Mapping[str, Any], given: Mapping[str, str]) -> None:
         """Try the connection with the known secrets and what is given of new ones, and keep both when it works."""
@@ -316,6 +294,13 @@ class World:
         """Both stages behind fetch, for mail that is durable already."""
         self.classify(inbox_id)
         return self.persist(inbox_id)
+
+    def rehearse(self, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
+        """What the inbox's last days would become; writes nothing. Raises the provider's errors."""
+        inbox = self.inboxes.get(inbox_id)
+        return rehearsing.rehearse(
+            inbox, self.account(inbox), self.provider(inbox), self.context(inbox), self.filing, days=days, most=most
+        )
 
     def wake(self, inbox_id: int) -> bool:
         """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""

@@ -7,7 +7,7 @@ secret that is none of Airflow's business, comes from the library's own settings
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inboxops.wiring import World
@@ -19,7 +19,6 @@ OBJECTS = "inboxops_s3"
 @cache
 def world() -> World:
     """The World of this process. Imports every adapter, so only tasks and triggers call it, never a DAG file."""
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from psycopg.conninfo import make_conninfo
 
@@ -35,4 +34,11 @@ def world() -> World:
         dbname=database.schema,
         **database.extra_dejson,
     )
-    return World(load(), dsn=dsn, s3=S3Hook(aws_conn_id=OBJECTS).get_conn())
+    return World(load(), dsn=dsn, s3=_objects)
+
+
+def _objects() -> Any:
+    """Made on first use: most sends carry no file."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    return S3Hook(aws_conn_id=OBJECTS).get_conn()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from inboxops.wiring import World
 from tests.api.conftest import Api
@@ -122,11 +123,13 @@ def test_the_role_of_the_api_sees_nothing_without_a_tenant(http_client: object, 
     world: World = http_client.app.state.world  # type: ignore[attr-defined]
     with world.database.transaction() as t:
         for table in ("tickets", "messages", "inboxes", "inbound", "attachments", "api_keys", "outbox", "tenants"):
-            row = t.connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+            row = t.connection.execute(SQL("SELECT count(*) FROM {}").format(Identifier(table))).fetchone()
             assert row == {"count": 0}, table
 
 
-@pytest.mark.parametrize("key", [None, "", "Bearer", "Bearer io_x_y", "Bearer io_000000000000_wrong", "Basic aTpv", "Bearer ü"])
+@pytest.mark.parametrize(
+    "key", [None, "", "Bearer", "Bearer io_x_y", "Bearer io_000000000000_wrong", "Basic aTpv", "Bearer ü"]
+)
 def test_without_a_key_that_works_there_is_nothing(api: Api, key: str | None) -> None:
     headers = {} if key is None else {"Authorization": key.encode()}
     answer = api.http.get("/v1/tickets", headers=headers)  # type: ignore[arg-type]
@@ -163,7 +166,9 @@ def test_every_error_is_a_problem_document(api: Api) -> None:
     assert problem(api.post("/tickets/1/replies", {"body_text": "a\0b"}))[0] == 422
     assert problem(api.post("/tickets/1/replies", {"body_txt": "a"}))[0] == 422
     assert problem(api.http.post("/v1/attachments", content=b"x", headers=api.agent))[0] == 415
-    big = api.http.post("/v1/tickets/1/replies", content=b" " * 5_000_000, headers=api.agent | {"Content-Type": "application/json"})
+    big = api.http.post(
+        "/v1/tickets/1/replies", content=b" " * 5_000_000, headers=api.agent | {"Content-Type": "application/json"}
+    )
     assert problem(big)[0] == 413
 
 

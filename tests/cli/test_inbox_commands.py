@@ -17,10 +17,10 @@ from socket import create_server
 import pytest
 
 from inboxops.settings import Settings
+from inboxops.testing.certificates import Authority
+from inboxops.testing.mailserver import MailServer
+from inboxops.testing.processes import free_ports
 from inboxops.wiring import World
-from tests.certificates import Authority
-from tests.mailserver import MailServer
-from tests.processes import free_ports
 from tests.stories.conftest import mail
 
 PASSWORD = "secret password"
@@ -195,7 +195,7 @@ def test_a_name_that_is_taken(shell: Shell, mail_server: MailServer, tenant: str
     assert shell(*add_arguments(mail_server, tenant, user)).returncode == 0
     again = shell(*add_arguments(mail_server, tenant, user))
     assert again.returncode == 1
-    assert "--name" in again.stderr
+    assert "Give this one another name" in again.stderr
 
 
 def test_without_settings_the_error_names_what_is_missing(tmp_path: Path) -> None:

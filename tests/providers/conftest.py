@@ -6,12 +6,30 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mailserver import MailServer
-from tests.providers.kits import KITS, Kit
+from tests.providers.cloud_kits import GmailKit, GmailServer, GraphKit, GraphServer
+from tests.providers.kits import ImapKit, Kit
+
+KITS = {"imap": (ImapKit, "mail_server"), "gmail": (GmailKit, "gmail_server"), "microsoft": (GraphKit, "graph_server")}
+"""Kind of mailbox -> its kit and the fixture that is its server."""
 
 
 @pytest.fixture(params=sorted(KITS))
-def kit(request: pytest.FixtureRequest, mail_server: MailServer) -> Iterator[Kit]:
-    made = KITS[request.param](mail_server)
+def kit(request: pytest.FixtureRequest) -> Iterator[Kit]:
+    make, server = KITS[request.param]
+    made = make(request.getfixturevalue(server))
     yield made
     made.close()
+
+
+@pytest.fixture
+def gmail(gmail_server: GmailServer) -> Iterator[GmailKit]:
+    kit = GmailKit(gmail_server)
+    yield kit
+    kit.close()
+
+
+@pytest.fixture
+def graph(graph_server: GraphServer) -> Iterator[GraphKit]:
+    kit = GraphKit(graph_server)
+    yield kit
+    kit.close()

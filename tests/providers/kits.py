@@ -1,6 +1,6 @@
 """What the contract suite needs of each kind of mailbox: an account on a real server, and ways to change its mail.
 
-Another provider joins with one class here and one line in KITS.
+Another provider joins with one class and one line in `conftest.KITS`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Protocol
 
 from inboxops.ports import Account, Provider
 from inboxops.providers.imap import ImapProvider
-from tests.mailserver import MailServer
-from tests.proxy import Proxy
+from inboxops.testing.mailserver import MailServer
+from inboxops.testing.proxy import Proxy
 from tests.scripted import ScriptedImap
 
 _numbers = itertools.count(1)
@@ -138,6 +138,3 @@ class ImapKit:
 
     def close(self) -> None:
         self._proxy.stop()
-
-
-KITS = {"imap": ImapKit}

@@ -204,7 +204,7 @@ def test_a_connection_lost_in_the_middle_is_transient_and_loses_nothing(kit: Kit
     assert subjects([*half, *rest]) == [f"m{number:02d}" for number in range(12)]
 
 
-@pytest.mark.parametrize("size_bytes", [0, 200, 2_000])
+@pytest.mark.parametrize("size_bytes", [0, 200, 1_500])
 def test_a_connection_lost_early_is_transient_at_every_step(kit: Kit, size_bytes: int) -> None:
     kit.drop_after(size_bytes)
     with pytest.raises(TransientError):
@@ -286,10 +286,8 @@ def test_mail_in_the_spam_folder_says_so(kit: Kit) -> None:
         pytest.skip("the wheel server has no spam folder")
     kit.deliver(mail("offer"), junk=True)
     kit.deliver(mail("order"))
-    [spam] = messages(read(kit, Cursor(), account=kit.junk_account))
-    [ham] = messages(read(kit, Cursor()))
-    assert spam.in_spam_folder
-    assert not ham.in_spam_folder
+    found = messages([*read(kit, Cursor(), account=kit.junk_account), *read(kit, Cursor())])
+    assert {(_subject(message), message.in_spam_folder) for message in found} == {("offer", True), ("order", False)}
 
 
 def test_a_connection_test_counts_what_is_there(kit: Kit) -> None:

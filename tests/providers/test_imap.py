@@ -28,10 +28,10 @@ from inboxops.errors import (
 from inboxops.ports import Account, FetchLimits
 from inboxops.providers import provider
 from inboxops.providers.imap import ImapProvider
-from tests.certificates import Authority
-from tests.mailserver import Dovecot, MailServer
-from tests.processes import free_ports
-from tests.proxy import Proxy
+from inboxops.testing.certificates import Authority
+from inboxops.testing.mailserver import Dovecot, MailServer
+from inboxops.testing.processes import free_ports
+from inboxops.testing.proxy import Proxy
 from tests.scripted import Answer, ScriptedImap
 
 LIMITS = FetchLimits()
@@ -311,6 +311,10 @@ def test_a_username_cannot_smuggle_a_command() -> None:
     ("connection", "names"),
     [
         ({"host": ""}, "host"),
+        ({"host": "imap.example.com/inbox"}, "host"),
+        ({"host": "a\0b"}, "host"),
+        ({"host": "úȾ$PSª9挰W\U00104538Ġ\U000f28e3"}, "host"),
+        ({"host": "x" * 300}, "host"),
         ({"port": "imaps"}, "port"),
         ({"port": 70000}, "port"),
         ({"security": "ssl"}, "tls, starttls, plain"),

@@ -16,8 +16,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from inboxops.core.mime import parse
 from inboxops.core.model import ParsedMessage
-from tests.certificates import ServerCertificate
-from tests.processes import free_ports
+from inboxops.testing.certificates import ServerCertificate
+from inboxops.testing.processes import free_ports
 
 
 @dataclass
@@ -65,11 +65,8 @@ class Submission:
 
     def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         self.seen_auth.append(mechanism)
-        if isinstance(data, LoginPassword):
-            good = self.users.get(data.login.decode()) == data.password.decode()
-        else:
-            good = False
-        return AuthResult(success=good, handled=False)
+        known = isinstance(data, LoginPassword) and self.users.get(data.login.decode()) == data.password.decode()
+        return AuthResult(success=known, handled=False)
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
         self.seen_auth.append("XOAUTH2")
@@ -92,7 +89,7 @@ class Submission:
         if self.answer:
             return self.answer
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
-        taken = Taken(envelope.mail_from or "", list(envelope.rcpt_tos), content)
+        taken = Taken((envelope.mail_from or "").strip("<>"), list(envelope.rcpt_tos), content)
         self.taken.append(taken)
         if self.on_taken:
             self.on_taken(taken)
@@ -140,7 +137,7 @@ class SteppedSmtp:
             if not answer("greeting", b"220 here"):
                 return
             while line := stream.readline():
-                word = line.split()[0].upper().decode() if line.split() else ""
+                word = line.split()[0].upper().decode("ascii", "replace") if line.split() else ""
                 if word == "DATA":
                     if not answer("DATA", b"354 go on") or not self._take(stream, answer):
                         return

@@ -165,7 +165,9 @@ def test_where_the_server_keeps_copies_their_absence_lets_it_go_again(desk: Desk
         desk.send(accepted)
     with pytest.raises(TransientError, match="not in the Sent folder yet"):
         desk.send(accepted)
-    desk.box.query("UPDATE messages SET handed_over_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", accepted.message_id)
+    desk.box.query(
+        "UPDATE messages SET handed_over_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", accepted.message_id
+    )
     desk.through(desk.submission.port, smtp_auth="auto")
     assert desk.send(accepted) == "sent"
     server.stop()
@@ -210,9 +212,9 @@ def test_what_is_no_address_is_refused_before_anything_is_stored(desk: Desk, req
 
 
 def test_a_message_over_the_servers_size_fails_with_the_number(desk: Desk) -> None:
-    desk.submission.stop()
-    desk.submission = Submission(users=desk.submission.users, size=2000)
-    desk.through(desk.submission.port)
+    small = Submission(users=desk.submission.users, size=2000)
+    desk.through(small.port)
     accepted = desk.reply(desk.ticket(), "x" * 3000)
     with pytest.raises(MessageRefused, match="2000"):
         desk.send(accepted)
+    small.stop()

@@ -10,8 +10,8 @@ import pytest
 
 from inboxops.errors import OperatorError, TransientError
 from inboxops.storage.s3 import S3Store, client, content_disposition, media_type
+from inboxops.testing.processes import free_ports, wait_until
 from tests.objectstore import S3Server
-from tests.processes import free_ports, wait_until
 
 
 @pytest.fixture(scope="module")

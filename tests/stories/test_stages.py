@@ -13,8 +13,8 @@ import redis
 from inboxops.core.model import Cursor
 from inboxops.errors import AuthenticationFailed, TransientError
 from inboxops.events.redis_bus import channel
+from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
-from tests.mailserver import MailServer
 from tests.stories.conftest import Mailbox, connect, mail
 
 FILES = """\

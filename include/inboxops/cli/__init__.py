@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from inboxops.cli import explain, inbound, inboxes, keys, secrets, stack, tenants, tickets
+from inboxops.cli import bench, connect, explain, inbound, inboxes, keys, secrets, stack, standins, tenants, tickets
 from inboxops.errors import InboxOpsError
 
 app = typer.Typer(
@@ -16,12 +16,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (stack, tickets, explain):
+for group in (stack, tickets, explain, standins):
     group.register(app)
+connect.register(inboxes.app)
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(keys.app, name="key")
+app.add_typer(bench.app, name="bench")
 app.add_typer(secrets.app, name="secrets")
 
 

@@ -37,6 +37,14 @@ class Auth(StrEnum):
     xoauth2 = "xoauth2"
 
 
+class SmtpAuth(StrEnum):
+    auto = "auto"
+    login = "login"
+    plain = "plain"
+    xoauth2 = "xoauth2"
+    none = "none"
+
+
 @app.command()
 def add(
     email_address: Annotated[str, typer.Argument(help="The mailbox's address, e.g. support@acme.example.")],
@@ -52,6 +60,17 @@ def add(
     ca_file: Annotated[
         Path | None, typer.Option(help="PEM of the authority that signed the server's certificate.")
     ] = None,
+    smtp_host: Annotated[
+        str, typer.Option(help="Server that takes outgoing mail; without it the inbox only reads.")
+    ] = "",
+    smtp_port: Annotated[int | None, typer.Option(help="465 for tls, 587 for starttls, 25 for plain.")] = None,
+    smtp_security: Annotated[Security, typer.Option(help="As --security, for outgoing mail.")] = Security.tls,
+    smtp_auth: Annotated[
+        SmtpAuth, typer.Option(help="How to log in there; none for a relay that asks nothing.")
+    ] = SmtpAuth.auto,
+    save_sent: Annotated[
+        bool, typer.Option(help="Put copies of what is sent into Sent; off where the server does so itself.")
+    ] = True,
     first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
     first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
 ) -> None:
@@ -59,13 +78,8 @@ def add(
 
     The password (with --auth xoauth2 the access token) is asked for, or read from INBOXOPS_PASSWORD or from stdin.
     """
-    from inboxops.core.inbox import inbox_name, valid_name
+    from inboxops.stories.connect import NewInbox
 
-    name = name or inbox_name(email_address)
-    if "@" not in email_address.strip("@"):
-        raise InvalidInput(f"{email_address!r} is no e-mail address")
-    if not valid_name(name):
-        raise InvalidInput(f"{name!r} is no name for an inbox", fix="Use lower-case letters, digits, dots and dashes")
     connection: dict[str, Any] = {"host": host, "security": security.value, "folder": folder}
     if port is not None:
         connection["port"] = port
@@ -73,6 +87,12 @@ def add(
         connection["auth"] = auth.value
     if ca_file is not None:
         connection["ca_file"] = str(ca_file.absolute())
+    if smtp_host:
+        connection |= {"smtp_host": smtp_host, "smtp_security": smtp_security.value, "save_sent": save_sent}
+        if smtp_port is not None:
+            connection["smtp_port"] = smtp_port
+        if smtp_auth is not SmtpAuth.auto:
+            connection["smtp_auth"] = smtp_auth.value
     with opened() as world:
         tenant_id = world.inboxes.tenant_id(tenant)
         kind = "access_token" if auth is Auth.xoauth2 else "password"
@@ -80,22 +100,22 @@ def add(
             "username": username or email_address,
             kind: _password(f"{kind.replace('_', ' ')} of {email_address}"),
         }
-        info = world.try_connection("imap", email_address, connection, secrets)
-        inbox_id = world.inboxes.add(
-            tenant_id=tenant_id,
-            name=name,
+        new = NewInbox(
             email_address=email_address,
+            name=name,
             display_name=display_name,
             connection_type="imap",
             connection=connection,
-            credentials=world.vault.seal(secrets),
+            secrets=secrets,
             first_sync_days=first_sync_days,
             first_sync_messages=first_sync_messages,
         )
-        if inbox_id is None:
-            raise InvalidInput(f"tenant {tenant} has an inbox {name!r} already", fix="Give this one another --name")
-        console.print(f"connected {email_address} as {name}: {info.messages} messages in {info.folder}", markup=False)
-        _appear(world, world.inboxes.get(inbox_id))
+        inbox_id, info = world.connect(tenant_id, new)
+        inbox = world.inboxes.get(inbox_id)
+        console.print(
+            f"connected {email_address} as {inbox.name}: {info.messages} messages in {info.folder}", markup=False
+        )
+        _appear(world, inbox)
 
 
 @app.command("list")
@@ -132,23 +152,52 @@ def test(name: Name, tenant: Tenant = None) -> None:
     """Log in as the inbox would and look at its folder; changes nothing."""
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
-        account = world.account(inbox)
-        info = world.try_connection(inbox.connection_type, inbox.email_address, inbox.connection, account.secrets)
+        with world.provider(inbox).open(world.account(inbox)) as mailbox:
+            info = mailbox.info()
     console.print(f"{info.server} is fine: {info.messages} messages in {info.folder}", markup=False)
 
 
 @app.command()
 def reconnect(name: Name, tenant: Tenant = None) -> None:
     """Give a disconnected inbox a new password; it goes on where it stopped."""
+    from inboxops.oauth.clients import CLIENTS
+
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
-        secrets = dict(world.account(inbox).secrets)
-        kind = "access_token" if "access_token" in secrets else "password"
-        secrets[kind] = _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")
-        world.try_connection(inbox.connection_type, inbox.email_address, inbox.connection, secrets)
-        world.inboxes.reconnect(inbox.id, inbox.connection, world.vault.seal(secrets))
+        if inbox.connection_type in CLIENTS:
+            raise InvalidInput(
+                f"{inbox.name} has no password",
+                fix=f"Use `inboxops inbox connect {inbox.connection_type} --again {name}`",
+            )
+        kind = "access_token" if inbox.connection.get("auth") == "xoauth2" else "password"
+        given = {kind: _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
+        world.reconnect(inbox, inbox.connection, given)
         console.print(f"{inbox.name} is connected again", markup=False)
         _appear(world, inbox)
+
+
+@app.command("auto-response")
+def auto_response(
+    name: Name,
+    tenant: Tenant = None,
+    on: Annotated[bool | None, typer.Option("--on/--off", help="Answer new tickets by itself, or stop.")] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the text: {{ ticket_number }}, org_name, inbox_name, sender_name; HTML with a tag."
+        ),
+    ] = None,
+) -> None:
+    """Show or change what a person who opens a ticket is answered at once."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        body = None if template is None else template.read_text("utf-8")
+        world.inboxes.change(inbox.id, auto_response_enabled=on, auto_response_body=body)
+        inbox = world.inboxes.get(inbox.id)
+    console.print(
+        f"{inbox.name} {'answers' if inbox.auto_response_enabled else 'does not answer'} by itself:", markup=False
+    )
+    console.print(inbox.auto_response_body or "(no text yet)", markup=False)
 
 
 @app.command()
@@ -167,11 +216,16 @@ def resume(name: Name, tenant: Tenant = None) -> None:
 def remove(
     name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
 ) -> None:
-    """Stop an inbox for good and forget its password. Its tickets stay."""
+    """Stop an inbox for good and forget its password, or take its consent back. Its tickets stay."""
+    from inboxops.connecting import Connecting
+    from inboxops.oauth.clients import CLIENTS
+
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
         if not yes and not typer.confirm(f"Remove {inbox.name} ({inbox.email_address})?"):
             raise typer.Exit(1)
+        if inbox.connection_type in CLIENTS:
+            Connecting(world).disconnect(inbox)
         world.inboxes.remove(inbox.id)
         console.print(f"{inbox.name} removed", markup=False)
         _appear(world, inbox)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from inboxops.core import ids, phrases, recipients
 from inboxops.core.case import Case
-from inboxops.core.model import Bounce, Evidence, ParsedMessage
+from inboxops.core.model import Bounce, Evidence
 from inboxops.core.parts import blocks
 from inboxops.core.returned import SCANNED
 from inboxops.core.rules import evidence
@@ -41,6 +41,7 @@ _AUTHOR = re.compile(
     r"^[ \t>|]{0,8}(?:from|sender|return-path|errors-to|reply-to)[ \t]?:([^\n]{1,500})", re.IGNORECASE | re.MULTILINE
 )
 _MOST_IDS = 50
+_WORDS = 5_000  # characters of a report without status blocks that tell hard from soft
 
 
 def action(block: Mapping[str, str]) -> str:
@@ -67,7 +68,7 @@ def report(case: Case) -> Bounce:
         blocks(message.text[:SCANNED]) if "final-recipient:" in message.text.lower() else ()
     )
     failed = [block for block in told if action(block) in {"failed", "delayed"}]
-    found = dict.fromkeys(filter(None, map(_block_recipient, failed))) or dict.fromkeys(_header_recipients(message))
+    found = dict.fromkeys(filter(None, map(_block_recipient, failed))) or dict.fromkeys(_header_recipients(case))
     diagnostic = (
         next((block["diagnostic-code"] for block in failed if block.get("diagnostic-code")), "") or case.failure
     )
@@ -78,11 +79,11 @@ def report(case: Case) -> Bounce:
     )
     delayed = {action(block) for block in failed} == {"delayed"} if failed else _is_delay(case)
     return Bounce(
-        kind="delayed" if delayed else _kind(status, diagnostic),
+        kind="delayed" if delayed else _kind(status, diagnostic if failed else case.spoken[:_WORDS]),
         recipients=tuple(found) or _spoken_recipients(case),
         status=status,
         diagnostic=diagnostic[:1_000],
-        original_ids=_original_ids(message),
+        original_ids=_original_ids(case),
         signed_ids=_signed_ids(case),
     )
 
@@ -93,7 +94,7 @@ def returned(case: Case) -> Bounce:
     named = [fields.get(name, "") for name in ("original-rcpt-to", "original-recipient", "final-recipient")]
     found = [one.rpartition(";")[2].strip().strip("<>") for one in named]
     addresses = tuple(dict.fromkeys(one for one in found if "@" in one))
-    return Bounce("", addresses, "", "", _original_ids(case.message), _signed_ids(case))
+    return Bounce("", addresses, "", "", _original_ids(case), _signed_ids(case))
 
 
 def signs(case: Case) -> dict[str, Evidence]:
@@ -103,16 +104,16 @@ def signs(case: Case) -> dict[str, Evidence]:
     """
     message = case.message
     found: dict[str, Evidence] = {}
-    local = message.sender.address.rpartition("@")[0] or message.sender.address
-    if _DAEMON.match(local) or _DAEMON_NAME.search(message.sender.name):
+    local = (message.sender.address.rpartition("@")[0] or message.sender.address).strip('"')
+    if _DAEMON.match(local) or _DAEMON_NAME.search(local) or _DAEMON_NAME.search(message.sender.name):
         found["a"] = evidence("From", f"{message.sender.name} <{message.sender.address}>".strip())
     if message.return_path is not None and (not message.return_path or _DAEMON.match(message.return_path)):
         found["b"] = evidence("Return-Path", f"<{message.return_path}>")
     for name in _SERVER_HEADERS:
-        value = message.header(name)
+        value = case.header(name)
         if value is not None:
             found["c"] = evidence(name, value)
-    submitted = message.header("Auto-Submitted")
+    submitted = case.header("Auto-Submitted")
     if submitted and _SUBMITTED_FAILURE.search(submitted[:200]):
         found["c"] = evidence("Auto-Submitted", submitted)
     if case.has_bounce_subject:
@@ -146,6 +147,18 @@ def opening_failure(case: Case) -> Evidence | None:
     return None
 
 
+def names_a_recipient(case: Case) -> bool:
+    """Whether the text names an address that failed, as every report does that is for a person to read."""
+    found = recipients.named(case.spoken, not_these=_aside(case))
+    return bool(found.listed or found.told)
+
+
+def _aside(case: Case) -> list[str]:
+    """Addresses that stand in a report for other reasons: whom it is from, whom it is to."""
+    message = case.message
+    return [message.sender.address, *(one.address for one in message.to), message.return_path or ""]
+
+
 def _block_recipient(block: Mapping[str, str]) -> str:
     """The address the sender used (Original-Recipient, RFC 3461, 4.2) before the one it became; only one that mail can go to."""
     for name in ("original-recipient", "final-recipient", "x-actual-recipient"):
@@ -156,8 +169,8 @@ def _block_recipient(block: Mapping[str, str]) -> str:
     return ""
 
 
-def _header_recipients(message: ParsedMessage) -> Iterator[str]:
-    for value in message.all_headers("X-Failed-Recipients"):
+def _header_recipients(case: Case) -> Iterator[str]:
+    for value in case.all_headers("X-Failed-Recipients"):
         for one in value.split(","):
             address = recipients.ADDRESS.search(one)
             if address:
@@ -167,10 +180,11 @@ def _header_recipients(message: ParsedMessage) -> Iterator[str]:
 def _spoken_recipients(case: Case) -> tuple[str, ...]:
     """Addresses in the words of the report; at last whom the returned message was for, when that was one."""
     message = case.message
-    aside = [message.sender.address, *(one.address for one in message.to), message.return_path or ""]
-    found = recipients.named(case.spoken, not_these=aside, local_domain=message.sender.address.rpartition("@")[2])
-    if found:
-        return found
+    found = recipients.named(
+        case.spoken, not_these=_aside(case), local_domain=message.sender.address.rpartition("@")[2]
+    )
+    if found.surest:
+        return found.surest
     for block in message.returned or (case.below,):
         to = _TO.search(block)
         addressed = recipients.ADDRESS.findall(to[1]) if to else []
@@ -179,8 +193,9 @@ def _spoken_recipients(case: Case) -> tuple[str, ...]:
     return ()
 
 
-def _original_ids(message: ParsedMessage) -> tuple[str, ...]:
+def _original_ids(case: Case) -> tuple[str, ...]:
     """Ids of what came back: of the returned part, of the report's own fields, in the body, and at last what the report answers."""
+    message = case.message
     fields = [message.report_fields.get("original-message-id", "")]
     for block in message.delivery_status:
         fields += [
@@ -189,7 +204,7 @@ def _original_ids(message: ParsedMessage) -> tuple[str, ...]:
             block.get("message-id", ""),
         ]
     found = [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
-    found += [*fields, message.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
+    found += [*fields, case.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
     normal = [ids.normalise_message_id(one) for one in found]
     normal += [*message.in_reply_to, *message.references[::-1]]
     return tuple(dict.fromkeys(filter(None, normal)))[:_MOST_IDS]

@@ -17,6 +17,20 @@ class Case:
         self.context = context
 
     @cached_property
+    def _headers(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, value in self.message.headers:
+            found.setdefault(name.lower(), []).append(value)
+        return found
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, any case, or None."""
+        return next(iter(self.all_headers(name)), None)
+
+    def all_headers(self, name: str) -> list[str]:
+        return self._headers.get(name.lower(), [])
+
+    @cached_property
     def _split(self) -> tuple[str, str, bool]:
         return returned_text.split(self.message.text)
 

@@ -7,12 +7,13 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from email.errors import MessageError
 
 from mailparser.dates import parse_mail_date
 from mailparser.utils import get_addresses
 
 from inboxops.core.model import Address
-from inboxops.core.text import clean, codec_for, decode, decode_undeclared, decode_words
+from inboxops.core.text import clean, codec_for, decode, decode_undeclared, decode_words, raw_bytes
 
 Raw = tuple[tuple[str, str], ...]
 """A header block as the standard library hands it over: in order, folded, 8-bit bytes as surrogates."""
@@ -48,20 +49,22 @@ def parameters(value: str, message_charset: str | None = None) -> tuple[str, dic
     are decoded; a name without a value, quotes without an end and repeated names (the first counts) do no harm.
     """
     value = value[:_BOUND].replace("\r", "").replace("\n", "")
-    main = value.partition(";")[0].strip().lower()
+    main = clean(value.partition(";")[0].strip().lower())
     found: dict[str, str] = {}
     continued: dict[str, dict[int, tuple[bool, str]]] = {}
     for name, quoted, bare in _PARAMETER.findall(value):
         text = re.sub(r"\\(.)", r"\1", quoted) if quoted else bare.strip().strip('"')
         split = _CONTINUED.fullmatch(name.lower())
         if split is None:
-            found.setdefault(name.lower(), decode_words(text, message_charset))
+            found.setdefault(clean(name.lower()), decode_words(text, message_charset))
         else:
             number = int(split[2] or 0)
             extended = bool(split[3]) or split[2] is None
             continued.setdefault(split[1], {}).setdefault(number, (extended, text))
     for name, sections in continued.items():
-        found[name] = _joined(sections)  # RFC 2231 wins over the plain form (RFC 6266, 4.3 says why both are sent)
+        found[clean(name)] = _joined(
+            sections
+        )  # RFC 2231 wins over the plain form (RFC 6266, 4.3 says why both are sent)
     return main, found
 
 
@@ -71,11 +74,7 @@ def addresses(raw: str, message_charset: str | None = None) -> tuple[Address, ..
     raw = " ".join(_decodable(raw[:_BOUND], message_charset).split())
     if not raw:
         return ()
-    found = [
-        Address(_name(name, address), _address(address))
-        for name, address in get_addresses(raw, decode_names=True)
-        if name or address
-    ]
+    found = [Address(_name(name, address), _address(address)) for name, address in _mailboxes(raw) if name or address]
     if any(one.address for one in found):
         return tuple(found)
     bare = _ANGLE_ADDRESS.search(raw) or _BARE_ADDRESS.search(raw)
@@ -139,11 +138,7 @@ def _joined(sections: Mapping[int, tuple[bool, str]]) -> str:
         extended, text = sections[number]
         if number == 0 and extended and text.count("'") >= 2:
             charset, _, text = text.split("'", 2)
-        data += (
-            urllib.parse.unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
-            if extended
-            else text.encode("utf-8", "surrogateescape")
-        )
+        data += urllib.parse.unquote_to_bytes(raw_bytes(text)) if extended else raw_bytes(text)
     joined, _ = decode(data, charset if charset and codec_for(charset) else None)
     return decode_words(joined) if "=?" in joined else joined
 
@@ -152,7 +147,16 @@ def _decodable(raw: str, message_charset: str | None) -> str:
     """8-bit bytes in a header read as text, so that a name in windows-1251 does not cost the address behind it."""
     if raw.isascii():
         return raw
-    return decode_undeclared(raw.encode("utf-8", "surrogateescape"), message_charset)
+    return decode_undeclared(raw_bytes(raw), message_charset)
+
+
+def _mailboxes(raw: str) -> list[tuple[str, str]]:
+    """What mail-parser makes of an address header. Encoded words are left to us: its own decoder raises on broken base64."""
+    try:
+        found: list[tuple[str, str]] = get_addresses(raw)
+    except (ValueError, LookupError, MessageError):
+        return []
+    return found
 
 
 def _name(name: str, address: str) -> str:

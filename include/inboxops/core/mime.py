@@ -34,7 +34,7 @@ _LEVEL = re.compile(
     rb"""| boundary[ ]*=[ ]*(?:"(?P<quoted>[^"\r\n]{1,200})"|(?P<bare>[^\s;"]{1,200}))""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
-_BLANK = re.compile(rb"\r?\n[ \t]*\r?\n|\r\r")
+_BLANK = re.compile(rb"\r?\n\r?\n|\r\r")
 _LEADING = b"\r\n\xef\xbb\xbf\0"
 _NO_HEADER = re.compile(rb"^(?![A-Za-z0-9_][!-9;-~]*:|[ \t]|\r?$)", re.MULTILINE)
 _GARBAGE = re.compile(rb"^[^A-Za-z0-9\s]{1,4}(?=[A-Za-z-]{2,30}:)")
@@ -65,7 +65,7 @@ def parse(
     if not text.strip() and html:
         text = html_text.to_text(html)
     sent_at, defect = header.date(header.first(raw_headers, "date"), received_at)
-    message_id = next(filter(None, map(ids.normalise_message_id, _values(raw_headers, "message-id"))), "")
+    message_id = next(filter(None, map(ids.normalise_message_id, map(clean, _values(raw_headers, "message-id")))), "")
     if len(_values(raw_headers, "message-id")) > 1:
         defects.append("more than one Message-ID")
     return ParsedMessage(
@@ -78,10 +78,10 @@ def parse(
         return_path=_return_path(raw_headers),
         subject=" ".join(decode_words(header.first(raw_headers, "subject") or "", charset).split()),
         date=sent_at,
-        in_reply_to=ids.message_ids(" ".join(_values(raw_headers, "in-reply-to"))),
-        references=ids.message_ids(" ".join(_values(raw_headers, "references"))),
+        in_reply_to=ids.message_ids(clean(" ".join(_values(raw_headers, "in-reply-to")))),
+        references=ids.message_ids(clean(" ".join(_values(raw_headers, "references")))),
         text=text,
-        text_new=quote.new_part(text),
+        text_new=text if contents.delivery_status else quote.new_part(text),
         html=html,
         attachments=tuple(contents.attachments),
         headers=tuple((clean(name), decode_words(value, charset).strip()) for name, value in raw_headers),
@@ -180,20 +180,24 @@ def _too_deep(raw: bytes) -> list[int]:
 
 
 def _tree(raw: bytes, defects: list[str]) -> Message:
-    """The standard library's tree; where it raises, the headers and the rest as one text."""
-    try:
-        return BytesParser(policy=compat32).parsebytes(raw)
-    except parts.FAILURES as exc:
-        defects.append(f"structure can't be read: {type(exc).__name__}")
+    """The standard library's tree; where it raises, the headers and the rest as one text.
+
+    A message without parts is its headers and its body: no need to have the standard library read that line by line.
+    """
     end = _BLANK.search(raw)
     head, body = (raw[: end.start()], raw[end.end() :]) if end else (raw, b"")
-    message = HeaderParser(policy=compat32).parsestr(head.decode("ascii", "surrogateescape") + "\n\n")
-    kept = [(name, value) for name, value in message.raw_items() if not name.lower().startswith("content-")]
-    message = Message(compat32)
-    for name, value in kept:
-        message[name] = value
-    message.set_payload(body.decode("ascii", "surrogateescape"))
-    return message
+    top = HeaderParser(policy=compat32).parsestr(head.decode("ascii", "surrogateescape") + "\n\n")
+    try:
+        if top.defects or top.get_content_maintype() in {"multipart", "message"}:
+            return BytesParser(policy=compat32).parsebytes(raw)
+    except parts.FAILURES as exc:
+        defects.append(f"structure can't be read: {type(exc).__name__}")
+        kept = [(name, value) for name, value in top.raw_items() if not name.lower().startswith("content-")]
+        top = Message(compat32)
+        for name, value in kept:
+            top[name] = value
+    top.set_payload(body.decode("ascii", "surrogateescape"))
+    return top
 
 
 def _body(raw: bytes) -> bytes:

@@ -17,9 +17,9 @@ from email.policy import compat32
 
 from inboxops.core import html as html_text
 from inboxops.core import tnef, uuencode
-from inboxops.core.headers import Raw, first, parameters
+from inboxops.core.headers import Raw, parameters
 from inboxops.core.model import Attachment
-from inboxops.core.text import clean, decode, decode_words
+from inboxops.core.text import clean, decode, decode_words, raw_bytes
 
 MOST_PARTS = 1_000
 MOST_FILES = 200
@@ -62,37 +62,67 @@ class Contents:
     recovered: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part with its own headers read once: the first value of each by its lower-cased name."""
+
+    message: Message
+    headers: dict[str, str]
+    content_type: str
+    parameters: dict[str, str]
+    disposition: str
+    name: str
+
+    @property
+    def placement(self) -> tuple[str, bool]:
+        """(Content-ID without brackets, whether the part is shown within the text)."""
+        content_id = "".join(decode_words(self.headers.get("content-id", "")).split()).strip("<>")
+        return content_id, self.disposition == "inline" or bool(content_id and self.disposition != "attachment")
+
+
 def read(root: Message) -> Contents:
     """Every part of the message itself. Embedded messages are kept whole and not entered."""
     contents = Contents()
-    attached: list[tuple[Message, str, Raw]] = []
+    attached: list[tuple[_Part, Message]] = []
     waiting: list[tuple[Message, str]] = [(root, "")]
     while waiting:
-        part, parent = waiting.pop()
+        message, parent = waiting.pop()
         if len(contents.types) >= MOST_PARTS:
             contents.marks.add("truncated")
             contents.defects.append(f"more than {MOST_PARTS} parts")
             break
-        raw = tuple((name, str(value)) for name, value in part.raw_items())
-        raw_type = first(raw, "content-type") or ""
-        content_type, content_parameters = parameters(raw_type, contents.charset)
-        if "/" not in content_type:
-            content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
-        contents.types.append(content_type)
-        _mark(contents, content_type, content_parameters)
-        declared = content_type.startswith("multipart/")
-        if (declared or (part is root and not raw_type)) and (children := _children(contents, part, declared)):
-            waiting.extend((child, content_type) for child in reversed(children))
-        elif content_type.startswith("message/") or content_type in _RETURNED_HEADERS:
-            attached += _read_message(contents, part, content_type, raw)
+        part = _part(message, parent, contents.charset)
+        contents.types.append(part.content_type)
+        _mark(contents, part)
+        declared = part.content_type.startswith("multipart/")
+        undeclared = message is root and "content-type" not in part.headers
+        if (declared or undeclared) and (children := _children(contents, message, declared)):
+            waiting.extend((child, part.content_type) for child in reversed(children))
+        elif part.content_type.startswith("message/") or part.content_type in _RETURNED_HEADERS:
+            attached += _read_message(contents, part)
         else:
-            _read_leaf(contents, part, content_type, content_parameters, raw)
+            _read_leaf(contents, part)
     if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
-        for inner, content_type, raw in attached:
-            name = " ".join(decode_words(str(inner.get("subject", ""))).split()) or "message"
-            file = Attachment(f"{name}.eml", content_type, _flattened(inner), *_placement(raw), named_by_subject=True)
-            _keep(contents, file)
+        for part, inner in attached:
+            subject = " ".join(decode_words(str(inner.get("subject", ""))).split()) or "message"
+            content = _flattened(inner)
+            _keep(
+                contents,
+                Attachment(f"{subject}.eml", part.content_type, content, *part.placement, named_by_subject=True),
+            )
     return contents
+
+
+def _part(message: Message, parent: str, charset: str | None) -> _Part:
+    headers: dict[str, str] = {}
+    for key, value in message.raw_items():
+        headers.setdefault(key.lower(), str(value))
+    content_type, content = parameters(headers.get("content-type", ""), charset)
+    disposition, placed = parameters(headers.get("content-disposition", ""), content.get("charset") or charset)
+    if "/" not in content_type:
+        content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
+    name = placed.get("filename") or content.get("name") or placed.get("name") or ""
+    return _Part(message, headers, content_type, content, disposition, clean(name).strip())
 
 
 def _children(contents: Contents, part: Message, declared: bool) -> list[Message]:
@@ -101,11 +131,11 @@ def _children(contents: Contents, part: Message, declared: bool) -> list[Message
     Without any declaration (a gateway dropped the header) the delimiter must open the body, be repeated, and have a part's header
     behind it: a returned message further below has delimiters too.
     """
-    inner = part.get_payload()
-    if isinstance(inner, list):
-        return [one for one in inner if isinstance(one, Message)]
-    if not isinstance(inner, str) or contents.recovered >= _MOST_RECOVERED:
+    if part.is_multipart():
+        return _messages(part)
+    if contents.recovered >= _MOST_RECOVERED:
         return []
+    inner = _plain(part)
     delimiter = (_DELIMITER if declared else _PART_START).search(inner)
     if delimiter is None:
         return []
@@ -115,10 +145,15 @@ def _children(contents: Contents, part: Message, declared: bool) -> list[Message
     contents.defects.append("a multipart without its boundary")
     mended = f'Content-Type: multipart/mixed; boundary="{delimiter[1]}"\n\n{inner}'
     try:
-        found = Parser(policy=compat32).parsestr(mended).get_payload()
+        return _messages(Parser(policy=compat32).parsestr(mended))
     except FAILURES:
         return []
-    return [one for one in found if isinstance(one, Message)] if isinstance(found, list) else []
+
+
+def _messages(part: Message) -> list[Message]:
+    """The parts of a part that has some."""
+    inner = part.get_payload() if part.is_multipart() else []
+    return [one for one in inner if isinstance(one, Message)]
 
 
 def blocks(text: str) -> list[dict[str, str]]:
@@ -151,66 +186,73 @@ def payload(part: Message) -> bytes:
         content = None
     if isinstance(content, bytes):
         return content
-    plain = part.get_payload()
-    return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else b""
+    return raw_bytes(_plain(part))
 
 
-def _read_message(contents: Contents, part: Message, content_type: str, raw: Raw) -> list[tuple[Message, str, Raw]]:
+def _plain(part: Message) -> str:
+    """The text of a leaf as the standard library gives it, transfer encoding and all; it raises on some mixtures of bytes."""
+    try:
+        plain = part.get_payload()
+    except FAILURES:
+        return ""
+    return plain if isinstance(plain, str) else ""
+
+
+def _read_message(contents: Contents, part: _Part) -> list[tuple[_Part, Message]]:
     """A part of type message/*, or the headers of one. Gives back a message without a name of its own: no file in a report."""
     embedded = _embedded(part)
-    name = _file_name(raw, contents.charset)
-    disposition = parameters(first(raw, "content-disposition") or "")[0]
+    content_type = part.content_type
     if content_type in _EMBEDDED or content_type not in _STATUS | _FIELDS | _RETURNED_HEADERS:
-        inner = embedded[0] if embedded else part
-        inner_headers = tuple((key, str(value)) for key, value in inner.raw_items())
+        inner = embedded[0] if embedded else part.message
         if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
-            contents.returned.append(header_block(inner_headers))
-        if not name and content_type in _EMBEDDED:
-            return [(inner, content_type, raw)]
-        _keep(contents, Attachment(name, content_type, _flattened(inner), *_placement(raw)))
+            contents.returned.append(header_block(tuple((key, str(value)) for key, value in inner.raw_items())))
+        if not part.name and content_type in _EMBEDDED:
+            return [(part, inner)]
+        _keep(contents, Attachment(part.name, content_type, _flattened(inner), *part.placement))
         return []
-    source = _source(part, embedded)
+    source = _source(part.message, embedded)
     if content_type in _STATUS:
         contents.delivery_status += blocks(source)
     elif content_type in _FIELDS:
         for block in blocks(source):
             contents.report_fields = block | contents.report_fields
     elif len(contents.returned) < _MOST_RETURNED:
-        contents.returned.append(decode(source.encode("utf-8", "surrogateescape"), None)[0][:_BLOCK_BOUND])
-    if name and (content_type in _RETURNED_HEADERS or disposition == "attachment"):
-        _keep(contents, Attachment(name, content_type, source.encode("utf-8", "surrogateescape"), *_placement(raw)))
+        contents.returned.append(decode(raw_bytes(source), None)[0][:_BLOCK_BOUND])
+    if part.name and (content_type in _RETURNED_HEADERS or part.disposition == "attachment"):
+        _keep(contents, Attachment(part.name, content_type, raw_bytes(source), *part.placement))
     return []
 
 
-def _read_leaf(
-    contents: Contents, part: Message, content_type: str, content_parameters: dict[str, str], raw: Raw
-) -> None:
-    charset = content_parameters.get("charset")
-    name = _file_name(raw, charset or contents.charset)
-    disposition = parameters(first(raw, "content-disposition") or "")[0]
-    is_text = content_type.startswith(("text/", "multipart/")) and content_type != "text/calendar"
-    data = payload(part)
-    if is_text:
+def _read_leaf(contents: Contents, part: _Part) -> None:
+    data = payload(part.message)
+    if part.content_type.startswith(("text/", "multipart/")) and part.content_type != "text/calendar":
+        charset = part.parameters.get("charset")
         contents.charset = contents.charset or charset
-    if is_text and not name and disposition != "attachment":
-        text, defect = decode(data, charset)
-        if defect:
-            contents.defects.append(defect)
-        _read_text(contents, text, content_type)
+        if not part.name and part.disposition != "attachment":
+            text, defect = decode(data, charset)
+            if defect:
+                contents.defects.append(defect)
+            _read_text(contents, text, part.content_type)
+            return
+    if tnef.is_tnef(part.content_type, part.name) and _open_tnef(contents, data):
         return
-    if tnef.is_tnef(content_type, name):
-        opened = tnef.opened(data)
-        if opened is None:
-            contents.defects.append("winmail.dat can't be read")
-        else:
-            contents.marks.add("tnef")
-            contents.text += [opened.text[:TEXT_BOUND]] * bool(opened.text)
-            contents.html += [opened.html[:TEXT_BOUND]] * bool(opened.html)
-            for file in opened.attachments:
-                _keep(contents, file)
-            if opened.attachments:
-                return
-    _keep(contents, Attachment(name, content_type, data, *_placement(raw)))
+    _keep(contents, Attachment(part.name, part.content_type, data, *part.placement))
+
+
+def _open_tnef(contents: Contents, data: bytes) -> bool:
+    """Whether winmail.dat was opened and held files: then it is not one itself."""
+    opened = tnef.opened(data)
+    if opened is None:
+        contents.defects.append("winmail.dat can't be read")
+        return False
+    contents.marks.add("tnef")
+    if opened.text:
+        contents.text.append(opened.text[:TEXT_BOUND])
+    if opened.html:
+        contents.html.append(opened.html[:TEXT_BOUND])
+    for file in opened.attachments:
+        _keep(contents, file)
+    return bool(opened.attachments)
 
 
 def _read_text(contents: Contents, text: str, content_type: str) -> None:
@@ -233,16 +275,16 @@ def _read_text(contents: Contents, text: str, content_type: str) -> None:
     contents.text.append(text)
 
 
-def _mark(contents: Contents, content_type: str, content_parameters: dict[str, str]) -> None:
-    protocol = content_parameters.get("protocol", "").lower()
-    if content_type == "text/calendar" or content_type == "application/ics":
+def _mark(contents: Contents, part: _Part) -> None:
+    content_type, protocol = part.content_type, part.parameters.get("protocol", "").lower()
+    if content_type in {"text/calendar", "application/ics"}:
         contents.marks.add("calendar")
     elif content_type == "multipart/signed":
         contents.marks.add("pgp-signed" if "pgp" in protocol else "smime-signed")
     elif content_type == "multipart/encrypted":
         contents.marks.add("pgp-encrypted")
     elif content_type in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
-        signed = content_parameters.get("smime-type", "").lower() == "signed-data"
+        signed = part.parameters.get("smime-type", "").lower() == "signed-data"
         contents.marks.add("smime-signed" if signed else "smime-encrypted")
 
 
@@ -254,38 +296,22 @@ def _keep(contents: Contents, attachment: Attachment) -> None:
         contents.defects.append(f"more than {MOST_FILES} attachments")
 
 
-def _file_name(raw: Raw, charset: str | None) -> str:
-    disposition = parameters(first(raw, "content-disposition") or "", charset)[1]
-    content = parameters(first(raw, "content-type") or "", charset)[1]
-    return clean(disposition.get("filename") or content.get("name") or disposition.get("name") or "").strip()
-
-
-def _placement(raw: Raw) -> tuple[str, bool]:
-    """(Content-ID without brackets, whether the part is shown within the text)."""
-    content_id = "".join(decode_words(first(raw, "content-id") or "").split()).strip("<>")
-    disposition = parameters(first(raw, "content-disposition") or "")[0]
-    return content_id, disposition == "inline" or bool(content_id and disposition != "attachment")
-
-
-def _embedded(part: Message) -> list[Message]:
+def _embedded(part: _Part) -> list[Message]:
     """The messages within a message/* part, also when it is encoded, which RFC 2046, 5.2.1 forbids and Exchange does, and when
     blank lines stand before its headers."""
-    inner = part.get_payload()
-    if not isinstance(inner, list):
-        return []
-    found = [one for one in inner if isinstance(one, Message)]
-    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    found = _messages(part.message)
+    encoding = part.headers.get("content-transfer-encoding", "").strip().lower()
     encoded = encoding in {"base64", "quoted-printable"}
     if not found or (found[0].keys() and not (encoded and len(found) == 1 and not found[0].get("subject"))):
         return found
-    source = _source(part, found)
+    source = _source(part.message, found)
     if encoded:
         wrapper = Message(compat32)
         wrapper["Content-Transfer-Encoding"] = encoding
-        wrapper.set_payload(source)
+        wrapper.set_payload(raw_bytes(source).decode("ascii", "surrogateescape"))
         data = payload(wrapper)
     else:
-        data = source.encode("utf-8", "surrogateescape")
+        data = raw_bytes(source)
     try:
         return [BytesParser(policy=compat32).parsebytes(data.lstrip(b"\r\n"))]
     except FAILURES:
@@ -295,13 +321,12 @@ def _embedded(part: Message) -> list[Message]:
 def _source(part: Message, embedded: list[Message]) -> str:
     """The text of a message/* part as it was before the standard library took it for a message."""
     if not embedded:
-        plain = part.get_payload()
-        return decode(payload(part), None)[0] if isinstance(plain, str) else ""
+        return decode(payload(part), None)[0]
     pieces = []
     for one in embedded[:_MOST_BLOCKS]:
         head = "\n".join(f"{name}: {value}" for name, value in one.raw_items())
-        body = one.get_payload()
-        pieces.append(f"{head}\n\n{body}" if isinstance(body, str) and body else head)
+        body = _plain(one)
+        pieces.append(f"{head}\n\n{body}" if body else head)
     return "\n\n".join(pieces).lstrip("\n")
 
 
@@ -311,7 +336,5 @@ def _flattened(message: Message) -> bytes:
     try:
         BytesGenerator(target, mangle_from_=False, maxheaderlen=0, policy=compat32).flatten(message)
     except FAILURES:
-        body = message.get_payload()
-        text = header_block(tuple(message.raw_items())) + "\n\n" + (body if isinstance(body, str) else "")
-        return text.encode("utf-8", "surrogateescape")
+        return raw_bytes(f"{header_block(tuple(message.raw_items()))}\n\n{_plain(message)}")
     return target.getvalue()

@@ -16,8 +16,7 @@ def _any(table: str) -> str:
     return "(?:" + "|".join(phrases) + ")"
 
 
-OUT_OF_OFFICE_SUBJECT = re.compile(
-    _any(r"""
+_OUT_OF_OFFICE = _any(r"""
     out[- ]of[- ](?:the[- ])?office
     \bauto(?:matic|mated|matically)?[- ]?(?:generated )?(?:reply|response|responder)\b
     away from (?:my|the|our) (?:office|desk|mail|e-?mail)
@@ -36,8 +35,10 @@ OUT_OF_OFFICE_SUBJECT = re.compile(
     ofis d[ıi][şs][ıi]nda | r[ăa]spuns automat | αυτόματη απάντηση | εκτός γραφείου | 自動(?:応答|返信|回覆|回復|答覆)
     不在(?:通知|連絡|のお知らせ|にして) | 休暇(?:中|の) | 自动(?:回复|答复|应答) | 不在办公室 | 자동 ?(?:응답|회신|답장) | 부재 ?중 | תשובה אוטומטית
     رد تلقائي
-    """)
-)
+""")
+OUT_OF_OFFICE_SUBJECT = re.compile(_OUT_OF_OFFICE)
+OUT_OF_OFFICE_PREFIX = re.compile(rf"\s*{_OUT_OF_OFFICE}\w*\s*[:：]")
+"""As programs write it: in front of the subject that they answer."""
 
 REPLY_PREFIX = re.compile(
     r"^\s*(?:re|aw|sv|antw|fwd?|wg|tr|rv|vs|vb|odp|rif|enc|i|r|回复|答复|转发|轉寄|返信|転送|отв|пересл)\s*(?:\[\d+\])?\s*[:：]"
@@ -56,7 +57,7 @@ BOUNCE_SUBJECT = re.compile(
     \bfailure notice\b | \bwarning: (?:message|could not|mail|e-?mail|.{0,80}delayed)
     \bcould not (?:be delivered|deliver|send) | \bcannot (?:be delivered|deliver|send)  | \bunable to deliver
     \bnot (?:yet )?been delivered\b | \bnot delivered\b | \bdelayed (?:mail|message|delivery)\b
-    \bdelayed \d+ (?:hours|days) | \bbounced? (?:mail|message|e-?mail) | \bmailbox (?:is )?full | \buser unknown\b
+    \bdelayed \d+ (?:hours|days) | \bbounced? (?:mail|message|e-?mail) | \[bounce\] | error sending your (?:mail|message) | \bmailbox (?:is )?full | \buser unknown\b
     \bunknown user\b | \bprocessing error\b | \bautomatically rejected mail\b | \bpostmaster notify\b
     \bnameserver error report\b | \brejected (?:mail|message|e-?mail)\b | \bmail rejected\b
     \bdsn\b.{0,30}\b(?:fail|delay) | \bndr\b | \bmessage blocked\b | \bdelivery has been delayed\b | unzustellbar
@@ -90,7 +91,7 @@ FAILURE = re.compile(
     deliver[yt](?: of.{1,80}?)?(?: to.{1,80}?)?(?: has)? (?:failed|been delayed|been postponed|was aborted)
     delevery to | failed to deliver | delivery (?:failure|problem|error|status notification|attempt)
     fatal (?:delivery )?errors? | did not (?:reach|receive) | could not (?:be reached|deliver|send)
-    error (?:delivering|while delivering|occurred while|detected while) | problem delivering
+    (?:trouble|had a problem) delivering | address (?:not found|couldn't be found|could not be found) | error (?:delivering|while delivering|occurred while|detected while) | problem delivering
     mail (?:delivery|transport) (?:failed|agent|software|sub ?system|system)
     this is the (?:mail|postfix|sendmail|exim|qmail)
     this message was created automatically by (?:mail|the mail|a mail)

@@ -10,13 +10,9 @@ from __future__ import annotations
 import functools
 import re
 
-from mailparser_reply.constants import MAIL_LANGUAGES
-from mailparser_reply.parser import EmailMessage
-
 _READ = 20_000  # characters of a text in which an introduction is looked for
 _LINE = 200  # characters of a line that are looked at
 _MOST_CANDIDATES = 50
-_WROTE = re.compile(r"[:：][ \t]*$")
 _WHEN_OR_WHO = re.compile(r"[0-9<@]")
 _LABEL = re.compile(
     r"^[*> ]{0,4}(?:from|von|de|da|van|od|fra|från|kimden|от|差出人|送信者|发件人|寄件者|보낸 ?사람)\*?[ \t]?[:：]",
@@ -25,7 +21,8 @@ _LABEL = re.compile(
 _SEPARATOR = re.compile(
     r"^[ \t]*(?:-{2,}[ \t]*(?:original message|ursprüngliche nachricht|originalnachricht|message d'origine|mensaje original"
     r"|mensagem original|messaggio originale|oorspronkelijk bericht|исходное сообщение|原始邮件|元のメッセージ)[ \t]*-{2,}"
-    r"|_{20,}|#{2}- ?.{0,80}reply above this line.{0,40})[ \t]*$",
+    r"|[^\n]{0,150}[0-9<@][^\n]{0,100}(?:写道|寫道|님이 작성(?:하였습니다)?|escreveu|писал(?:\(а\)|а)?|пишет|пише|написав"
+    r"|yazdı|kirjoitti|írta|a scris|έγραψε)[ \t]*[:：]|_{20,}|#{2}- ?.{0,80}reply above this line.{0,40})[ \t]*$",
     re.IGNORECASE,
 )
 
@@ -50,10 +47,12 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
         size += len(line)
         if size > _READ or candidates > _MOST_CANDIDATES:
             break
-        if _SEPARATOR.match(line[:_LINE]):
+        line = line.strip()
+        ends_in_colon = line.endswith((":", "："))
+        if (ends_in_colon or line.startswith(("--", "__", "##"))) and _SEPARATOR.match(line[:_LINE]):
             return number, number + 1
         top = max(0, number - 1)
-        if _WROTE.search(line[-20:]):
+        if ends_in_colon:
             if not _WHEN_OR_WHO.search(line[:_LINE]) and not _WHEN_OR_WHO.search(lines[top][:_LINE]):
                 continue
         elif not (
@@ -71,6 +70,9 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
 
 @functools.cache
 def _introductions() -> re.Pattern[str]:
+    from mailparser_reply.constants import MAIL_LANGUAGES  # imported and compiled when the first mail may quote
+    from mailparser_reply.parser import EmailMessage
+
     languages = [name for name, known in MAIL_LANGUAGES.items() if "wrote_header" in known]
     pattern: re.Pattern[str] = EmailMessage(text="", languages=languages).HEADER_REGEX
     return pattern

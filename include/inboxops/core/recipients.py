@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from inboxops.core import phrases
 
@@ -38,13 +39,26 @@ _MOST = 500
 _LINE = 2_000  # characters of a line that are looked at
 
 
-def named(report: str, *, not_these: Iterable[str], local_domain: str = "") -> tuple[str, ...]:
-    """Addresses in a server's report, of the surest kind only.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Addresses in a server's report, the surest kind first.
 
-    Listed or labelled ones come first; then those in a sentence that tells of a failure; then names without a domain below a line
-    that tells of one; at last whom the report says the message was to.
-    not_these: addresses that stand in a report for other reasons. local_domain: where a name listed without a domain lives.
+    listed: on a line of their own, or labelled. told: in a sentence that tells of a failure. local: names without a domain below a
+    line that tells of one. addressed: whom the report says the message was to.
     """
+
+    listed: tuple[str, ...]
+    told: tuple[str, ...]
+    local: tuple[str, ...]
+    addressed: tuple[str, ...]
+
+    @property
+    def surest(self) -> tuple[str, ...]:
+        return (self.listed or self.told or self.local or self.addressed)[:_MOST]
+
+
+def named(report: str, *, not_these: Iterable[str], local_domain: str = "") -> Named:
+    """What a report names, `not_these` aside. local_domain: where a name listed without a domain lives."""
     unwanted = {address.lower() for address in not_these}
     listed: dict[str, None] = {}
     told: dict[str, None] = {}
@@ -56,14 +70,15 @@ def named(report: str, *, not_these: Iterable[str], local_domain: str = "") -> t
             before = line[: found.end() - len(address)] if found[0].endswith(address) else line[: found.start()]
             if address.lower() in unwanted or _NOBODY.match(address) or "message-id" in before.lower():
                 continue
-            if _LEAD.match(before) or _ORIGIN.search(before):
+            labelled = before.rstrip(" <\"'").endswith(":") and _FAILURE_WORD.search(before)
+            if labelled or _LEAD.match(before) or _ORIGIN.search(before):
                 listed[address] = None
             elif _ADDRESSED.match(before):
                 addressed[address] = None
             elif not _FROM.search(before) and _FAILURE_WORD.search(" ".join(lines[max(0, number - 1) : number + 2])):
                 told[address] = None
-    bare = dict.fromkeys(f"{name}@{local_domain}" for name in _bare_names(lines)) if local_domain else {}
-    return tuple(listed or told or bare or addressed)[:_MOST]
+    local = dict.fromkeys(f"{name}@{local_domain}" for name in _bare_names(lines)) if local_domain else {}
+    return Named(tuple(listed), tuple(told), tuple(local), tuple(addressed))
 
 
 def listed(line: str) -> str:

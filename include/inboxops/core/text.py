@@ -72,6 +72,14 @@ def clean(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
+def raw_bytes(text: str) -> bytes:
+    """The bytes of a text that the standard library decoded as ASCII with surrogates; any other text as UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
 @functools.lru_cache(maxsize=512)
 def codec_for(label: str) -> str | None:
     """Python's codec for a charset label of a mail, or None when it is unknown or no charset at all."""
@@ -79,18 +87,18 @@ def codec_for(label: str) -> str | None:
     name = _ALIASES.get(name, name)
     try:
         found = codecs.lookup(name).name
-        b"".decode(found)
-    except (LookupError, ValueError, UnicodeError):
+        b"text".decode(found)
+    except UnicodeError:
+        pass  # a charset all the same, in which these four bytes are no text
+    except (LookupError, ValueError):
         return None
-    if found in _NO_CHARSETS:
-        return None
-    return _SUPERSETS.get(found, found)
+    return None if found in _NO_CHARSETS else _SUPERSETS.get(found, found)
 
 
 def decode(data: bytes, label: str | None) -> tuple[str, str]:
     """(text, defect): the bytes as text by the ladder; the defect is "" when the declared charset was right."""
     codec = codec_for(label) if label else None
-    if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith("utf-16"):
+    if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith(("utf-16", "utf-32")):
         return _seven_bit(data)
     if codec:
         try:
@@ -122,28 +130,36 @@ def decode_words(value: str, message_charset: str | None = None) -> str:
     if "=?" not in value:
         return _plain(value, message_charset)
     pieces: list[str] = []
-    pending, charset, end = bytearray(), "", 0
+    words: list[bytes] = []
+    charset, end = "", 0
     for found in _WORD.finditer(value):
         between = value[end : found.start()]
         label = found[1].partition("*")[0].lower()
         adjacent = end and not between.strip()
-        if pending and not (adjacent and label == charset):
-            pieces.append(decode(bytes(pending), charset)[0])
-            pending.clear()
+        if not (adjacent and label == charset):
+            pieces.append(_joined(words, charset))
+            words = []
         if not adjacent:
             pieces.append(_plain(between, message_charset))
-        pending += _word_bytes(found[2], found[3])
+        words.append(_word_bytes(found[2], found[3]))
         charset, end = label, found.end()
-    if pending:
-        pieces.append(decode(bytes(pending), charset)[0])
+    pieces.append(_joined(words, charset))
     pieces.append(_plain(value[end:], message_charset))
     return clean("".join(pieces))
+
+
+def _joined(words: list[bytes], charset: str) -> str:
+    """Neighbouring words of one charset as text; each for itself when one of them is broken."""
+    if not words:
+        return ""
+    text, defect = decode(b"".join(words), charset)
+    return "".join(decode(word, charset)[0] for word in words) if defect and len(words) > 1 else text
 
 
 def _plain(value: str, message_charset: str | None) -> str:
     if value.isascii() or not _RAW_BYTES.search(value):
         return clean(value)
-    return decode_undeclared(value.encode("utf-8", "surrogateescape"), message_charset)
+    return decode_undeclared(raw_bytes(value), message_charset)
 
 
 def decode_undeclared(data: bytes, message_charset: str | None) -> str:
@@ -176,7 +192,7 @@ def _seven_bit(data: bytes) -> tuple[str, str]:
 
 
 def _word_bytes(encoding: str, encoded: str) -> bytes:
-    data = encoded.encode("utf-8", "surrogateescape")
+    data = raw_bytes(encoded)
     if encoding in "bB":
         data = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
         data = data[: len(data) - (len(data) % 4 == 1)]

@@ -6,19 +6,19 @@ import logging
 import struct
 from dataclasses import dataclass
 
-from tnefparse import TNEF
-
 from inboxops.core.model import Attachment
 from inboxops.core.text import clean, decode
 
 logging.getLogger("tnefparse").disabled = True  # it reports every odd property there; defects are ours to tell
 
-_SIGNATURE = struct.pack("<I", TNEF.TNEF_SIGNATURE)
+_SIGNATURE = struct.pack("<I", 0x223E9F78)
 _HEADER = 9  # level, name, type and length of an object
 _MOST_OBJECTS = 2_000  # tnefparse copies the rest of the file for each, so their number has to be bounded
 _MOST_STREAMS = 20
 _MOST_PROPERTIES = 5_000
-_WITH_PROPERTIES = frozenset({TNEF.ATTMAPIPROPS, TNEF.ATTATTACHMENT})
+_SMALLEST = 12  # bytes of an object
+_RECIPIENTS = 0x9004  # attRecipTable
+_WITH_PROPERTIES = frozenset({0x9003, 0x9005})  # attMsgProps, attAttachment
 _IGNORED = struct.pack("<H", 0xFFFF)  # a name that tnefparse passes over
 _FIXED = {0x02: 2, 0x0B: 2, 0x03: 4, 0x04: 4, 0x0A: 4, 0x05: 8, 0x07: 8, 0x06: 8, 0x14: 8, 0x40: 8, 0x48: 16}
 _VARIABLE = frozenset({0x1E, 0x1F, 0x0D, 0x102, 0x00})
@@ -46,6 +46,8 @@ def opened(content: bytes) -> Opened | None:
     safe = _defused(content)
     if safe is None:
         return None
+    from tnefparse import TNEF  # a twentieth of a second that most processes never need
+
     try:
         found = TNEF(safe, do_checksum=False)
         files = tuple(
@@ -70,13 +72,13 @@ def _defused(content: bytes) -> bytes | None:
     while start >= 0:
         streams += 1
         offset = start + len(_SIGNATURE) + 2
-        while offset + TNEF.MIN_OBJ_SIZE < len(content):
+        while offset + _SMALLEST < len(content):
             objects += 1
             if objects > _MOST_OBJECTS or streams > _MOST_STREAMS:
                 return None
             name, _, length = struct.unpack_from("<HHI", content, offset + 1)
             data = memoryview(content)[offset + _HEADER : offset + _HEADER + length]
-            if name == TNEF.ATTRECIPTABLE or (name in _WITH_PROPERTIES and not _is_sound(data)):
+            if name == _RECIPIENTS or (name in _WITH_PROPERTIES and not _is_sound(data)):
                 safe[offset + 1 : offset + 3] = _IGNORED
             offset += _HEADER + length + 2
         start = content.find(_SIGNATURE, start + len(_SIGNATURE))

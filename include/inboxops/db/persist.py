@@ -54,6 +54,11 @@ class PersistStore:
             _write(t, inbox, plan, respond)
             return [item.inbound_id for item in items], plan
 
+    def facts(self, inbox: Inbox, items: Sequence[Item], *, own_addresses: frozenset[str]) -> Facts:
+        """What is known of everything that the items mention; writes nothing."""
+        with self._database.transaction() as t:
+            return _facts(t, inbox, items, own_addresses)
+
     def next_classified(self, inbox_id: int, *, after: int) -> int | None:
         with self._database.transaction() as t:
             return t.value("next_classified", inbox_id=inbox_id, after=after)  # type: ignore[no-any-return]

@@ -1,30 +1,37 @@
-"""The demonstration inbox: connected once, before Airflow looks; shown when its mail has become tickets."""
+"""The demonstration inboxes: connected once, before Airflow looks; shown when their mail has become tickets."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 
 from rich.console import Console
 
 from inboxops.cli.show import table
 from inboxops.core.inbox import Inbox
+from inboxops.demo.clouds import born
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.settings import Ports
 from inboxops.stack.checks import HOST
 from inboxops.stack.home import CUSTOMER, SUPPORT, Home, read_env
+from inboxops.standins import demo as standins
 from inboxops.wiring import World
 
 TENANT, INBOX = "demo", "support"
 PATIENCE_SECONDS = 120.0
 
 
-def connect(world: World, home: Home, ports: Ports) -> Inbox:
-    """Tenant and inbox of the demonstration, made on first call; a second one changes nothing."""
+def connect(world: World, home: Home, ports: Ports) -> list[Inbox]:
+    """Tenant and inboxes of the demonstration, made on first call; a later one only follows what has moved since."""
     world.inboxes.add_tenant(TENANT, "Demonstration Ltd")
+    moment = datetime.fromtimestamp(born(home.standins), UTC)
+    return [_imap(world, home, ports), *standins.connect(world, tenant=TENANT, born=moment)]
+
+
+def _imap(world: World, home: Home, ports: Ports) -> Inbox:
     tenant_id = world.inboxes.tenant_id(TENANT)
-    found = [inbox for inbox in world.inboxes.all(TENANT) if inbox.name == INBOX]
-    if found:
-        return found[0]
     connection = {
         "host": HOST,
         "port": ports.imap,
@@ -36,6 +43,11 @@ def connect(world: World, home: Home, ports: Ports) -> Inbox:
         "smtp_security": "starttls",
     }
     secrets = {"username": SUPPORT, "password": read_env(home.env_file)["STACK_SUPPORT_PASSWORD"]}
+    found = next((inbox for inbox in world.inboxes.all(TENANT) if inbox.name == INBOX), None)
+    if found is not None:
+        if found.connection != connection:
+            world.inboxes.reconnect(found.id, connection, world.vault.seal(secrets))
+        return world.inboxes.get(found.id)
     world.try_connection("imap", SUPPORT, connection, secrets)
     inbox_id = world.inboxes.add(
         tenant_id=tenant_id,
@@ -52,34 +64,38 @@ def connect(world: World, home: Home, ports: Ports) -> Inbox:
     return world.inboxes.get(inbox_id)
 
 
-def wait_until_filed(world: World, inbox: Inbox, console: Console) -> None:
-    """Wake the inbox's DAG and wait until its mail is filed. Raises TransientError when that takes too long."""
+def wait_until_filed(world: World, inboxes: Sequence[Inbox], console: Console) -> None:
+    """Wake the inboxes' DAGs and wait until their mail is filed. Raises TransientError when that takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    woken = False
-    with console.status("Airflow reads the demonstration mailbox"):
-        while time.monotonic() < deadline:
-            if not inbox.cursor.is_start and not world.inboxes.has_work(inbox.id):
-                return
-            if not woken:
-                try:
-                    world.airflow.wake(inbox.id)
-                    woken = True
-                except TransientError:
-                    pass  # Airflow has not parsed the DAG yet
+    waiting = {inbox.id: inbox for inbox in inboxes}
+    woken: set[int] = set()
+    with console.status("Airflow reads the demonstration mailboxes"):
+        while waiting and time.monotonic() < deadline:
+            for id_ in list(waiting):
+                waiting[id_] = world.inboxes.get(id_)
+                if not waiting[id_].cursor.is_start and not world.inboxes.has_work(id_):
+                    del waiting[id_]
+                elif id_ not in woken:
+                    with suppress(TransientError):  # Airflow has not parsed the DAG yet
+                        world.airflow.wake(id_)
+                        woken.add(id_)
             time.sleep(0.2)
-            inbox = world.inboxes.get(inbox.id)
-    raise TransientError(
-        f"the demonstration mailbox was not read within {PATIENCE_SECONDS:.0f} s",
-        fix=f"Look at the runs of {inbox.dag_id} in Airflow",
-    )
+    if waiting:
+        raise TransientError(
+            f"the demonstration was not read within {PATIENCE_SECONDS:.0f} s",
+            fix=f"Look at the runs of {', '.join(inbox.dag_id for inbox in waiting.values())} in Airflow",
+        )
 
 
 def show(world: World, console: Console) -> None:
     """The tickets, and what became of every other message."""
-    columns = ["ticket_number", "subject", "requester_address", "messages", "attachments"]
+    columns = ["ticket_number", "inbox", "subject", "requester_address", "messages", "attachments"]
     rows = world.tickets.listed(tenant=TENANT)
     table(
-        "Tickets", ["no", "subject", "from", "msgs", "files"], ([row[c] for c in columns] for row in rows), to=console
+        "Tickets",
+        ["no", "inbox", "subject", "from", "msgs", "files"],
+        ([row[c] for c in columns] for row in rows),
+        to=console,
     )
     aside = world.inbound.listed(
         tenant=TENANT, states=["listed", "conflict", "duplicate", "dropped", "parked", "refused"]

@@ -10,12 +10,16 @@ from inboxops.errors import InvalidInput
 from inboxops.ports import Prober, Provider, Sender
 
 PROVIDERS = {
+    "gmail": "inboxops.providers.gmail:GmailProvider",
     "imap": "inboxops.providers.imap:ImapProvider",
+    "microsoft": "inboxops.providers.graph:GraphProvider",
 }
 """connection_type -> module:class. A new provider is one file, one line here and one in PROBERS."""
 
 PROBERS = {
+    "gmail": "inboxops.providers.gmail:GmailProber",
     "imap": "inboxops.providers.imap_pool:ImapProber",
+    "microsoft": "inboxops.providers.graph:GraphProber",
 }
 
 

@@ -49,9 +49,7 @@ class Endpoint:
     def of(cls, account: Account) -> Endpoint:
         """Raises InvalidInput, naming the field."""
         connection = account.connection
-        host = str(connection.get("host") or "").strip()
-        if not host:
-            raise InvalidInput("host is missing", fix="Name the IMAP server, e.g. imap.example.com")
+        host = _host(str(connection.get("host") or "").strip())
         security = _one_of("security", connection.get("security") or "tls", DEFAULT_PORTS)
         auth = _one_of("auth", connection.get("auth") or "auto", _LOGINS)
         secret_name = "access_token" if auth == "xoauth2" else "password"
@@ -75,6 +73,18 @@ class Endpoint:
     @property
     def server(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def _host(name: str) -> str:
+    if not name:
+        raise InvalidInput("host is missing", fix="Name the IMAP server, e.g. imap.example.com")
+    try:
+        name.encode("idna")
+    except UnicodeError as exc:
+        raise InvalidInput(f"host {name[:100]!r} is no host name", fix="It looks like imap.example.com") from exc
+    if re.search(r"[\x00-\x20\x7f/@]", name):
+        raise InvalidInput(f"host {name[:100]!r} is no host name", fix="It looks like imap.example.com")
+    return name
 
 
 def _one_of(name: str, value: object, known: Mapping[str, object]) -> str:

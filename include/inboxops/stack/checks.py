@@ -34,6 +34,16 @@ async def conversation(port: int, say: bytes, *, tls: ssl.SSLContext | None = No
         return b""
 
 
+async def listens(port: int) -> bool:
+    """Whether something accepts connections."""
+    try:
+        _, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def postgres(port: int) -> bool:
     """Whether the postmaster lets clients log in: a startup message is answered by an authentication request."""
     parameters = b"user\0postgres\0database\0postgres\0\0"

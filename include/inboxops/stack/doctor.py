@@ -22,7 +22,7 @@ from inboxops.settings import Ports, Settings
 from inboxops.stack.home import Home
 from inboxops.stack.record import Record, held
 
-SECONDS = 5
+SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine(home: Home) -> list[Finding]:
-    """Look at everything at once; seldom takes longer than 5 seconds."""
+    """Look at everything at once; seldom takes longer than 10 seconds."""
     try:
         known = settings.load()
     except OperatorError as exc:

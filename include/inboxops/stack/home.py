@@ -12,6 +12,7 @@ from pathlib import Path
 
 from inboxops.errors import OperatorError
 from inboxops.settings import ENV_FILE, Ports
+from inboxops.standins.client import CLIENT_ID, settings_for
 
 SUPPORT = "support@demo.example"
 CUSTOMER = "customer@demo.example"
@@ -40,6 +41,10 @@ class Home:
     @property
     def ca_file(self) -> Path:
         return self.mail / "ca.pem"
+
+    @property
+    def standins(self) -> Path:
+        return self.path / "standins"
 
     @property
     def airflow(self) -> Path:
@@ -130,6 +135,14 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
         "INBOXOPS_AIRFLOW_USERNAME": "admin",
         "INBOXOPS_API_URL": f"http://{host}:{ports.api}",
     }
+    for kind, port, mark in (("gmail", ports.gmail, "GOOGLE"), ("graph", ports.graph, "MICROSOFT")):
+        stand_in = settings_for(kind, f"https://localhost:{port}", home.standins / "ca.pem")
+        name = f"INBOXOPS_{mark}_CLIENT_ID"
+        if values.get(name, CLIENT_ID) == CLIENT_ID:
+            values |= stand_in
+        else:  # someone has put a client of their own there: the real provider is meant
+            ours = [key for key in stand_in if "localhost" in values.get(key, "")]
+            values = {key: value for key, value in values.items() if key not in ours}
     with writing(home.path):
         write_private(home.env_file, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))
     return Secrets(values)

@@ -75,7 +75,7 @@ def schema() -> None:
 
 
 def demo() -> None:
-    """The demonstration tenant and inbox, before Airflow reads which inboxes there are."""
+    """The demonstration tenant and inboxes, before Airflow reads which inboxes there are."""
     from inboxops.cli.world import opened
     from inboxops.demo.seed import connect
 

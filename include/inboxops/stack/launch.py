@@ -43,10 +43,17 @@ def application(layout: Layout, *, demo: bool) -> list[Part]:
         name="demo",
         argv=layout.python("inboxops.stack.jobs", "demo"),
         env=layout.environment(),
-        needs=("schema", "mail"),
+        needs=("schema", "mail", "clouds"),
+    )
+    clouds = Part(
+        name="clouds",
+        argv=layout.python("inboxops.demo.clouds"),
+        env=layout.environment(),
+        ready=partial(_clouds_are_ready, ports),
+        ports=(ports.gmail, ports.graph),
     )
     return [
-        *([inbox] if demo else []),
+        *([clouds, inbox] if demo else []),
         Part(
             name="mail",
             argv=layout.python("inboxops.demo.mailserver"),
@@ -76,6 +83,10 @@ def application(layout: Layout, *, demo: bool) -> list[Part]:
 
 def whole(layout: Layout, *, demo: bool = False) -> list[Part]:
     return [*services(layout), *application(layout, demo=demo)]
+
+
+async def _clouds_are_ready(ports: Ports) -> bool:
+    return await checks.listens(ports.gmail) and await checks.listens(ports.graph)
 
 
 async def _mail_is_ready(ports: Ports, home: Home) -> bool:

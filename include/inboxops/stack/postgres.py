@@ -108,6 +108,13 @@ def make(home: Home, password: str) -> None:
         found.link.symlink_to(found.data)
 
 
+def erase(home: Home) -> None:
+    """Remove what lies outside the home, for a home that is about to be deleted."""
+    link = home.path / "postgres"
+    if link.is_symlink():
+        shutil.rmtree(link.resolve().parent, ignore_errors=True)
+
+
 def _initdb(found: Cluster, draft: Path, password: str) -> None:
     uid, gid = found.user or (None, None)
     with tempfile.NamedTemporaryFile("w") as file:

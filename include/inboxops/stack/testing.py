@@ -14,7 +14,9 @@ from pathlib import Path
 
 from inboxops.errors import OperatorError
 from inboxops.settings import ENV_FILE, Ports, Settings
+from inboxops.stack.home import Home
 from inboxops.stack.layout import command
+from inboxops.stack.postgres import erase
 from inboxops.stack.record import Record
 from inboxops.stack.show import SETTLED
 from inboxops.stack.spawn import die_with
@@ -45,6 +47,7 @@ def running(home: Path, *options: str, seconds: float = 180.0) -> Iterator[Setti
     finally:
         child.terminate()
         child.wait(timeout=60)
+        erase(Home(home))
 
 
 def _wait(child: subprocess.Popen[bytes], home: Path, log: Path, seconds: float) -> None:

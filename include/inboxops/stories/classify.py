@@ -88,7 +88,8 @@ def _read(frame: bytes | None, row: StoredRow, context: InboxContext, objects: O
         return f"its raw bytes are gone: no object {row.storage_key}"
     try:
         message = parse(unpack(frame), received_at=row.received_at, trusted_authserv_ids=context.trusted_authserv_ids)
-        reading = _reading(message, row, replace(context, in_spam_folder=row.in_spam_folder))
+        here = replace(context, in_spam_folder=row.in_spam_folder)
+        reading = read_message(message, here, provider_thread_id=row.provider_thread_id)
         stored, omitted = _keep_attachments(message, row, context, objects)
     except InboxOpsError:
         raise
@@ -98,12 +99,13 @@ def _read(frame: bytes | None, row: StoredRow, context: InboxContext, objects: O
     return ClassifiedRow(row.id, reading, Bodies(message.text, message.text_new, message.html))
 
 
-def _reading(message: ParsedMessage, row: StoredRow, context: InboxContext) -> Reading:
+def read_message(message: ParsedMessage, context: InboxContext, *, provider_thread_id: str | None) -> Reading:
+    """What a parsed message is and where it may belong, without its attachments."""
     verdict = judge(message, context)
     if verdict.bounce is not None:
         ids = tuple(dict.fromkeys(map(id_key, verdict.bounce.original_ids)))
         verdict = replace(verdict, bounce=replace(verdict.bounce, original_ids=ids))
-    keys = thread_keys(message, context, row.provider_thread_id)
+    keys = thread_keys(message, context, provider_thread_id)
     return Reading(
         message_id=id_key(message.message_id),
         original_id=message.message_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inboxops.core import ids
+from inboxops.core import ids, phrases
 from inboxops.core.case import Case
 from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
@@ -22,8 +22,8 @@ _MEANS_NO = frozenset({"no", "false", "0"})
 
 def exchange_rule(case: Case) -> Finding | None:
     """Exchange's inbox rules write both; X-Auto-Response-Suppress alone stands on human mail too."""
-    loop = case.message.header("X-MS-Exchange-Inbox-Rules-Loop")
-    suppress = case.message.header("X-Auto-Response-Suppress")
+    loop = case.header("X-MS-Exchange-Inbox-Rules-Loop")
+    suppress = case.header("X-Auto-Response-Suppress")
     if loop is None or suppress is None:
         return None
     why = (evidence("X-MS-Exchange-Inbox-Rules-Loop", loop), evidence("X-Auto-Response-Suppress", suppress))
@@ -32,11 +32,11 @@ def exchange_rule(case: Case) -> Finding | None:
 
 def header(case: Case) -> Finding | None:
     for name in _HEADERS:
-        value = case.message.header(name)
+        value = case.header(name)
         if value is not None and value.strip().lower() not in _MEANS_NO:
             return Finding(VerdictKind.AUTO_REPLY, (evidence(name, value),))
     for name, values in _VALUES.items():
-        for value in case.message.all_headers(name):
+        for value in case.all_headers(name):
             if value.strip().lower().startswith(values):
                 return Finding(VerdictKind.AUTO_REPLY, (evidence(name, value),))
     return None
@@ -51,16 +51,24 @@ def subject(case: Case) -> Finding | None:
 
 
 def _programs_answer(case: Case) -> Evidence | None:
-    """A null Return-Path, an answer to one of our ids, or Auto-Submitted: auto-generated, which Exchange writes on its replies."""
+    """A null Return-Path, an answer to one of our ids, or what Exchange and vacation(1) write on their replies.
+
+    Exchange: Auto-Submitted: auto-generated, or X-Auto-Response-Suppress with the phrase in front of the subject that it
+    answers. vacation(1): Precedence: bulk, where no list does.
+    """
     message = case.message
     if message.return_path == "":
         return evidence("Return-Path", "<>")
     for answered in (*message.in_reply_to, *message.references):
         if ids.read_message_id(answered, case.context.signing_key):
             return evidence("In-Reply-To", answered)
-    submitted = message.header("Auto-Submitted") or ""
-    if word(submitted) == "auto-generated" and (
-        message.in_reply_to or message.header("X-Auto-Response-Suppress") is not None
-    ):
+    submitted = case.header("Auto-Submitted") or ""
+    suppress = case.header("X-Auto-Response-Suppress")
+    if word(submitted) == "auto-generated" and (message.in_reply_to or suppress is not None):
         return evidence("Auto-Submitted", submitted)
+    if suppress is not None and message.in_reply_to and phrases.OUT_OF_OFFICE_PREFIX.match(case.subject_lower):
+        return evidence("X-Auto-Response-Suppress", suppress)
+    precedence = (case.header("Precedence") or "").strip()
+    if precedence.lower() in {"bulk", "junk"} and case.header("List-Id") is None:
+        return evidence("Precedence", precedence)
     return None

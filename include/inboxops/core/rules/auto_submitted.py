@@ -28,7 +28,7 @@ def generated(case: Case) -> Finding | None:
 
 
 def _finding(case: Case, kind: VerdictKind, wanted: Callable[[str], bool]) -> Finding | None:
-    for value in case.message.all_headers("Auto-Submitted"):
+    for value in case.all_headers("Auto-Submitted"):
         if wanted(word(value)):
             return Finding(kind, (evidence("Auto-Submitted", value),))
     return None

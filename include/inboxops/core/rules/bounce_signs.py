@@ -37,7 +37,7 @@ def enough(case: Case) -> Finding | None:
         return None
     if case.is_out_of_office and not signs.keys() & set("acdg"):
         return None
-    if signs.keys() == {"a", "f"} and _may_be_a_person(case) and bounce.opening_failure(case) is None:
+    if signs.keys() <= set("adf") and _may_be_a_person(case) and not bounce.names_a_recipient(case):
         return None
     return _finding(case, tuple(signs.values()))
 
@@ -69,7 +69,7 @@ def own_id(case: Case) -> Finding | None:
 
 
 def _may_be_a_person(case: Case) -> bool:
-    submitted = case.message.header("Auto-Submitted") or ""
+    submitted = case.header("Auto-Submitted") or ""
     return case.message.sender.address.lower().startswith("postmaster@") and word(submitted) in {"", "no"}
 
 

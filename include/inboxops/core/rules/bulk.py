@@ -12,10 +12,10 @@ _PRECEDENCE = frozenset({"bulk", "list", "junk"})
 
 def check(case: Case) -> Finding | None:
     for name in _LIST_HEADERS:
-        value = case.message.header(name)
+        value = case.header(name)
         if value is not None:
             return Finding(VerdictKind.BULK, (evidence(name, value),))
-    for value in case.message.all_headers("Precedence"):
+    for value in case.all_headers("Precedence"):
         if value.strip().lower() in _PRECEDENCE:
             return Finding(VerdictKind.BULK, (evidence("Precedence", value),))
     return None

@@ -22,8 +22,9 @@ _UNSUBSCRIBES = re.compile(r"^\s*unsubscribe\b|\bsent this (?:e-?mail|message) t
 def feedback_report(case: Case) -> Finding | None:
     message = case.message
     report_type = message.content_type_parameters.get("report-type", "").lower()
-    if report_type == "feedback-report" or "message/feedback-report" in message.part_types:
-        value = message.report_fields.get("feedback-type", report_type)
+    mislabelled = next((block["feedback-type"] for block in message.delivery_status if "feedback-type" in block), "")
+    if report_type == "feedback-report" or "message/feedback-report" in message.part_types or mislabelled:
+        value = message.report_fields.get("feedback-type") or mislabelled or report_type
         found = evidence("message/feedback-report", f"Feedback-Type: {value}")
         return Finding(VerdictKind.COMPLAINT, (found,), bounce.returned(case))
     return None
@@ -43,7 +44,7 @@ def junk_mail_report(case: Case) -> Finding | None:
 
 def unsubscribe(case: Case) -> Finding | None:
     message = case.message
-    submitted = message.header("Auto-Submitted") or ""
+    submitted = case.header("Auto-Submitted") or ""
     if word(submitted) in {"", "no"} or not _UNSUBSCRIBES.search(message.subject[:200]):
         return None
     if message.text.strip() and not _UNSUBSCRIBES.search(message.text[:500]):

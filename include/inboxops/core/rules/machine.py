@@ -33,7 +33,7 @@ def check(case: Case) -> Finding | None:
     if is_machine(message.sender.address):
         return Finding(VerdictKind.AUTO_GENERATED, (evidence("From", message.sender.address),))
     for name in _HEADERS:
-        value = message.header(name)
+        value = case.header(name)
         if value is not None:
             return Finding(VerdictKind.AUTO_GENERATED, (evidence(name, value),))
     report_type = message.content_type_parameters.get("report-type", "").lower()

@@ -16,7 +16,7 @@ def check(case: Case) -> Finding | None:
     sender = message.sender.address.lower()
     if not sender or sender not in context.own_addresses | {context.email_address.lower()}:
         return None
-    loop = message.header(LOOP_HEADER)
+    loop = case.header(LOOP_HEADER)
     if loop is not None:
         return Finding(VerdictKind.OWN_LOOP, (evidence(LOOP_HEADER, loop), evidence("From", sender)))
     if ids.read_message_id(message.message_id, context.signing_key):

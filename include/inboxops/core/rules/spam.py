@@ -21,7 +21,7 @@ def provider(case: Case) -> Finding | None:
 
 def scanner(case: Case) -> Finding | None:
     for name in case.context.spam_headers:
-        for value in case.message.all_headers(name):
+        for value in case.all_headers(name):
             if _says_spam(name.lower(), value.strip().lower()):
                 return Finding(VerdictKind.SPAM, (evidence(name, value),))
     return None

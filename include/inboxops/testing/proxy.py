@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 
-from tests.certificates import ServerCertificate
+from inboxops.testing.certificates import ServerCertificate
 
 _CHUNK = 16 * 1024
 
@@ -89,5 +89,5 @@ class Proxy:
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:
-    waiting = [each for each in sockets if isinstance(each, ssl.SSLSocket) and each.pending()]
+    waiting: list[socket.socket] = [each for each in sockets if isinstance(each, ssl.SSLSocket) and each.pending()]
     return waiting or select.select(sockets, [], [])[0]

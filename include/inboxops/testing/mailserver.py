@@ -1,4 +1,4 @@
-"""IMAP servers for tests: Dovecot, which judges, and pymap from its wheel where Dovecot isn't installed.
+"""IMAP servers for tests and the bench: Dovecot, which judges, and pymap from its wheel where Dovecot isn't installed.
 
 Both keep Maildirs, so mail is delivered by writing a file: 10,000 messages take a second or two and nobody logs in.
 """
@@ -26,9 +26,9 @@ from imapclient import IMAPClient, imap_utf7
 from imapclient.exceptions import LoginError
 from pysasl.hashing import BuiltinHash
 
-from tests.certificates import Authority
-from tests.processes import ServerProcess, free_ports, wait_until
-from tests.proxy import Proxy
+from inboxops.testing.certificates import Authority
+from inboxops.testing.processes import ServerProcess, free_ports, wait_until
+from inboxops.testing.proxy import Proxy
 
 _DOVECOT_PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 
@@ -129,7 +129,7 @@ class MailServer:
 
     def _folder_name(self, folder: str) -> str:
         """A folder's name in the file system."""
-        return imap_utf7.encode(folder).decode("ascii")
+        return bytes(imap_utf7.encode(folder)).decode("ascii")
 
     def _maildir(self, user: str, folder: str) -> Path:
         """The Maildir++ folder, made when it is missing."""
@@ -223,7 +223,13 @@ class Pymap(MailServer):
     def __init__(self) -> None:
         super().__init__()
         self._shadow: dict[str, str] = {}
-        command = [Path(sys.executable).with_name("pymap"), "--host", "127.0.0.1", "--port", str(self.port_imap)]
+        command: list[str | Path] = [
+            Path(sys.executable).with_name("pymap"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port_imap),
+        ]
         command += ["--cert", self._certificate.cert_file, "--key", self._certificate.key_file, "maildir", self._mail]
         self._process = ServerProcess(command, [self.port_imap], self.folder / "pymap.log")
         self._tls = Proxy(self.port_imap, certificate=self._certificate)

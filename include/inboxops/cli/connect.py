@@ -1,0 +1,111 @@
+"""inboxops inbox connect, disconnect, rehearse"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from inboxops.cli.show import console, json_lines, table
+from inboxops.cli.world import opened
+from inboxops.errors import InvalidInput
+
+Name = Annotated[str, typer.Argument(help="The inbox's name or e-mail address.")]
+Tenant = Annotated[str | None, typer.Option(help="The tenant's short name.")]
+
+
+class Kind(StrEnum):
+    gmail = "gmail"
+    microsoft = "microsoft"
+
+
+def register(app: typer.Typer) -> None:
+    for command in (connect, disconnect, rehearse):
+        app.command()(command)
+
+
+def connect(
+    kind: Annotated[Kind, typer.Argument(help="Whose mailbox it is.")],
+    tenant: Tenant = None,
+    again: Annotated[str, typer.Option(help="Connect this inbox again; it goes on where it stopped.")] = "",
+    mailbox: Annotated[str, typer.Option(help="The address that has to sign in, or of the shared mailbox.")] = "",
+    shared: Annotated[
+        bool, typer.Option("--shared", help="--mailbox is shared; someone who may open it signs in.")
+    ] = False,
+    name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",
+    display_name: Annotated[str, typer.Option(help="Name that replies are sent under.")] = "",
+    paused: Annotated[bool, typer.Option("--paused", help="Read nothing yet, so that you can rehearse it.")] = False,
+    first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
+    first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long the link is good for.")] = 60,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the link here, too.")
+    ] = sys.stdout.isatty(),
+) -> None:
+    """Make the link on which the mailbox's owner gives consent, and open it.
+
+    It works in any browser that reaches this installation's API: send it to whoever owns the mailbox.
+    """
+    import webbrowser
+
+    from inboxops.connecting import Connecting
+
+    with opened() as world:
+        inbox = world.inboxes.named(again, tenant) if again else None
+        if inbox is None and tenant is None:
+            raise InvalidInput(
+                "a new inbox needs a tenant", fix="Name it with --tenant; `inboxops tenant list` shows them"
+            )
+        tenant_id = inbox.tenant_id if inbox else world.inboxes.tenant_id(str(tenant))
+        link = Connecting(world).link(
+            kind.value,
+            tenant_id,
+            inbox=inbox,
+            minutes=minutes,
+            name=name,
+            display_name=display_name,
+            mailbox=mailbox,
+            shared=shared,
+            paused=paused,
+            first_sync_days=first_sync_days,
+            first_sync_messages=first_sync_messages,
+        )
+    typer.echo(link)
+    if browser:
+        webbrowser.open(link)
+
+
+def disconnect(name: Name, tenant: Tenant = None) -> None:
+    """Take the consent back and forget it. Tickets stay; `connect --again` goes on where the inbox stopped."""
+    from inboxops.connecting import Connecting
+
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        done = Connecting(world).disconnect(inbox)
+    said = "its consent is taken back" if done.revoked else f"its consent is forgotten, not taken back: {done.why_not}"
+    console.print(f"{inbox.name} is disconnected; {said}", markup=False)
+
+
+def rehearse(
+    name: Name,
+    tenant: Tenant = None,
+    days: Annotated[int, typer.Option(min=0, help="How far back to read.")] = 7,
+    messages: Annotated[int, typer.Option(min=1, help="At most so many of the newest.")] = 500,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a message.")] = False,
+) -> None:
+    """Show what the mailbox's last days would have become. Writes nothing, and reads a paused inbox, too."""
+    with opened() as world:
+        done = world.rehearse(world.inboxes.named(name, tenant).id, days=days, most=messages)
+    if json:
+        json_lines(done.scenes)
+        return
+    columns = ["received", "from", "subject", "verdict", "would be", "why"]
+    table(
+        f"The last {days} days of {name}",
+        columns,
+        ([s.received_at, s.sender, s.subject, s.verdict, s.outcome, s.reason or s.rule] for s in done.scenes),
+    )
+    table("Together", ["would be", "messages"], sorted(done.outcomes.items()))
+    console.print("Nothing was written.", markup=False)

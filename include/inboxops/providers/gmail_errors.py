@@ -1,0 +1,83 @@
+"""What a failed call of the Gmail API means: here googleapiclient's, httplib2's and socket's exceptions become ours."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import httplib2
+from googleapiclient.errors import BatchError, HttpError
+
+from inboxops.core.patience import retry_after
+from inboxops.errors import (
+    AuthenticationFailed,
+    CursorExpired,
+    InboxOpsError,
+    InvalidInput,
+    MailboxNotFound,
+    ServerRefused,
+    Throttled,
+    TransientError,
+)
+
+# "Resolve errors" in the Gmail API's guide, and google.rpc.Code where only `status` is given.
+_PATIENCE = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded", "RESOURCE_EXHAUSTED"}
+_NO_CONSENT = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "authError"}
+_NOT_SET_UP = {"accessNotConfigured", "SERVICE_DISABLED"}
+_RECONNECT = "Connect the inbox again and grant all that is asked for"
+
+
+@contextmanager
+def speaking(server: str, what: str) -> Iterator[None]:
+    """Translate whatever goes wrong in one exchange. what: what was asked for, e.g. "history"."""
+    try:
+        yield
+    except (HttpError, BatchError, httplib2.HttpLib2Error, http.client.HTTPException, OSError) as exc:
+        raise translated(exc, server, what) from exc
+
+
+def translated(exc: Exception, server: str, what: str) -> InboxOpsError:
+    """Our error for a vendor's."""
+    if isinstance(exc, HttpError):
+        return _answer(exc, server, what)
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return ServerRefused(
+            f"the TLS certificate of {server} can't be trusted ({exc.verify_message})",
+            fix="Set INBOXOPS_PROVIDER_CA_FILE to the authority that signed it",
+        )
+    return TransientError(f"{server} can't be reached ({what}): {type(exc).__name__} {exc}"[:300])
+
+
+def _answer(exc: HttpError, server: str, what: str) -> InboxOpsError:
+    status, reasons, message = int(exc.resp.status), *_said(exc.content)
+    said = f"{server} answers {status} to {what}: {message or exc.reason}"[:400].rstrip(".")
+    wait = retry_after(exc.resp.get("retry-after"), now=datetime.now(UTC))
+    if status == 429 or (status == 403 and reasons & _PATIENCE):
+        return Throttled(said, retry_after=wait)
+    if status == 401 or (status == 403 and reasons & _NO_CONSENT):
+        return AuthenticationFailed(f"Google refuses the credentials: {said}", fix=_RECONNECT)
+    if status >= 500:
+        return Throttled(said, retry_after=wait) if wait is not None else TransientError(said)
+    if reasons & _NOT_SET_UP:
+        return ServerRefused(said, fix="Enable the Gmail API in the Google Cloud project of INBOXOPS_GOOGLE_CLIENT_ID")
+    if status == 404 and what == "history":
+        return CursorExpired(said)
+    if status in (403, 404) or "failedPrecondition" in reasons:
+        return MailboxNotFound(said, fix="Check that the account has Gmail and that its administrator allows this app")
+    return InvalidInput(said)
+
+
+def _said(content: bytes) -> tuple[set[str], str]:
+    """Every reason that a Google error names, and its message."""
+    try:
+        error = json.loads(content)["error"]
+        listed = [*error.get("errors", []), *error.get("details", [])]
+        return {str(one["reason"]) for one in listed if "reason" in one} | {str(error.get("status"))}, str(
+            error["message"]
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return set(), ""

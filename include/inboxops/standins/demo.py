@@ -1,0 +1,145 @@
+"""A Gmail and a Microsoft 365 inbox for the demonstration: their mail, and the consent that nobody has to click."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+
+from inboxops.connecting import SIGN_INS, Connecting
+from inboxops.core.inbox import Inbox
+from inboxops.errors import TransientError
+from inboxops.oauth.clients import endpoint
+from inboxops.oauth.http import reaching, trust
+from inboxops.wiring import World
+
+LOCAL = ("localhost", "127.0.0.1")
+SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A demonstration account. name: of its inbox. kind: its connection_type."""
+
+    kind: str
+    name: str
+    address: str
+    display_name: str
+
+
+ACCOUNTS = (
+    Account("gmail", "gmail", "help@demo-gmail.example", "Help on Gmail"),
+    Account("microsoft", "microsoft", "service@demo-365.example", "Service on Microsoft 365"),
+)
+
+
+def connect(world: World, *, tenant: str, born: datetime) -> list[Inbox]:
+    """Fill the stand-ins' mailboxes and connect them to the tenant, again when they were restarted and forgot us.
+
+    born: the moment the mail is dated from; the same moment gives the same mail.
+
+    Accounts whose endpoints are set to the real providers are left alone. Raises TransientError when a stand-in is away.
+    """
+    return [_connected(world, account, tenant, born) for account in ACCOUNTS if _is_local(world, account)]
+
+
+def _is_local(world: World, account: Account) -> bool:
+    return urlsplit(endpoint(account.kind, world.settings)["api_url"]).hostname in LOCAL
+
+
+def _connected(world: World, account: Account, tenant: str, born: datetime) -> Inbox:
+    where = endpoint(account.kind, world.settings)
+    with (
+        httpx.Client(base_url=where["api_url"], verify=trust(where["ca_file"]), timeout=SECONDS) as http,
+        reaching(f"the stand-in for {account.kind}"),
+    ):
+        known = [inbox for inbox in world.inboxes.all(tenant) if inbox.name == account.name]
+        if http.get("/_admin/messages", params={"to": account.address}).json()["count"] and known:
+            return known[0]
+        for raw, when, spam in _mail(account, born):
+            place = {"labels": "SPAM"} if spam and account.kind == "gmail" else {}
+            about = {"to": account.address, "when": when.isoformat(), **place}
+            http.post("/_admin/messages", params=about, content=raw).raise_for_status()
+        return _consent(world, account, tenant, known[0] if known else None, http)
+
+
+def _consent(world: World, account: Account, tenant: str, known: Inbox | None, http: httpx.Client) -> Inbox:
+    """What a person does in a browser, without the browser."""
+    connecting, sign_in = Connecting(world), SIGN_INS[account.kind]
+    link = connecting.link(
+        account.kind,
+        world.inboxes.tenant_id(tenant),
+        inbox=known,
+        name=account.name,
+        display_name=account.display_name,
+        mailbox=account.address,
+        first_sync_days=8,
+    )
+    started = connecting.start(sign_in, dict(parse_qsl(urlsplit(link).query))["link"])
+    page = http.get(started.url)
+    if not page.is_redirect:
+        raise TransientError(f"the stand-in for {account.kind} asks for a click: start it without --ask")
+    answer = dict(parse_qsl(urlsplit(page.headers["location"]).query))
+    done = connecting.finish(sign_in, connecting.session(started.session), answer)
+    return world.inboxes.get(done.inbox_id)
+
+
+def _mail(account: Account, now: datetime) -> Iterator[tuple[bytes, datetime, bool]]:
+    """(message, arrival, whether it is spam), oldest first, within the last week."""
+    mark, where = account.name, account.address.partition("@")[2]
+    drafts = (
+        (
+            90,
+            "Lea Brandt <lea@brandt.example>",
+            "Password reset mail never arrives",
+            "reset",
+            "",
+            "I asked three times.",
+        ),
+        (
+            70,
+            "Tom Okafor <tom@okafor.example>",
+            "Wrong size delivered",
+            "size",
+            "",
+            "I ordered M and got XL. Can I swap it?",
+        ),
+        (
+            66,
+            "Tom Okafor <tom@okafor.example>",
+            "Re: Wrong size delivered",
+            "size-2",
+            "size",
+            "Here is the order: 88-1203.",
+        ),
+        (40, "Win Big <offers@winbig.example>", "You have won", "won", "", "Click here to claim your prize."),
+        (
+            12,
+            "Sana Haddad <sana@haddad.example>",
+            "Invoice for May",
+            "invoice",
+            "",
+            "Please send it to our new address.",
+        ),
+    )
+    for hours, sender, subject, id_, answers, text in drafts:
+        when = (now - timedelta(hours=hours)).replace(microsecond=0)
+        head = [
+            f"From: {sender}",
+            f"To: {account.display_name} <{account.address}>",
+            f"Subject: {subject}",
+            f"Date: {format_datetime(when)}",
+            f"Message-ID: <{id_}.{mark}@{where}>",
+            "MIME-Version: 1.0",
+            "Content-Type: text/plain; charset=utf-8",
+        ]
+        if answers:
+            head += [f"In-Reply-To: <{answers}.{mark}@{where}>", f"References: <{answers}.{mark}@{where}>"]
+        spam = id_ == "won"
+        if spam:
+            head.append("X-Spam-Flag: YES")
+        yield ("\r\n".join([*head, "", text, ""])).encode(), when, spam

@@ -1,0 +1,1 @@
+"""Servers that tests and the bench start for themselves: mail servers, certificates, a proxy that can hurt."""

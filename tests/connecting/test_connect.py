@@ -1,0 +1,303 @@
+"""From a signed link over the provider's consent page to an inbox that is read, and back out again."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from inboxops.core import connect_link
+from inboxops.core.connect_link import ConnectLink
+from inboxops.errors import AuthenticationFailed, InvalidInput, TransientError
+from inboxops.standins.http import Fault
+from tests.connecting.conftest import Stage, answer_of
+from tests.providers.test_contract import mail
+
+COOKIE_BYTES = 4096  # RFC 6265, 6.1
+
+
+def test_a_link_and_a_consent_make_an_inbox_that_is_read(stage: Stage) -> None:
+    page = stage.browser().connect(stage.link(name="support"))
+    assert page.status_code == 200
+    assert stage.address in page.text
+    inbox = stage.inbox()
+    assert (inbox.name, inbox.email_address, inbox.connection_type) == ("support", stage.address, stage.kind)
+    assert inbox.is_live
+    assert inbox.connection["account_id"]
+    stage.deliver(mail("first"))
+    stage.run()
+    assert stage.subjects() == ["first"]
+    stage.deliver(mail("second"))
+    assert stage.world.wants_fetch(inbox.id)
+    stage.run()
+    assert stage.subjects() == ["first", "second"]
+
+
+def test_credentials_are_sealed_and_shown_nowhere(stage: Stage) -> None:
+    inbox = stage.connected()
+    sealed = stage.world.inboxes.credentials(inbox.id)
+    assert sealed is not None
+    secrets = stage.world.vault.open(sealed)
+    assert secrets
+    shown = repr(inbox) + repr(stage.world.account(inbox))
+    assert not [value for value in secrets.values() if value in shown]
+    assert stage.world.account(inbox).secrets == {}
+
+
+def test_the_request_carries_pkce_the_exact_redirect_and_a_session_cookie(stage: Stage) -> None:
+    started = stage.browser().start(stage.link())
+    asked = answer_of(started.headers["location"])
+    assert asked["code_challenge_method"] == "S256"
+    assert asked["redirect_uri"] == f"{stage.world.settings.api_url}/v1/oauth/{stage.sign_in}/callback"
+    cookie = started.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert len(cookie) < COOKIE_BYTES
+    assert asked["state"] not in cookie
+
+
+def test_an_answer_without_the_session_that_asked_is_refused(stage: Stage) -> None:
+    address = stage.browser().consent(stage.browser().start(stage.link()))
+    page = stage.browser().back(address)
+    assert page.status_code == 400
+    assert stage.world.inboxes.all(stage.tenant) == []
+
+
+def test_an_answer_to_another_session_is_refused(stage: Stage) -> None:
+    attacker, victim = stage.browser(), stage.browser()
+    address = attacker.consent(attacker.start(stage.link()))
+    victim.start(stage.link())
+    assert victim.back(address).status_code == 400
+    assert stage.world.inboxes.all(stage.tenant) == []
+
+
+def test_a_code_is_good_once(stage: Stage) -> None:
+    browser = stage.browser()
+    started = browser.start(stage.link())
+    address = browser.consent(started)
+    cookie = dict(browser.api.cookies)
+    assert browser.back(address).status_code == 200
+    browser.api.cookies.update(cookie)
+    assert browser.back(address).status_code == 400
+
+
+@pytest.mark.parametrize("change", ["tampered", "expired", "unsigned", "other"])
+def test_a_link_that_is_not_ours_leads_nowhere(stage: Stage, change: str) -> None:
+    key = stage.world.settings.signing_key.get_secret_value().encode()
+    soon = int((datetime.now(UTC) + timedelta(minutes=5)).timestamp())
+    link = ConnectLink(stage.kind, stage.tenant_id, soon)
+    if change == "expired":
+        link = ConnectLink(stage.kind, stage.tenant_id, soon - 1000)
+    if change == "other":
+        link = ConnectLink("imap", stage.tenant_id, soon)
+    token = connect_link.sign(link, b"another key" if change == "unsigned" else key)
+    token = f"x{token}" if change == "tampered" else token
+    answer = stage.browser().start(f"/v1/oauth/{stage.sign_in}/start?link={token}")
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+def test_a_person_who_says_no_leaves_nothing_behind(stage: Stage) -> None:
+    browser = stage.browser()
+    started = browser.start(stage.link())
+    refused = browser.provider.get(started.headers["location"] + "&decision=deny").headers["location"]
+    page = browser.back(refused)
+    assert page.status_code == 400
+    assert "access_denied" in page.text
+    assert stage.world.inboxes.all(stage.tenant) == []
+
+
+def test_a_box_left_empty_on_the_consent_page_is_named(stage: Stage) -> None:
+    send = "https://www.googleapis.com/auth/gmail.send" if stage.kind == "gmail" else "Mail.Send"
+    stage.server.stand_in.authority.withheld = frozenset({send})
+    try:
+        page = stage.browser().connect(stage.link())
+    finally:
+        stage.server.stand_in.authority.withheld = frozenset()
+    assert page.status_code == 400
+    assert send in page.text
+    assert stage.world.inboxes.all(stage.tenant) == []
+
+
+def test_the_mailbox_has_to_be_the_one_that_was_asked_for(stage: Stage) -> None:
+    stage.server.stand_in.mailbox(f"other-{stage.address}")
+    browser = stage.browser()
+    started = browser.start(stage.link())
+    other = started.headers["location"] + f"&user=other-{stage.address}"
+    page = browser.back(browser.provider.get(other).headers["location"])
+    assert page.status_code == 400
+    assert stage.world.inboxes.all(stage.tenant) == []
+
+
+def test_connecting_the_same_account_twice_is_one_inbox(stage: Stage) -> None:
+    first = stage.connected()
+    stage.browser().connect(stage.link(name="another"))
+    assert stage.inbox().id == first.id
+
+
+def test_a_consent_taken_back_disconnects_once_and_a_reconnect_goes_on_where_it_stopped(stage: Stage) -> None:
+    inbox = stage.connected()
+    stage.deliver(mail("before"))
+    stage.run()
+    cursor = stage.inbox().cursor
+    stage.server.stand_in.authority.revoke_user(stage.address)
+    with pytest.raises(AuthenticationFailed):
+        stage.world.wants_fetch(inbox.id)
+    gone = stage.inbox()
+    assert not gone.is_live
+    assert gone.last_error
+    assert stage.world.wants_fetch(inbox.id) is False
+    assert events(stage, "inbox.disconnected") == 1
+    stage.deliver(mail("meanwhile"))
+    page = stage.browser().connect(stage.connecting.link(stage.kind, stage.tenant_id, inbox=gone))
+    assert "goes on where it stopped" in page.text
+    assert stage.inbox().cursor == cursor
+    assert stage.inbox().last_error is None
+    stage.run()
+    assert stage.subjects() == ["before", "meanwhile"]
+
+
+def test_an_inbox_is_not_handed_to_another_account(stage: Stage) -> None:
+    inbox = stage.connected()
+    stage.server.stand_in.mailbox(f"other-{stage.address}")
+    browser = stage.browser()
+    link = stage.connecting.link(stage.kind, stage.tenant_id, inbox=inbox)
+    other = browser.start(link).headers["location"] + f"&user=other-{stage.address}"
+    assert browser.back(browser.provider.get(other).headers["location"]).status_code == 400
+    assert stage.inbox().connection == inbox.connection
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_provider_in_trouble_is_said_and_costs_nothing(stage: Stage, status: int) -> None:
+    browser = stage.browser()
+    address = browser.consent(browser.start(stage.link()))
+    stage.server.stand_in.fail(Fault("^POST .*token", status=status))
+    assert browser.back(address).status_code == 503
+
+
+def test_disconnecting_takes_the_consent_back_and_forgets_it(stage: Stage) -> None:
+    inbox = stage.connected()
+    token = stage.world.account(inbox).tokens
+    assert token is not None
+    access = token.access_token().value
+    done = stage.connecting.disconnect(inbox)
+    assert done.revoked == (stage.kind == "gmail")
+    assert stage.world.inboxes.credentials(inbox.id) is None
+    assert not stage.inbox().is_live
+    if stage.kind == "gmail":
+        assert stage.server.stand_in.authority.user(access) is None
+    with pytest.raises(AuthenticationFailed):
+        stage.world.account(stage.inbox())
+
+
+def test_a_consent_that_another_tenant_lives_on_is_forgotten_only_here(stage: Stage) -> None:
+    inbox = stage.connected()
+    other = f"{stage.tenant}-2"
+    stage.world.inboxes.add_tenant(other, "Other Ltd")
+    theirs = replace(stage, tenant=other)
+    theirs.connected()
+    done = stage.connecting.disconnect(inbox)
+    assert not done.revoked
+    assert "another inbox" in done.why_not
+    theirs.deliver(mail("still read"))
+    theirs.run()
+    assert theirs.subjects() == ["still read"]
+
+
+def test_the_same_mail_reaches_both_tenants_that_connected_the_mailbox(stage: Stage) -> None:
+    stage.connected()
+    other = f"{stage.tenant}-2"
+    stage.world.inboxes.add_tenant(other, "Other Ltd")
+    theirs = replace(stage, tenant=other)
+    theirs.connected()
+    stage.deliver(mail("to both"))
+    for each in (stage, theirs):
+        each.run()
+    assert stage.subjects() == theirs.subjects() == ["to both"]
+
+
+# -- tokens in the database
+
+
+def test_of_many_processes_one_renews_the_token(stage: Stage) -> None:
+    inbox = stage.connected()
+    authority = stage.server.stand_in.authority
+    sources = [stage.world.account(inbox).tokens for _ in range(4)]
+    stale = {source.access_token().value for source in sources if source}
+    assert len(stale) == 1
+    before = authority.refreshes
+    tokens: list[str] = []
+    at_once = threading.Barrier(len(sources))
+
+    def renew(source: Any) -> None:
+        at_once.wait()
+        tokens.append(source.access_token(refused=next(iter(stale))).value)
+
+    threads = [threading.Thread(target=renew, args=(source,)) for source in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert authority.refreshes == before + 1
+    assert len(set(tokens)) == 1
+    assert stale.isdisjoint(tokens)
+
+
+def test_the_rotated_token_is_in_the_database_when_the_new_one_is_used(stage: Stage) -> None:
+    inbox = stage.connected()
+    stage.run()
+    for _ in range(3):
+        stage.server.stand_in.authority.expire_access_tokens(stage.address)
+        assert not stage.world.wants_fetch(inbox.id)
+    source = stage.world.account(inbox).tokens
+    assert source is not None
+    assert stage.server.stand_in.authority.user(source.access_token().value) is not None
+
+
+def test_a_refusal_counts_only_while_the_stored_token_is_the_refused_one(stage: Stage) -> None:
+    """A person connects again while a renewal with the old consent is under way."""
+    inbox = stage.connected()
+    source = stage.world.account(inbox).tokens
+    assert source is not None
+    old = source.access_token().value
+    stage.server.stand_in.authority.revoke_user(stage.address)
+    stage.browser().connect(stage.connecting.link(stage.kind, stage.tenant_id, inbox=inbox))
+    assert source.access_token(refused=old).value != old
+
+
+def test_a_renewal_never_overwrites_a_consent_that_came_meanwhile(stage: Stage) -> None:
+    inbox = stage.connected()
+    newer = stage.world.vault.seal({"newer": "consent"})
+    with stage.world.credentials.held(inbox.id) as held:
+        assert held.read() is not None
+        stage.world.inboxes.reconnect(inbox.id, inbox.connection, newer)
+        held.save(b"an older one")
+    assert stage.world.inboxes.credentials(inbox.id) == newer
+
+
+def test_a_sign_in_server_that_is_away_disconnects_nobody(stage: Stage) -> None:
+    inbox = stage.connected()
+    stage.server.stand_in.authority.expire_access_tokens(stage.address)
+    stage.server.stand_in.fail(Fault("^POST .*token", status=503, times=3))
+    with pytest.raises(TransientError):
+        stage.world.fetch(inbox.id)
+    assert stage.inbox().is_live
+    assert stage.inbox().last_error is None
+
+
+def events(stage: Stage, name: str) -> int:
+    with stage.world.database.transaction() as t:
+        row = t.connection.execute(
+            "SELECT count(*) FROM outbox o JOIN tenants n ON n.id = o.tenant_id WHERE n.slug = %s AND o.name = %s",
+            (stage.tenant, name),
+        ).fetchone()
+        assert row is not None
+        return int(row["count"])
+
+
+def test_gmail_knows_no_shared_mailboxes_and_a_shared_one_has_to_be_named(stage: Stage) -> None:
+    with pytest.raises(InvalidInput):
+        stage.link(shared=True, mailbox="")

@@ -1,0 +1,44 @@
+"""The demonstration's Gmail and Microsoft inboxes, also after the stand-ins were restarted and forgot everything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inboxops.demo.clouds import born
+from inboxops.settings import Settings
+from inboxops.standins import demo
+from inboxops.standins.http import Serving
+from inboxops.standins.running import run
+from inboxops.wiring import World
+from tests.connecting.conftest import pointed_at
+
+
+def started(services: Settings, folder: Path) -> tuple[World, list[Serving]]:
+    moment = born(folder)
+    servings = {kind: run(kind, port=0, users=[], ask=False, folder=folder, born=moment) for kind in ("gmail", "graph")}
+    settings = services
+    for kind, serving in servings.items():
+        settings = pointed_at(settings, kind, serving)
+    return World(settings), list(servings.values())
+
+
+def test_both_inboxes_are_connected_read_and_survive_a_restart(services: Settings, tenant: str, tmp_path: Path) -> None:
+    moment = datetime.fromtimestamp(born(tmp_path), UTC)
+    for _ in range(2):
+        world, servings = started(services, tmp_path)
+        inboxes = demo.connect(world, tenant=tenant, born=moment)
+        assert [inbox.connection_type for inbox in inboxes] == ["gmail", "microsoft"]
+        assert [inbox.id for inbox in demo.connect(world, tenant=tenant, born=moment)] == [
+            inbox.id for inbox in inboxes
+        ]
+        for inbox in inboxes:
+            world.fetch(inbox.id)
+            world.file(inbox.id)
+        tickets = world.tickets.listed(tenant=tenant)
+        assert len(tickets) == 6
+        assert sum(ticket["messages"] for ticket in tickets) == 8
+        assert not world.inbound.listed(tenant=tenant, states=["duplicate", "conflict"]), "nothing is read twice"
+        world.close()
+        for serving in servings:
+            serving.stop()

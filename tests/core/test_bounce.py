@@ -1,0 +1,171 @@
+"""What a delivery report says: kind, recipients, status, and the ids of what came back; in blocks, in words, in many languages."""
+
+from __future__ import annotations
+
+import pytest
+
+from inboxops.core.model import VerdictKind
+from tests.core.mails import OWN, block, mail, report, verdict
+
+
+def test_a_bounce_that_says_auto_replied_is_a_bounce() -> None:
+    message = mail(
+        "550 5.1.1 user unknown",
+        From="MAILER-DAEMON@mx.example",
+        Subject="Returned mail",
+        Auto_Submitted="auto-replied",
+    )
+    assert verdict(message).kind is VerdictKind.BOUNCE
+
+
+def test_every_block_is_read_and_a_failed_one_decides() -> None:
+    found = verdict(
+        report(
+            block("a@y.example", "delivered"),
+            "rubbish",
+            block("b@y.example", "failed", "5.1.1"),
+            block("c@y.example", "delayed"),
+        )
+    )
+    assert found.kind is VerdictKind.BOUNCE
+    assert found.bounce is not None
+    assert found.bounce.recipients == ("b@y.example", "c@y.example")
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        ("failed", "bounce"),
+        ("Failed (will not retry)", "bounce"),
+        ("failure", "bounce"),
+        ("undeliverable", "bounce"),
+        ("delayed", "delay"),
+        ("relayed", "receipt"),
+        ("expanded", "receipt"),
+        ("deliverable", "receipt"),
+        ("", "bounce"),
+    ],
+)
+def test_actions_as_servers_write_them(action: str, kind: str) -> None:
+    assert verdict(report(block("x@y.example", action, "5.1.1"))).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [("5.1.1", "hard"), ("5.0.0", "hard"), ("5.2.2", "soft"), ("5.7.1", "soft"), ("4.4.1", "soft"), ("4.2.2", "soft")],
+)
+def test_a_full_mailbox_and_a_policy_are_soft(status: str, kind: str) -> None:
+    found = verdict(report(block("x@y.example", "failed", status)))
+    assert found.bounce is not None
+    assert (found.bounce.kind, found.bounce.status) == (kind, status)
+
+
+def test_the_address_that_was_written_to_counts_before_the_one_it_became() -> None:
+    fields = (
+        "Original-Recipient: rfc822;desk@y.example\nFinal-Recipient: x400; /S=desk/C=GB/\nAction: failed\nStatus: 5.1.1"
+    )
+    found = verdict(report(fields))
+    assert found.bounce is not None
+    assert found.bounce.recipients == ("desk@y.example",)
+
+
+def test_our_ids_are_found_in_what_came_back() -> None:
+    found = verdict(
+        report(block("x@y.example", "failed"), returned=f"Message-ID: <{OWN}>\nFrom: support@shop.example\n\nx")
+    )
+    assert found.bounce is not None
+    assert found.bounce.original_ids[0] == OWN
+    assert found.bounce.signed_ids == ((3, 8),)
+
+
+def test_ids_in_the_body_follow_those_of_the_returned_part_and_answers_come_last() -> None:
+    message = mail(
+        "could not be delivered\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <support@shop.example>\n"
+        "Received: x\nMessage-ID: <body@shop.example>\n",
+        From="MAILER-DAEMON@mx.example",
+        In_Reply_To="<outer@shop.example>",
+    )
+    found = verdict(message)
+    assert found.bounce is not None
+    assert found.bounce.original_ids == ("body@shop.example", "outer@shop.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "recipients"),
+    [
+        (
+            "Delivery to the following recipients failed:\n\n  * x@y.example\n  * z@y.example\n",
+            ("x@y.example", "z@y.example"),
+        ),
+        ("<x@y.example>: host mx.y.example said: 550 5.1.1 unknown\n", ("x@y.example",)),
+        ("<<< RCPT TO:<x@y.example>\n>>> 550 unknown user\n", ("x@y.example",)),
+        (
+            "The address to which it was sent, x@y.example, does not exist. Ask postmaster@y.example.\n",
+            ("x@y.example",),
+        ),
+        ("could not be delivered to: c=US;p=Y;dda:SMTP=x@y.example; on Monday\n", ("x@y.example",)),
+        ("The following could not be delivered:\n  printer\n", ("printer@mx.example",)),
+        ("Your message\n  To: list@y.example\ndid not reach:\nx@y.example on Monday\n", ("x@y.example",)),
+        ("zz@y.example\n    (expanded from: x@y.example)\n550 user unknown", ("zz@y.example", "x@y.example")),
+    ],
+)
+def test_recipients_are_read_from_the_words_of_a_server(text: str, recipients: tuple[str, ...]) -> None:
+    found = verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Returned mail"))
+    assert found.bounce is not None
+    assert found.bounce.recipients == recipients
+
+
+def test_a_warning_without_status_is_a_delay() -> None:
+    text = "Your message to:\n  x@y.example\nhas not yet been delivered. We will continue to attempt delivery."
+    assert (
+        verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Warning: message delayed 24 hours")).kind
+        is VerdictKind.DELAY
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Unzustellbar: hallo", "Ihre Nachricht konnte nicht zugestellt werden:\n x@y.example"),
+        ("Non remis : bonjour", "Le message n'a pas pu être remis à\n x@y.example"),
+        ("No se puede entregar: hola", "El mensaje no se pudo entregar a\n x@y.example"),
+        ("Mancato recapito", "Impossibile recapitare il messaggio a\n x@y.example"),
+        ("Falha na entrega", "A mensagem não pôde ser entregue a\n x@y.example"),
+        ("Onbestelbaar: hallo", "Het bericht kon niet worden bezorgd bij\n x@y.example"),
+        ("Не доставлено: привет", "Не удалось доставить сообщение\n x@y.example"),
+        ("Niedostarczone: hej", "Wiadomość nie została dostarczona do\n x@y.example"),
+        ("配信不能", "次の宛先に配信できませんでした\n x@y.example"),
+        ("邮件投递失败", "无法投递到以下地址\n x@y.example"),
+        ("배달되지 않음", "메일이 배달되지 않았습니다\n x@y.example"),
+    ],
+)
+def test_bounces_speak_many_languages(subject: str, text: str) -> None:
+    found = verdict(mail(text, From="postmaster@mx.example", Subject=subject))
+    assert found.kind is VerdictKind.BOUNCE
+    assert found.bounce is not None
+    assert found.bounce.recipients == ("x@y.example",)
+
+
+def test_amazons_notifications_are_what_they_tell_of() -> None:
+    told = (
+        '{"notificationType":"Bounce","bounce":{"bounceType":"Transient","bouncedRecipients":[{"emailAddress":"x@y.example",'
+        '"status":"4.4.7","diagnosticCode":"smtp; 451 later"}]},'
+        '"mail":{"messageId":"m","commonHeaders":{"messageId":"<sent@shop.example>"}}}'
+    )
+    for text in (told, told.replace(',"mail"', ',"ma!\n il"')):
+        found = verdict(mail(text, From="no-reply@sns.example"))
+        assert found.kind is VerdictKind.BOUNCE
+        assert found.bounce is not None
+        assert (found.bounce.kind, found.bounce.recipients, found.bounce.original_ids[0]) == (
+            "soft",
+            ("x@y.example",),
+            "sent@shop.example",
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"notificationType":', '{"notificationType": []}', '{"notificationType":"Bounce","mail":1}', '{"a":' * 9_000],
+)
+def test_json_that_tells_nothing_is_mail_like_any_other(text: str) -> None:
+    assert verdict(mail(text)).kind is VerdictKind.HUMAN
