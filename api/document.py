@@ -45,5 +45,6 @@ def _document(app: FastAPI) -> dict[str, Any]:
         if path.startswith("/v1/"):
             for operation in operations.values():
                 for status, said in _ERRORS.items():
-                    operation["responses"][status] = {"description": said, "content": problem}
+                    if "text/html" not in operation["responses"].get(status, {}).get("content", {}):  # pages for people
+                        operation["responses"][status] = {"description": said, "content": problem}
     return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from enum import StrEnum
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -27,12 +28,25 @@ HEADERS = {
 }
 
 
+PAGE: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+FAILURES: dict[int | str, dict[str, Any]] = {
+    400: {"description": "A page that says what whoever is connecting can do.", **PAGE},
+    500: {"description": "A page that says what the operator has to set up.", **PAGE},
+    503: {"description": "A page: the provider can't answer now.", **PAGE},
+}
+
+
 class SignIn(StrEnum):
     google = "google"
     microsoft = "microsoft"
 
 
-@router.get("/{sign_in}/start", response_class=Response, status_code=302)
+@router.get(
+    "/{sign_in}/start",
+    response_class=Response,
+    status_code=302,
+    responses={302: {"description": "To the consent page, with the session in a cookie."}, **FAILURES},
+)
 def start(request: Request, sign_in: SignIn, link: str = "") -> Response:
     """To the consent page. `link` is what `inboxops inbox connect` printed; the browser gets the session to come back with."""
     connecting = Connecting(request.app.state.world)
@@ -53,7 +67,11 @@ def start(request: Request, sign_in: SignIn, link: str = "") -> Response:
     return response
 
 
-@router.get("/{sign_in}/callback", response_class=Response)
+@router.get(
+    "/{sign_in}/callback",
+    response_class=Response,
+    responses={200: {"description": "A page: the mailbox is connected.", **PAGE}, **FAILURES},
+)
 def callback(request: Request, sign_in: SignIn) -> Response:
     """Back from the consent page: the inbox is connected, or the page says why not."""
     world: World = request.app.state.world
