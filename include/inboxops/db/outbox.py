@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from inboxops.core.push import Errand
-from inboxops.db.database import Database, Transaction
+from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.ports import EventBus, PublishedEvent
 
@@ -94,3 +95,8 @@ class OutboxStore:
 
 def add_errand(t: Transaction, kind: Errand, tenant_id: int, inbox_id: int) -> None:
     t.run("add_errand", kind=kind, tenant_id=tenant_id, name=str(inbox_id))
+
+
+def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:
+    """In the transaction that makes it true; it leaves after the commit."""
+    t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([{"kind": "event", "name": name, "payload": payload}]))
