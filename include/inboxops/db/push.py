@@ -14,8 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from inboxops.core.push import SETTLED, SUSPECT_AFTER, Channel, Errand, Listener, OpenErrand, Push
 from inboxops.db.database import Database, jsonb
 from inboxops.db.errors import translated
-from inboxops.db.inboxes import add_event
-from inboxops.db.outbox import add_errand
+from inboxops.db.outbox import add_errand, add_event
 from inboxops.db.queries import sql
 
 CONNECTIONS = 3
