@@ -56,7 +56,7 @@ def test_answers_are_as_documented(
     def answers(case: schemathesis.Case, at_known: bool) -> None:
         if at_known:
             for name in case.path_parameters or {}:
-                case.path_parameters[name] = known[name]
+                case.path_parameters[name] = known.get(name, case.path_parameters[name])
         if path == "/v1/inboxes" and isinstance(case.body, dict) and isinstance(case.body.get("connection"), dict):
             case.body["connection"]["host"] = "localhost"  # no names are looked up in the world
             case.body["connection"].pop("smtp_host", None)
