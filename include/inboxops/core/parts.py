@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.message import Message
 from email.parser import BytesParser, Parser
@@ -28,7 +29,9 @@ _BLOCK_BOUND = 200_000  # characters of a delivery report that are read
 _MOST_BLOCKS = 500
 _MOST_RETURNED = 20
 
-FAILURES = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
+FAILURES = (
+    MessageError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError,
+)  # fmt: skip
 """What the standard library is known to raise on mail that breaks the rules."""
 
 _MOST_RECOVERED = 5
