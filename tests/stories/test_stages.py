@@ -19,6 +19,7 @@ from inboxops.errors import AuthenticationFailed, TransientError
 from inboxops.events.redis_bus import channel
 from inboxops.forks import Begin, Died, spread
 from inboxops.ports import StoredRow
+from inboxops.storage.swift import SwiftStore
 from inboxops.stories.classify import FEW, Classified, Reader, classify
 from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
@@ -186,12 +187,13 @@ def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others
     context = world.context(mailbox.inbox)
 
     def prepare() -> Callable[[Sequence[StoredRow], Begin], Classified]:
-        read = Reader(context, world.inbound, world.objects)
+        objects = SwiftStore(world.objects.client, world.settings.s3_bucket)
+        read = Reader(context, world.inbound, objects)
 
         def deadly(rows: Sequence[StoredRow], begin: Begin) -> Classified:
             for position, row in enumerate(rows):
                 begin(position)
-                if b"Deadly" in unpack(world.objects.get(row.storage_key, offset=row.offset, length=row.length)):
+                if b"Deadly" in unpack(objects.get(row.storage_key, offset=row.offset, length=row.length)):
                     os.kill(os.getpid(), signal.SIGKILL)
             return read(rows)
 
