@@ -293,19 +293,20 @@ class World:
         context = self.context(self.inboxes.get(inbox_id))
         return classifying.classify(context, self.inbound, self.objects, partial(self._read_elsewhere, context))
 
+    def reader(self, context: InboxContext) -> classifying.Reader:
+        """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
+        from inboxops.storage.swift import SwiftStore  # only there: its runtime must not have begun before the fork
+
+        inbound = InboundStore(Database(self.database.dsn, connections=1))
+        return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+
     def _read_elsewhere(
         self, context: InboxContext, chunks: Iterable[Sequence[StoredRow]]
     ) -> Iterator[classifying.Classified | tuple[StoredRow, str]]:
-        """`classifying.Spread` by forked processes, each with a database connection and an S3 client of its own."""
-
-        def prepare() -> classifying.Reader:
-            from inboxops.storage.swift import SwiftStore  # only here: its runtime must not have begun before the fork
-
-            inbound = InboundStore(Database(self.database.dsn, connections=1))
-            return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+        """`classifying.Spread` by forked processes."""
 
         self.database.close()  # a process is forked without threads
-        for outcome in spread(prepare, chunks, processes=processors()):
+        for outcome in spread(partial(self.reader, context), chunks, processes=processors()):
             yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     def persist(self, inbox_id: int) -> persisting.Persisted:
