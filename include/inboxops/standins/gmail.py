@@ -11,8 +11,8 @@ from typing import Any
 
 from inboxops.standins.authority import Authority
 from inboxops.standins.gmail_batch import answer_batch
-from inboxops.standins.gmail_mailbox import Change, Mailbox, Message
 from inboxops.standins.gmail_errors import failure
+from inboxops.standins.gmail_mailbox import Change, Mailbox, Message
 from inboxops.standins.gmail_sending import Sending, wire
 from inboxops.standins.http import Call, Refused, Reply, StandIn
 from inboxops.standins.pubsub import PubSub

@@ -8,8 +8,8 @@ import re
 import time
 from collections.abc import Callable
 
-from inboxops.standins.gmail_mailbox import Mailbox
 from inboxops.standins.gmail_errors import failure
+from inboxops.standins.gmail_mailbox import Mailbox
 from inboxops.standins.http import Call, Reply
 
 LARGEST_BYTES = 36_700_160  # maxSize of the method in the API's discovery document

@@ -24,6 +24,7 @@ from inboxops.standins.http import Call, Refused, Reply
 
 LARGEST_REQUEST = 4 * 1024 * 1024
 _POLICY = SMTP.clone(refold_source="none")
+_MESSAGE_ID = re.compile(rb"^Message-ID:", re.IGNORECASE | re.MULTILINE)
 _RECIPIENTS = re.compile(rb"^(?:To|Cc|Bcc):", re.IGNORECASE | re.MULTILINE)
 
 
@@ -121,7 +122,8 @@ class Sending:
                 raise Refused(failure(400, "ErrorMimeContentInvalidBase64String", message)) from None
         else:
             raw = _written(call.json(), mailbox.address)
-        return _with_own_id(raw) if self._replaces_message_id() or b"\nMessage-ID:" not in raw else raw
+        keeps_its_id = _MESSAGE_ID.search(raw.partition(b"\r\n\r\n")[0]) and not self._replaces_message_id()
+        return raw if keeps_its_id else _with_own_id(raw)
 
 
 def sent(mailbox: Mailbox) -> Sequence[Message]:
