@@ -218,8 +218,8 @@ class Sender(Protocol):
         """Log in and leave: the server's name. Raises what `send` raises before anything is handed over."""
         ...
 
-    def find_sent(self, account: Account, message_id: str) -> Trace:
-        """Look for our Message-ID (without brackets) among what the mailbox has sent."""
+    def find_sent(self, account: Account, message_id: str, *, since: datetime) -> Trace:
+        """Look for our Message-ID (without brackets) among what the mailbox has sent, `since` it may have left."""
         ...
 
     def keep_copy(self, account: Account, raw: bytes) -> None:

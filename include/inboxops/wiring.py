@@ -184,9 +184,20 @@ class World:
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors."""
+        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors.
+
+        Raises InvalidInput for a kind of mailbox that is opened with a consent: there are no secrets to try.
+        """
+        if connection_type in CLIENTS:
+            raise InvalidInput(
+                f"a mailbox of {connection_type} has no password", fix="Its owner connects it in a browser"
+            )
         account = Account(0, 0, email_address, connection_type, connection, secrets)
         return connecting.look(account, provider(connection_type), sender(connection_type))
+
+    def look(self, inbox: Inbox) -> MailboxInfo:
+        """Log in as the inbox does and look, in and out. Raises what `try_connection` does."""
+        return connecting.look(self.account(inbox), self.provider(inbox), sender(inbox.connection_type))
 
     def connect(self, tenant_id: int, new: connecting.NewInbox) -> tuple[int, MailboxInfo]:
         """Try a mailbox and keep it as an inbox: (its id, what was seen)."""

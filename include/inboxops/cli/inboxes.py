@@ -153,11 +153,9 @@ def show(name: Name, tenant: Tenant = None) -> None:
 
 @app.command()
 def test(name: Name, tenant: Tenant = None) -> None:
-    """Log in as the inbox would and look at its folder; changes nothing."""
+    """Log in as the inbox would, in and out, and look at its folder; changes nothing."""
     with opened() as world:
-        inbox = world.inboxes.named(name, tenant)
-        with world.provider(inbox).open(world.account(inbox)) as mailbox:
-            info = mailbox.info()
+        info = world.look(world.inboxes.named(name, tenant))
     console.print(f"{info.server} is fine: {info.messages} messages in {info.folder}", markup=False)
 
 
