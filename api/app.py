@@ -10,8 +10,9 @@ from fastapi import FastAPI
 import inboxops
 from api import document, problems
 from api.limits import BodyLimit
-from api.routers import attachments, health, inbound, inboxes, messages, oauth, tickets
+from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, tickets, webhooks
 from inboxops.errors import OperatorError
+from inboxops.events import feed
 from inboxops.settings import Settings, load
 from inboxops.wiring import World
 
@@ -30,12 +31,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         known = settings or load()
         app.state.world = _world(known)
-        async with health.probes(known) as (app.state.database, app.state.redis):
+        app.state.feeds = feed.Feeds(feed.client(known.redis_url.get_secret_value()))
+        async with (
+            health.probes(known) as (app.state.database, app.state.redis),
+            webhooks.desk(known, app.state.world) as app.state.push,
+        ):
             yield
+        await app.state.feeds.close()
         app.state.world.close()
 
     app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
-    for part in (health, tickets, messages, attachments, inbound, inboxes, oauth):
+    for part in (health, tickets, messages, attachments, inbound, inboxes, oauth, webhooks, events):
         app.include_router(part.router)
     app.add_middleware(BodyLimit)
     problems.install(app)

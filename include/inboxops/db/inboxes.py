@@ -11,6 +11,7 @@ from inboxops.core import template
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, Transaction, jsonb
+from inboxops.db.outbox import add_event
 from inboxops.errors import InboxOpsError, InvalidInput, NotFound
 
 
@@ -109,7 +110,9 @@ class InboxStore:
 
     def reconnect(self, inbox_id: int, connection: Mapping[str, Any], credentials: bytes) -> None:
         with self._database.transaction() as t:
-            t.run("reconnect", id=inbox_id, connection=jsonb(connection), credentials=credentials)
+            row = t.row("reconnect", id=inbox_id, connection=jsonb(connection), credentials=credentials)
+            if row is not None and row["was_disconnected"]:
+                add_event(t, row["tenant_id"], "inbox.connected", {"inbox_id": inbox_id})
 
     def change(
         self,
@@ -192,10 +195,6 @@ def move_cursor(t: Transaction, inbox_id: int, old: Cursor, new: Cursor, note: s
     """Compare and set: False when someone else moved it meanwhile."""
     before = {f"old_{name}": value for name, value in asdict(old).items()}
     return t.run("move_cursor", id=inbox_id, note=note, **asdict(new), **before) == 1
-
-
-def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:
-    t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([{"kind": "event", "name": name, "payload": payload}]))
 
 
 def _inbox(row: Row) -> Inbox:

@@ -11,6 +11,7 @@ import msgspec
 from inboxops.core.model import Address
 from inboxops.core.outbound import Accepted, Answered, Claim, NewOutbound, OutboundFile, people
 from inboxops.db.database import Database, Row, Transaction, jsonb
+from inboxops.db.outbox import add_event
 from inboxops.errors import Conflict, NotFound
 from inboxops.ports import RefusedRecipient
 
@@ -154,6 +155,9 @@ class OutboundStore:
                 handed_over_attempt=handed_over_attempt,
             )
             _tell(t, row)
+            if row is not None and status in ("failed", "unknown"):
+                told = {"message_id": claim.id, "ticket_id": row["ticket_id"], "error": error}
+                add_event(t, row["tenant_id"], f"message.{status}", told)
 
     def left_sending(self, *, minutes: int, limit: int) -> list[tuple[int, int]]:
         """(message, attempt) whose run ended long ago without saying what became of it."""
@@ -225,8 +229,7 @@ def _tell(t: Transaction, row: Row | None) -> None:
 def _tell_ticket(t: Transaction, tenant_id: int, ticket_id: int) -> None:
     """Who watches the ticket sees the new state of its message."""
     told = {"ticket_id": ticket_id, "ticket_number": t.value("ticket_number_of", ticket_id=ticket_id)}
-    event = {"kind": "event", "name": "ticket.updated", "payload": told}
-    t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([event]))
+    add_event(t, tenant_id, "ticket.updated", told)
 
 
 def _claim(row: Row) -> Claim:

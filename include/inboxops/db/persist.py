@@ -17,6 +17,7 @@ from inboxops.core.plan import Facts, Item, KnownMessage, Plan
 from inboxops.core.reading import Reading
 from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.db.outbound import add_outbound
+from inboxops.db.outbox import add_event
 
 PlanMaker = Callable[[Sequence[Item], Facts], Plan]
 Responder = Callable[..., NewOutbound | None]
@@ -168,7 +169,8 @@ def _write(t: Transaction, inbox: Inbox, plan: Plan, respond: Responder | None) 
             if b.marks_message and b.message_id
         ]
         if marked:
-            t.run("mark_bounced", rows=jsonb(marked))
+            for row in t.rows("mark_bounced", rows=jsonb(marked)):
+                add_event(t, inbox.tenant_id, "message.bounced", row)
     for source, into in plan.merges.items():
         t.run("move_messages", ticket=source, into=ticket(into))
     if plan.reopened:

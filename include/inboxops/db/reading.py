@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from inboxops.db.database import Database, Row, jsonb
+from inboxops.db.database import Database, Row
+from inboxops.db.outbox import add_event
 
 
 class ReadStore:
@@ -74,9 +75,7 @@ class ReadStore:
             number = t.value("patch_ticket", tenant_id=tenant_id, id=ticket_id, status=status, unread=unread)
             if number is None:
                 return False
-            payload = {"ticket_id": ticket_id, "ticket_number": number}
-            event = {"kind": "event", "name": "ticket.updated", "payload": payload}
-            t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([event]))
+            add_event(t, tenant_id, "ticket.updated", {"ticket_id": ticket_id, "ticket_number": number})
             return True
 
     def inbound(

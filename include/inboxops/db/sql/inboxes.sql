@@ -47,10 +47,12 @@ UPDATE inboxes SET credentials_encrypted = %(credentials)s, updated_at = now() W
 SELECT id, credentials_encrypted FROM inboxes WHERE credentials_encrypted IS NOT NULL ORDER BY id FOR UPDATE
 
 -- name: reconnect
-UPDATE inboxes
+UPDATE inboxes AS i
 SET credentials_encrypted = %(credentials)s, connection = %(connection)s, connected_at = now(), last_error = NULL,
     last_error_kind = NULL, last_error_at = NULL, updated_at = now()
-WHERE id = %(id)s
+FROM (SELECT id, connected_at FROM inboxes WHERE id = %(id)s FOR UPDATE) AS before
+WHERE i.id = before.id
+RETURNING i.tenant_id, before.connected_at IS NULL AS was_disconnected
 
 -- name: pause
 UPDATE inboxes SET paused_at = CASE WHEN %(paused)s THEN coalesce(paused_at, now()) END, updated_at = now() WHERE id = %(id)s

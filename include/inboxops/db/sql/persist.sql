@@ -105,6 +105,7 @@ ON CONFLICT (inbound_id) DO NOTHING
 UPDATE messages AS m SET bounce_received_at = r.received_at
 FROM jsonb_to_recordset(%(rows)s) AS r (message_id bigint, received_at timestamptz)
 WHERE m.id = r.message_id AND m.bounce_received_at IS NULL
+RETURNING m.id AS message_id, m.ticket_id
 
 -- name: move_messages
 WITH moved AS (
