@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import itertools
 import ssl
 from collections.abc import Iterator, Mapping
@@ -66,6 +67,16 @@ class GraphServer:
             graph_url=self.serving.url,
             ca_file=self.ca_file,
         )
+
+
+def sent_by(server: GmailServer | GraphServer, address: str) -> list[bytes]:
+    """What left an account, oldest first."""
+    answer = httpx.get(
+        f"{server.serving.url}/_admin/sent",
+        params={"from": address},
+        verify=ssl.create_default_context(cafile=server.ca_file),
+    )
+    return [base64.urlsafe_b64decode(message["raw"]) for message in answer.json()["messages"]]
 
 
 def _served(stand_in: Gmail | Graph, folder: Path) -> tuple[Serving, str]:

@@ -13,10 +13,9 @@ from inboxops.ports import Account, Sender
 from inboxops.providers.gmail_send import GmailSender
 from inboxops.providers.graph_send import GraphSender
 from inboxops.providers.smtp import SmtpSender
-from inboxops.standins.graph_sending import sent
 from inboxops.standins.http import Fault
 from inboxops.testing.mailserver import MailServer
-from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer
+from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer, sent_by
 from tests.sending.smtpserver import SteppedSmtp, Submission
 
 
@@ -92,6 +91,10 @@ class CloudSenderKit:
 
     box: CloudKit
     refusal: str
+    _server: GmailServer | GraphServer
+
+    def arrived(self) -> list[bytes]:
+        return sent_by(self._server, self.account.email_address)
 
     @property
     def account(self) -> Account:
@@ -134,23 +137,18 @@ class GmailSenderKit(CloudSenderKit):
     refusal = '{"error": {"code": 400, "message": "Invalid To header", "errors": [{"reason": "invalidArgument"}]}}'
 
     def __init__(self, server: GmailServer) -> None:
+        self._server = server
         self.box: GmailKit = GmailKit(server)
         self.sender: Sender = GmailSender(self.box.provider)
-
-    def arrived(self) -> list[bytes]:
-        messages = self.box.stand_in.mailbox(self.account.email_address).messages.values()
-        return [message.raw for message in messages if "SENT" in message.labels]
 
 
 class GraphSenderKit(CloudSenderKit):
     refusal = '{"error": {"code": "ErrorInvalidRecipients", "message": "At least one recipient is not valid."}}'
 
     def __init__(self, server: GraphServer) -> None:
+        self._server = server
         self.box: GraphKit = GraphKit(server)
         self.sender: Sender = GraphSender(self.box.provider, looks_seconds=(0, 0.1))
-
-    def arrived(self) -> list[bytes]:
-        return [message.raw for message in sent(self.box.stand_in.mailbox(self.account.email_address))]
 
 
 KITS = {

@@ -35,10 +35,10 @@ class Sending:
         if call.query.get("uploadType") == "media":
             return self._sent(mailbox, call.body, None)
         boundary = re.search(r'boundary="?([^";]+)', call.headers.get("content-type", ""))
-        parts = call.body.split(b"--" + boundary[1].encode()) if boundary else []
-        if call.query.get("uploadType") != "multipart" or len(parts) != 4 or parts[3].strip() != b"--":
+        parts = _parts(call.body, boundary[1].encode()) if boundary else []
+        if call.query.get("uploadType") != "multipart" or len(parts) != 2:
             return failure(400, "badContent", "Malformed multipart body.", "INVALID_ARGUMENT")
-        about, raw = (part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for part in parts[1:3])
+        about, raw = parts
         return self._sent(mailbox, raw, json.loads(about or b"{}").get("threadId"))
 
     def _sent(self, mailbox: Mailbox, raw: bytes, thread_id: str | None) -> Reply:
@@ -51,6 +51,12 @@ class Sending:
         message = mailbox.add(_with_own_id(raw) if self._replaces_message_id() else raw, labels=("SENT",))
         message.thread_id = thread_id or message.thread_id
         return Reply.json({"id": message.id, "threadId": message.thread_id, "labelIds": ["SENT"]})
+
+
+def _parts(body: bytes, boundary: bytes) -> list[bytes]:
+    """What stands in a multipart body, with any line ends between its parts (googleapiclient writes bare LF)."""
+    limit = rb"(?:\A|\r?\n)--" + re.escape(boundary) + rb"(?:--)?[ \t]*(?:\r?\n|\Z)"
+    return [re.split(rb"\r?\n\r?\n", part, maxsplit=1)[-1] for part in re.split(limit, body) if part]
 
 
 def wire(raw: bytes) -> str:

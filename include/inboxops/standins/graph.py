@@ -171,6 +171,7 @@ class Graph(StandIn):
                 ("GET", "/mailFolders/{folder}/messages/{id}/$value", READ, self._value),
                 ("POST", "/sendMail", SEND, self.sending.send_mail),
                 ("POST", "/messages", WRITE, self.sending.create_draft),
+                ("POST", "/mailFolders/{folder}/messages", WRITE, self.sending.create_draft),
                 ("DELETE", "/messages/{id}", WRITE, self.sending.delete),
                 ("POST", "/messages/{id}/attachments", WRITE, self.sending.attach),
                 ("POST", "/messages/{id}/attachments/createUploadSession", WRITE, self.sending.create_upload),

@@ -53,8 +53,10 @@ class Sending:
         mailbox.add(raw, folder="sentitems").is_read = True
         return Reply(202)
 
-    def create_draft(self, call: Call, mailbox: Mailbox) -> Reply:
-        draft = mailbox.add(self._mime(call, mailbox), folder="drafts")
+    def create_draft(self, call: Call, mailbox: Mailbox, folder: str = "drafts") -> Reply:
+        if mailbox.folder(folder) is None:
+            raise Refused(failure(404, "ErrorItemNotFound", "The specified folder could not be found in the store."))
+        draft = mailbox.add(self._mime(call, mailbox), folder=folder)
         draft.is_draft = draft.is_read = True
         return Reply.json(draft.resource(immutable=prefers_immutable_ids(call)), 201)
 
@@ -71,7 +73,7 @@ class Sending:
         return Reply.json({"id": secrets.token_hex(16), "name": file["name"], "size": len(content)}, 201)
 
     def create_upload(self, call: Call, mailbox: Mailbox, id: str) -> Reply:
-        item = call.json()["AttachmentItem"]
+        item = {name.lower(): value for name, value in call.json().items()}["attachmentitem"]  # of an action: in any case
         if item.get("attachmentType") != "file" or int(item["size"]) < 3_000_000:
             raise Refused(failure(400, "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize", "The size is too small."))
         draft, token = _draft(mailbox, id), secrets.token_urlsafe(24)
