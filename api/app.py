@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.world.close()
 
     app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
-    for part in (health, tickets, messages, attachments, inbound, inboxes, oauth, webhooks, events):
+    for part in (webhooks, health, tickets, messages, attachments, inbound, inboxes, oauth, events):  # tried in order
         app.include_router(part.router)
     app.add_middleware(BodyLimit)
     problems.install(app)

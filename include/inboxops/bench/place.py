@@ -39,7 +39,7 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """Of a process that shall find this stack and no other."""
-        return {**_without_ours(), "INBOXOPS_HOME": str(self.home)}
+        return {**without_ours(), "INBOXOPS_HOME": str(self.home)}
 
     def add_mailbox(self, user: str, *, first_sync_messages: int = 500, plain: bool = False) -> int:
         """A mailbox on the Dovecot and the inbox connected to it: the inbox's id. plain: without TLS, as on a trusted network."""
@@ -75,7 +75,7 @@ def place(*options: str, more: Mapping[str, str] | None = None, clients_per_proc
         raise OperatorError("the bench needs Dovecot, which is not installed", fix="apt-get install dovecot-imapd")
     with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
-        with running(home, *options, environment={**_without_ours(), **(more or {})}, seconds=300) as settings:
+        with running(home, *options, environment={**without_ours(), **(more or {})}, seconds=300) as settings:
             migrate(settings.database_url.get_secret_value())
             world = World(settings)
             dovecot = Dovecot(clients_per_process=clients_per_process)
@@ -87,7 +87,7 @@ def place(*options: str, more: Mapping[str, str] | None = None, clients_per_proc
                 world.close()
 
 
-def _without_ours() -> dict[str, str]:
+def without_ours() -> dict[str, str]:
     """The environment without a setting that could lead to another installation."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("INBOXOPS_", "AIRFLOW_"))}
 

@@ -86,3 +86,16 @@ def send(
     with opened() as world, _progress() as say:
         result = measure(world, count, say=say)
     _show(f"{count} replies", result, json=json)
+
+
+@app.command()
+def push(
+    mails: Annotated[int, typer.Option(min=1, help="Mails on their way to a ticket, one by one.")] = 20,
+    json: Json = False,
+) -> None:
+    """Webhooks under load, a burst for one inbox, and pushed mails until their tickets are committed; takes five minutes."""
+    from inboxops.bench.push import push as measure
+
+    with _progress() as say:
+        result = measure(mails, say=say)
+    _show("Push", result, json=json)

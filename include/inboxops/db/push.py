@@ -120,7 +120,11 @@ class PushIntake:
 
 @asynccontextmanager
 async def push_intake(dsn: str) -> AsyncIterator[PushIntake]:
-    """Connections of the webhooks' own: they answer also while all others are busy."""
+    """Connections of the webhooks' own: they answer also while all others are busy.
+
+    Each statement is a transaction, one round trip and no more. A connection that a restart broke is found out by the call
+    that uses it, which then comes again.
+    """
     async with AsyncConnectionPool[AsyncConnection[DictRow]](
         dsn,
         min_size=1,
@@ -128,12 +132,12 @@ async def push_intake(dsn: str) -> AsyncIterator[PushIntake]:
         open=False,
         timeout=STATEMENT_SECONDS,
         kwargs={
+            "autocommit": True,
             "row_factory": dict_row,
             "connect_timeout": 5,
             "application_name": "inboxops-webhooks",
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s",
         },
-        check=AsyncConnectionPool.check_connection,
     ) as pool:
         yield PushIntake(pool)
 
