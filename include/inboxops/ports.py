@@ -328,3 +328,23 @@ class ClassifiedRow:
     id: int
     reading: Reading
     bodies: Bodies
+
+
+class NewInboxes(Protocol):
+    """Where a mailbox becomes an inbox."""
+
+    def add(
+        self,
+        *,
+        tenant_id: int,
+        name: str,
+        email_address: str,
+        display_name: str,
+        connection_type: str,
+        connection: Mapping[str, Any],
+        credentials: bytes,
+        first_sync_days: int,
+        first_sync_messages: int,
+    ) -> int | None:
+        """The new inbox's id, or None when the tenant has one of that name."""
+        ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
 from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
+from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
 from inboxops.db.outbound import OutboundStore
@@ -40,6 +42,7 @@ from inboxops.stories import classify as classifying
 from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
+from inboxops.stories import housekeep as housekeeping
 from inboxops.stories import persist as persisting
 from inboxops.stories import rehearse as rehearsing
 from inboxops.stories import reply as replying
@@ -88,6 +91,10 @@ class World:
     @cached_property
     def filing(self) -> PersistStore:
         return PersistStore(self.database)
+
+    @cached_property
+    def leftovers(self) -> HousekeepingStore:
+        return HousekeepingStore(self.database)
 
     @cached_property
     def tickets(self) -> TicketStore:
@@ -304,19 +311,20 @@ class World:
         context = self.context(self.inboxes.get(inbox_id))
         return classifying.classify(context, self.inbound, self.objects, partial(self._read_elsewhere, context))
 
+    def reader(self, context: InboxContext) -> classifying.Reader:
+        """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
+        from inboxops.storage.swift import SwiftStore  # only there: its runtime must not have begun before the fork
+
+        inbound = InboundStore(Database(self.database.dsn, connections=1))
+        return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+
     def _read_elsewhere(
         self, context: InboxContext, chunks: Iterable[Sequence[StoredRow]]
     ) -> Iterator[classifying.Classified | tuple[StoredRow, str]]:
-        """`classifying.Spread` by forked processes, each with a database connection and an S3 client of its own."""
-
-        def prepare() -> classifying.Reader:
-            from inboxops.storage.swift import SwiftStore  # only here: its runtime must not have begun before the fork
-
-            inbound = InboundStore(Database(self.database.dsn, connections=1))
-            return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+        """`classifying.Spread` by forked processes."""
 
         self.database.close()  # a process is forked without threads
-        for outcome in spread(prepare, chunks, processes=processors()):
+        for outcome in spread(partial(self.reader, context), chunks, processes=processors()):
             yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     def persist(self, inbox_id: int) -> persisting.Persisted:
@@ -436,6 +444,11 @@ class World:
             inboxes_filed=filed,
             inboxes_failed=failed,
         )
+
+    def housekeep(self) -> housekeeping.Housekept:
+        """What is past its retention, and objects that no row names."""
+        retention = housekeeping.Retention(self.settings.keep_listed_days, self.settings.keep_outbox_days)
+        return housekeeping.housekeep(self.leftovers, self.outbox, self.objects, retention, now=datetime.now(UTC))
 
     def wants_fetch(self, inbox_id: int) -> bool:
         """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.

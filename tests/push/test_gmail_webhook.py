@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi.testclient import TestClient
+from jwt.utils import base64url_encode
 
 from api.app import create_app
 from api.limits import WEBHOOK_BYTES
@@ -43,9 +46,11 @@ def without_a_signature(pubsub: PubSub) -> str:
 
 def signed_with_the_public_key_as_a_secret(pubsub: PubSub) -> str:
     public = pubsub.key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return jwt.encode(claims(pubsub), public, algorithm="HS256", headers={"kid": pubsub.key_id})
+    head = json.dumps({"alg": "HS256", "typ": "JWT", "kid": pubsub.key_id}).encode()
+    signed = b".".join(base64url_encode(part) for part in (head, json.dumps(claims(pubsub)).encode()))
+    return b".".join([signed, base64url_encode(hmac.digest(public, signed, "sha256"))]).decode()
 
 
 def changed_after_signing(pubsub: PubSub) -> str:

@@ -65,6 +65,18 @@ def ingest(
 
 
 @app.command()
+def latency(
+    samples: Annotated[int, typer.Option(min=1, help="Mails for each way of being woken.")] = 20, json: Json = False
+) -> None:
+    """How soon an appended mail is a committed ticket: woken by IMAP IDLE, and by an asset event."""
+    from inboxops.bench.latency import latency as measure
+
+    with _progress() as say:
+        result = measure(samples, say=say)
+    _show("From the mailbox to a ticket", result, json=json)
+
+
+@app.command()
 def send(
     count: Annotated[int, typer.Option(min=1, help="Replies, one after the other.")] = 30, json: Json = False
 ) -> None:

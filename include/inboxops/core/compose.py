@@ -238,10 +238,10 @@ def _mailbox(address: Address) -> str:
     name = " ".join(_visible(address.name).split())[:NAME_CHARACTERS]
     if not name:
         return spec
-    if not name.isascii() or "=?" in name:
+    if not name.isascii() or "=?" in name or '"' in name or "\\" in name:  # many readers stumble over quoted pairs
         phrase = _encoded(name, "utf-8", "Resent-From")
     elif _SPECIALS.search(name):
-        phrase = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+        phrase = f'"{name}"'
     else:
         phrase = name
     return f"{phrase} <{spec}>"

@@ -89,6 +89,14 @@ def environment(layout: Layout) -> dict[str, str]:
             "password": owner.password,
             "schema": owner.path.lstrip("/"),
         },
+        "INBOXOPS_AIRFLOW_DB": {  # for housekeeping alone
+            "conn_type": "postgres",
+            "host": checks.HOST,
+            "port": ports.postgres,
+            "login": "airflow",
+            "password": secrets["STACK_AIRFLOW_DATABASE_PASSWORD"],
+            "schema": "airflow",
+        },
         "INBOXOPS_S3": {
             "conn_type": "aws",
             "login": secrets["INBOXOPS_S3_ACCESS_KEY"],
