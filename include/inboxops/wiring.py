@@ -146,6 +146,12 @@ class World:
     def signing_key(self) -> bytes:
         return self.settings.signing_key.get_secret_value().encode()
 
+    def login_link(self, tenant_id: int, *, name: str, role: str, minutes: int) -> str:
+        """A link to the tickets page that logs in once. Behind the `#`, because what is there is sent to no server and logged
+        by none."""
+        link = self.api_keys.add_link(tenant_id, name=name, role=role, minutes=minutes)
+        return f"{self.settings.api_url.rstrip('/')}/login#{link}"
+
     def of_tenant(self, tenant_id: int) -> World:
         """The same adapters on a database that shows one tenant: what the API works with."""
         scoped = World(self.settings)

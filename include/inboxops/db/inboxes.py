@@ -39,6 +39,10 @@ class InboxStore:
             raise InvalidInput(f"there is no tenant {slug!r}", fix=f"Make it with `inboxops tenant add {slug}`")
         return found
 
+    def tenant_name(self, tenant_id: int) -> str:
+        with self._database.transaction(tenant_id=tenant_id) as t:
+            return str(t.value("tenant_name", id=tenant_id))
+
     # -- inboxes
 
     def add(
