@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
+from inboxops.adapters import Adapters
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor, InboxContext
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
 from inboxops.core.push import Errand
-from inboxops.db.api_keys import ApiKeyStore
-from inboxops.db.attachments import AttachmentStore
-from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
-from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
-from inboxops.db.inboxes import InboxStore
-from inboxops.db.outbound import OutboundStore
-from inboxops.db.outbox import OutboxStore
-from inboxops.db.persist import PersistStore
-from inboxops.db.push import PushStore
-from inboxops.db.reading import ReadStore
-from inboxops.db.tickets import TicketStore
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
-from inboxops.events.redis_bus import RedisBus
-from inboxops.events.redis_bus import client as redis_client
 from inboxops.forks import Died, processors, spread
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
 from inboxops.oauth.tokens import StoredTokens
-from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider, StoredRow
 from inboxops.providers import prober, provider, sender
-from inboxops.settings import Settings
-from inboxops.storage.s3 import S3Store
-from inboxops.storage.s3 import client as s3_client
 from inboxops.stories import classify as classifying
 from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
@@ -49,7 +33,6 @@ from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
 from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import publish
-from inboxops.vault import Vault
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
@@ -61,96 +44,8 @@ BATCHES_PER_RUN = 40
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
 
 
-@dataclass
-class World:
-    """Every adapter, made on first use. In tasks `dsn` and what makes `s3` come from Airflow's connections, else from settings."""
-
-    settings: Settings
-    dsn: str = ""
-    s3: Callable[[], Any] | None = None
-    connections: int = 4
-    _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def database(self) -> Database:
-        dsn = self.dsn or self.settings.database_url.get_secret_value()
-        return Database(dsn, connections=self.connections)
-
-    @cached_property
-    def inboxes(self) -> InboxStore:
-        return InboxStore(self.database)
-
-    @cached_property
-    def credentials(self) -> CredentialStore:
-        return CredentialStore(self.database)
-
-    @cached_property
-    def inbound(self) -> InboundStore:
-        return InboundStore(self.database)
-
-    @cached_property
-    def filing(self) -> PersistStore:
-        return PersistStore(self.database)
-
-    @cached_property
-    def leftovers(self) -> HousekeepingStore:
-        return HousekeepingStore(self.database)
-
-    @cached_property
-    def tickets(self) -> TicketStore:
-        return TicketStore(self.database)
-
-    @cached_property
-    def outbox(self) -> OutboxStore:
-        return OutboxStore(self.database)
-
-    @cached_property
-    def push(self) -> PushStore:
-        return PushStore(self.database)
-
-    @cached_property
-    def reading(self) -> ReadStore:
-        return ReadStore(self.database)
-
-    @cached_property
-    def outbound(self) -> OutboundStore:
-        return OutboundStore(self.database)
-
-    @cached_property
-    def attachments(self) -> AttachmentStore:
-        return AttachmentStore(self.database)
-
-    @cached_property
-    def api_keys(self) -> ApiKeyStore:
-        return ApiKeyStore(self.database)
-
-    @cached_property
-    def objects(self) -> S3Store:
-        return S3Store(self.s3() if self.s3 else s3_client(self.settings), self.settings.s3_bucket)
-
-    @cached_property
-    def bus(self) -> RedisBus:
-        return RedisBus(redis_client(self.settings.redis_url.get_secret_value()))
-
-    @cached_property
-    def airflow(self) -> Airflow:
-        return Airflow(
-            self.settings.airflow_url, self.settings.airflow_username, self.settings.airflow_password.get_secret_value()
-        )
-
-    @cached_property
-    def vault(self) -> Vault:
-        return Vault(self.settings.credential_keys.get_secret_value())
-
-    @cached_property
-    def signing_key(self) -> bytes:
-        return self.settings.signing_key.get_secret_value().encode()
-
-    def login_link(self, tenant_id: int, *, name: str, role: str, minutes: int) -> str:
-        """A link to the tickets page that logs in once. Behind the `#`, because what is there is sent to no server and logged
-        by none."""
-        link = self.api_keys.add_link(tenant_id, name=name, role=role, minutes=minutes)
-        return f"{self.settings.api_url.rstrip('/')}/login#{link}"
+class World(Adapters):
+    """What the product does, on the adapters of this process."""
 
     def of_tenant(self, tenant_id: int) -> World:
         """The same adapters on a database that shows one tenant: what the API works with."""
@@ -158,12 +53,6 @@ class World:
         scoped.database = self.database.of_tenant(tenant_id)
         scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
         return scoped
-
-    def close(self) -> None:
-        for each in self._probers.values():
-            each.close()
-        if "database" in self.__dict__:
-            self.database.close()
 
     # -- values made of several adapters
 
