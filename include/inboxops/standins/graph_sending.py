@@ -73,7 +73,7 @@ class Sending:
         return Reply.json({"id": secrets.token_hex(16), "name": file["name"], "size": len(content)}, 201)
 
     def create_upload(self, call: Call, mailbox: Mailbox, id: str) -> Reply:
-        body = {name.lower(): value for name, value in call.json().items()}  # an action takes its parameters in any case
+        body = {name.lower(): value for name, value in call.json().items()}  # an action's parameters are in any case
         item = body["attachmentitem"]
         if item.get("attachmentType") != "file" or int(item["size"]) < 3_000_000:
             raise Refused(failure(400, "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize", "The size is too small."))
