@@ -65,6 +65,25 @@ def ingest(
     _show(f"Ingest of {messages} messages", result, json=json)
 
 
+@app.command()
+def grow(
+    size: Annotated[list[int], typer.Option(help="Messages already there; repeat it for more sizes, ascending.")] = [  # noqa: B006
+        10_000,
+        100_000,
+        1_000_000,
+    ],
+    batch: Annotated[int, typer.Option(min=10, help="Messages that are taken in and measured.")] = 500,
+    rounds: Annotated[int, typer.Option(min=1, help="How often; the median counts.")] = 5,
+    json: Json = False,
+) -> None:
+    """What a message costs when the database already holds many."""
+    from inboxops.bench.grow import grow as measure
+
+    with _progress() as say:
+        result = measure(sorted(size), batch=batch, rounds=rounds, say=say)
+    _show("Cost of a message by what is there", result, json=json)
+
+
 class Kind(StrEnum):
     naive = "naive"
     triggerer = "triggerer"
