@@ -85,3 +85,14 @@ def test_latency_of_a_mail_by_idle_and_by_event(tmp_path: Path) -> None:
         "api_to_task_p50_seconds",
     ):
         assert 0 < result[name] < 60
+
+
+@needs_dovecot
+def test_growth_fills_the_database_and_compares(tmp_path: Path) -> None:
+    result = bench(
+        *("grow", "--size", "3000", "--size", "9000", "--batch", "50", "--rounds", "1"),
+        tmp_path=tmp_path,
+    )
+    assert result["sizes"] == [3000, 9000]
+    assert result["cost_seconds"].keys() == {"3000", "9000"}
+    assert result["cost_ratio"] > 0
