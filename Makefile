@@ -19,7 +19,7 @@ fuzz: $(VENV)/.installed-dev ## schemathesis over the OpenAPI document
 	INBOXOPS_FUZZ_EXAMPLES=$(API_FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/api/test_fuzz.py --timeout 3600
 
 kills: $(VENV)/.installed-dev ## kill the sender ten times at each step
-	INBOXOPS_TEST_KILLS=10 $(BIN)/python -m pytest tests/sending/test_kills.py --timeout 3600
+	INBOXOPS_TEST_KILLS=10 $(BIN)/python -m pytest tests/sending/test_kills.py tests/sending/test_cloud_replies.py -k kill --timeout 3600
 
 browser: $(VENV)/.installed-dev ## the tests of the tickets page, in Chromium
 	$(BIN)/python -m pytest tests/browser

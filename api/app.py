@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import inboxops
 from api import document, problems
 from api.limits import BodyLimit
-from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, page, session, tickets
+from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, page, session, tickets, webhooks
 from inboxops.errors import OperatorError
 from inboxops.events import feed
 from inboxops.settings import Settings, load
@@ -32,13 +32,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         known = settings or load()
         app.state.world = _world(known)
         app.state.feeds = feed.Feeds(feed.client(known.redis_url.get_secret_value()))
-        async with health.probes(known) as (app.state.database, app.state.redis):
+        async with (
+            health.probes(known) as (app.state.database, app.state.redis),
+            webhooks.desk(known, app.state.world) as app.state.push,
+        ):
             yield
         await app.state.feeds.close()
         app.state.world.close()
 
     app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
-    for part in (health, tickets, messages, attachments, inbound, inboxes, oauth, events, session, page):
+    # In the order in which they are tried.
+    for part in (webhooks, health, tickets, messages, attachments, inbound, inboxes, oauth, events, session, page):
         app.include_router(part.router)
     app.mount("/static", page.Static())
     app.add_middleware(BodyLimit)

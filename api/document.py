@@ -21,6 +21,10 @@ _ERRORS = {
     "500": "Something unforeseen.",
     "503": "A part is away; try again after `Retry-After` seconds.",
 }
+PAGES = "connect"
+"""The tag of what a person sees in a browser: it says there as a page what went wrong."""
+
+_PAGE = {"text/html": {"schema": {"type": "string"}}}
 
 
 def install(app: FastAPI) -> None:
@@ -44,7 +48,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         if path.startswith("/v1/"):
             for operation in operations.values():
+                content = problem | _PAGE if PAGES in operation.get("tags", ()) else problem
                 for status, said in _ERRORS.items():
-                    if "text/html" not in operation["responses"].get(status, {}).get("content", {}):  # pages for people
-                        operation["responses"][status] = {"description": said, "content": problem}
+                    operation["responses"][status] = {"description": said, "content": content}
     return document

@@ -10,6 +10,8 @@ from inboxops.core.attachments import FILE_BYTES
 BODY_BYTES = 4 * 1024 * 1024
 UPLOAD_BYTES = FILE_BYTES + 64 * 1024  # a form around a file
 UPLOADS = "/v1/attachments"
+WEBHOOK_BYTES = 256 * 1024  # a full batch of Graph's notifications has about half of that
+WEBHOOKS = "/api/webhooks/"
 
 
 class BodyLimit:
@@ -20,7 +22,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = UPLOAD_BYTES if scope["path"] == UPLOADS else BODY_BYTES
+        most = _most(scope["path"])
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         taken = 0
 
@@ -33,3 +35,9 @@ class BodyLimit:
             return message
 
         await self._app(scope, bounded, send)
+
+
+def _most(path: str) -> int:
+    if path.startswith(WEBHOOKS):
+        return WEBHOOK_BYTES
+    return UPLOAD_BYTES if path == UPLOADS else BODY_BYTES

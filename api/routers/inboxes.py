@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter, BackgroundTasks
 
 from api import paging
@@ -9,7 +11,8 @@ from api.access import Admin, Agent
 from api.models import Id, ImapConnection, Inbox, InboxPatch, InboxRequest, Tested, Woken
 from api.paging import Cursor, Limit, Page
 from inboxops.core import inbox as core
-from inboxops.errors import Conflict
+from inboxops.errors import Conflict, InboxOpsError
+from inboxops.pushing import Pushing
 from inboxops.stories.connect import NewInbox
 
 router = APIRouter(prefix="/v1/inboxes", tags=["inboxes"])
@@ -71,7 +74,9 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
 @router.delete("/{inbox_id}", status_code=204)
 def remove_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id) -> None:
     """Stop an inbox for good and forget its credentials. Its tickets stay."""
-    visit.world.inboxes.get(inbox_id)
+    inbox = visit.world.inboxes.get(inbox_id)
+    with suppress(InboxOpsError):  # a push channel that can't be ended dies of age
+        Pushing(visit.world).stop(inbox)
     visit.world.inboxes.remove(inbox_id)
     background.add_task(visit.world.show_inboxes)
 
@@ -79,10 +84,7 @@ def remove_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id) -> Non
 @router.post("/{inbox_id}/test")
 def test_inbox(visit: Admin, inbox_id: Id) -> Tested:
     """Log in as the inbox would, in and out; changes nothing."""
-    world, inbox = visit.world, visit.world.inboxes.get(inbox_id)
-    info = world.try_connection(
-        inbox.connection_type, inbox.email_address, inbox.connection, world.account(inbox).secrets
-    )
+    info = visit.world.look(visit.world.inboxes.get(inbox_id))
     return Tested(server=info.server, folder=info.folder, messages=info.messages)
 
 

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
 from inboxops.core.inbox import Inbox
-from inboxops.errors import InvalidInput, OperatorError, TransientError
+from inboxops.errors import InboxOpsError, InvalidInput, OperatorError, TransientError
 from inboxops.oauth.clients import consent_client
 from inboxops.ports import ConsentClient
+from inboxops.pushing import Pushing
 from inboxops.stories import consent as story
 from inboxops.stories.consent import Connected, Disconnected, Started
 from inboxops.wiring import World
@@ -91,10 +92,15 @@ class Connecting:
             session, answer, self._client(link.connection_type), world.inboxes, world.credentials, world.vault
         )
         self._appear(done.inbox_id)
+        with suppress(OperatorError):
+            Pushing(world).ask(world.inboxes.get(done.inbox_id))
         return done
 
     def disconnect(self, inbox: Inbox) -> Disconnected:
+        """The push channel ends first, while there are credentials to end it with; if it can't, it dies of age."""
         world = self.world
+        with suppress(InboxOpsError):
+            Pushing(world).stop(inbox)
         done = story.disconnect(
             inbox, self._client(inbox.connection_type), world.inboxes, world.credentials, world.vault
         )

@@ -107,7 +107,7 @@ class FetchLimits:
     """Bounds of one fetch. Counts are messages, sizes bytes, ages days."""
 
     batch_messages: int = 500
-    batch_bytes: int = 32 * 1024 * 1024
+    batch_bytes: int = 8 * 1024 * 1024
     message_bytes: int = 64 * 1024 * 1024  # larger ones are listed as refused, never read into memory
     first_sync_days: int = 7
     first_sync_messages: int = 500
@@ -218,12 +218,41 @@ class Sender(Protocol):
         """Log in and leave: the server's name. Raises what `send` raises before anything is handed over."""
         ...
 
-    def find_sent(self, account: Account, message_id: str) -> Trace:
-        """Look for our Message-ID (without brackets) among what the mailbox has sent."""
+    def find_sent(self, account: Account, message_id: str, *, since: datetime) -> Trace:
+        """Look for our Message-ID (without brackets) among what the mailbox has sent, `since` it may have left."""
         ...
 
     def keep_copy(self, account: Account, raw: bytes) -> None:
         """Put a copy where the mailbox keeps what it sent, unless the provider does so itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A push channel as the provider confirmed it, with its end in UTC.
+
+    made: it is a new one; a renewed one stays what it was. subscription_id, client_state: of Microsoft's; the secret is there
+    only when it is new, and is given to nobody else.
+    """
+
+    expires_at: datetime
+    made: bool
+    subscription_id: str = ""
+    client_state: str = field(default="", repr=False)
+
+
+class Watcher(Protocol):
+    """How one kind of mailbox is told to push. Every method raises only errors of `inboxops.errors`."""
+
+    def register(self, account: Account, subscription_id: str, *, anew: bool) -> Registration:
+        """Renew the channel, or make one where there is none. subscription_id: the known one, or "". anew: don't renew it.
+
+        Raises OperatorError when the provider does not take our end of the channel, and what `Provider.open` does.
+        """
+        ...
+
+    def stop(self, account: Account, subscription_id: str) -> None:
+        """End the channel. One that is gone is no error."""
         ...
 
 
@@ -299,3 +328,23 @@ class ClassifiedRow:
     id: int
     reading: Reading
     bodies: Bodies
+
+
+class NewInboxes(Protocol):
+    """Where a mailbox becomes an inbox."""
+
+    def add(
+        self,
+        *,
+        tenant_id: int,
+        name: str,
+        email_address: str,
+        display_name: str,
+        connection_type: str,
+        connection: Mapping[str, Any],
+        credentials: bytes,
+        first_sync_days: int,
+        first_sync_messages: int,
+    ) -> int | None:
+        """The new inbox's id, or None when the tenant has one of that name."""
+        ...

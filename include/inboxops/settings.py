@@ -114,9 +114,22 @@ class Settings(BaseSettings):
         default="https://login.microsoftonline.com/organizations", description="a directory, or `organizations`"
     )
     microsoft_graph_url: str = "https://graph.microsoft.com"
+    google_pubsub_topic: str = Field(default="", description="projects/P/topics/T; without it Gmail inboxes are polled")
+    google_pubsub_audience: str = Field(default="", description="audience of the push subscription's tokens")
+    google_pubsub_service_account: str = Field(default="", description="e-mail of the account that signs them")
+    google_certs_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+    graph_push_notification_url: str = Field(
+        default="", description="public URL of /api/webhooks/graph-push; without it Microsoft inboxes are polled"
+    )
+    webhook_limit_per_second: float = Field(default=500, gt=0, description="calls of webhooks from one address")
+    wake_gap_seconds: float = Field(default=6, ge=0, le=15, description="least time between two wake-ups of an inbox")
+    production: bool = Field(default=False, description="refuse to start with what is good for trying things out only")
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     idle_inboxes: int = Field(default=500, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off")
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
+    keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")
+    keep_listed_days: int = Field(default=90, ge=1, description="set-aside mail: listed, dropped, duplicate")
+    keep_outbox_days: int = Field(default=7, ge=1, description="delivered events and errands")
 
 
 def load() -> Settings:

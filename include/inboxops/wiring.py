@@ -2,140 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from inboxops.adapters import Adapters
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor, InboxContext
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
-from inboxops.db.api_keys import ApiKeyStore
-from inboxops.db.attachments import AttachmentStore
-from inboxops.db.credentials import CredentialStore
+from inboxops.core.push import Errand
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
-from inboxops.db.inboxes import InboxStore
-from inboxops.db.outbound import OutboundStore
-from inboxops.db.outbox import OutboxStore
-from inboxops.db.persist import PersistStore
-from inboxops.db.reading import ReadStore
-from inboxops.db.tickets import TicketStore
-from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
-from inboxops.events.redis_bus import RedisBus
-from inboxops.events.redis_bus import client as redis_client
+from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
+from inboxops.forks import Died, processors, spread
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
 from inboxops.oauth.tokens import StoredTokens
-from inboxops.orchestrator.airflow import Airflow
-from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider
+from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider, StoredRow
 from inboxops.providers import prober, provider, sender
-from inboxops.settings import Settings
-from inboxops.storage.s3 import S3Store
-from inboxops.storage.s3 import client as s3_client
 from inboxops.stories import classify as classifying
 from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
+from inboxops.stories import housekeep as housekeeping
 from inboxops.stories import persist as persisting
 from inboxops.stories import rehearse as rehearsing
 from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
 from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import publish
-from inboxops.vault import Vault
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
 
 SEND_DAG = "send_message"
+REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
 
-BATCHES_PER_RUN = 10
+BATCHES_PER_RUN = 40
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
 
 
-@dataclass
-class World:
-    """Every adapter, made on first use. `dsn` and what makes `s3` come from Airflow's connections in tasks, from settings elsewhere."""
-
-    settings: Settings
-    dsn: str = ""
-    s3: Callable[[], Any] | None = None
-    connections: int = 4
-    _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def database(self) -> Database:
-        dsn = self.dsn or self.settings.database_url.get_secret_value()
-        return Database(dsn, connections=self.connections)
-
-    @cached_property
-    def inboxes(self) -> InboxStore:
-        return InboxStore(self.database)
-
-    @cached_property
-    def credentials(self) -> CredentialStore:
-        return CredentialStore(self.database)
-
-    @cached_property
-    def inbound(self) -> InboundStore:
-        return InboundStore(self.database)
-
-    @cached_property
-    def filing(self) -> PersistStore:
-        return PersistStore(self.database)
-
-    @cached_property
-    def tickets(self) -> TicketStore:
-        return TicketStore(self.database)
-
-    @cached_property
-    def outbox(self) -> OutboxStore:
-        return OutboxStore(self.database)
-
-    @cached_property
-    def reading(self) -> ReadStore:
-        return ReadStore(self.database)
-
-    @cached_property
-    def outbound(self) -> OutboundStore:
-        return OutboundStore(self.database)
-
-    @cached_property
-    def attachments(self) -> AttachmentStore:
-        return AttachmentStore(self.database)
-
-    @cached_property
-    def api_keys(self) -> ApiKeyStore:
-        return ApiKeyStore(self.database)
-
-    @cached_property
-    def objects(self) -> S3Store:
-        return S3Store(self.s3() if self.s3 else s3_client(self.settings), self.settings.s3_bucket)
-
-    @cached_property
-    def bus(self) -> RedisBus:
-        return RedisBus(redis_client(self.settings.redis_url.get_secret_value()))
-
-    @cached_property
-    def airflow(self) -> Airflow:
-        return Airflow(
-            self.settings.airflow_url, self.settings.airflow_username, self.settings.airflow_password.get_secret_value()
-        )
-
-    @cached_property
-    def vault(self) -> Vault:
-        return Vault(self.settings.credential_keys.get_secret_value())
-
-    @cached_property
-    def signing_key(self) -> bytes:
-        return self.settings.signing_key.get_secret_value().encode()
-
-    def login_link(self, tenant_id: int, *, name: str, role: str, minutes: int) -> str:
-        """A link to the tickets page that logs in once. Behind the `#`, because what is there is sent to no server and logged
-        by none."""
-        link = self.api_keys.add_link(tenant_id, name=name, role=role, minutes=minutes)
-        return f"{self.settings.api_url.rstrip('/')}/login#{link}"
+class World(Adapters):
+    """What the product does, on the adapters of this process."""
 
     def of_tenant(self, tenant_id: int) -> World:
         """The same adapters on a database that shows one tenant: what the API works with."""
@@ -143,12 +53,6 @@ class World:
         scoped.database = self.database.of_tenant(tenant_id)
         scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
         return scoped
-
-    def close(self) -> None:
-        for each in self._probers.values():
-            each.close()
-        if "database" in self.__dict__:
-            self.database.close()
 
     # -- values made of several adapters
 
@@ -182,9 +86,20 @@ class World:
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors."""
+        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors.
+
+        Raises InvalidInput for a kind of mailbox that is opened with a consent: there are no secrets to try.
+        """
+        if connection_type in CLIENTS:
+            raise InvalidInput(
+                f"a mailbox of {connection_type} has no password", fix="Its owner connects it in a browser"
+            )
         account = Account(0, 0, email_address, connection_type, connection, secrets)
         return connecting.look(account, provider(connection_type), sender(connection_type))
+
+    def look(self, inbox: Inbox) -> MailboxInfo:
+        """Log in as the inbox does and look, in and out. Raises what `try_connection` does."""
+        return connecting.look(self.account(inbox), self.provider(inbox), sender(inbox.connection_type))
 
     def connect(self, tenant_id: int, new: connecting.NewInbox) -> tuple[int, MailboxInfo]:
         """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
@@ -279,8 +194,33 @@ class World:
             return self.fetch(inbox_id)
         return fetching.Fetched(skipped="the hourly limit is reached: the next poll fetches")
 
+    def fetch_by_clock(self, inbox_id: int) -> fetching.Fetched:
+        """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
+        fetched = self.fetch(inbox_id)
+        if fetched.stored:
+            self.push.note_poll(inbox_id)
+        return fetched
+
     def classify(self, inbox_id: int) -> classifying.Classified:
-        return classifying.classify(self.context(self.inboxes.get(inbox_id)), self.inbound, self.objects)
+        """Read and judge what is stored, on all processors when it is much."""
+        context = self.context(self.inboxes.get(inbox_id))
+        return classifying.classify(context, self.inbound, self.objects, partial(self._read_elsewhere, context))
+
+    def reader(self, context: InboxContext) -> classifying.Reader:
+        """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
+        from inboxops.storage.swift import SwiftStore  # only there: its runtime must not have begun before the fork
+
+        inbound = InboundStore(Database(self.database.dsn, connections=1))
+        return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+
+    def _read_elsewhere(
+        self, context: InboxContext, chunks: Iterable[Sequence[StoredRow]]
+    ) -> Iterator[classifying.Classified | tuple[StoredRow, str]]:
+        """`classifying.Spread` by forked processes."""
+
+        self.database.close()  # a process is forked without threads
+        for outcome in spread(partial(self.reader, context), chunks, processes=processors()):
+            yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     def persist(self, inbox_id: int) -> persisting.Persisted:
         """File what is classified, then let its events out; events that can't leave now stay for `drain_outbox`."""
@@ -311,7 +251,24 @@ class World:
     def wake(self, inbox_id: int) -> bool:
         """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""
         tenant_id = self.inboxes.get(inbox_id).tenant_id
-        return draining.wake_or_remember(inbox_id, self.airflow.wake, lambda id_: self.outbox.add_wake(tenant_id, id_))
+        return draining.wake_or_remember(
+            inbox_id, self.airflow.wake, lambda id_: self.outbox.add_errand(Errand.WAKE, tenant_id, id_)
+        )
+
+    def deliver(self, kind: Errand, inbox_id: int | None = None) -> tuple[int, int]:
+        """Hand stored errands to Airflow, those of one inbox or all that are due: (delivered, kept)."""
+        errands = {Errand.WAKE: self._start_inbox, Errand.REGISTER: self._start_registration}
+        return self.outbox.deliver_errands(kind, errands[kind], inbox_id=inbox_id)
+
+    def _start_inbox(self, inbox_id: int, errand_id: int) -> None:
+        self.airflow.wake(inbox_id)
+
+    def _start_registration(self, inbox_id: int, errand_id: int) -> None:
+        """Named by its errand, so that delivering it twice starts one run. An inbox that is gone needs none."""
+        with suppress(InvalidInput):
+            dag = REGISTRATION_DAGS.get(self.inboxes.get(inbox_id).connection_type)
+            if dag is not None:
+                self.airflow.start(dag, f"inbox-{inbox_id}-{errand_id}", {"inbox_id": inbox_id})
 
     # -- mail out
 
@@ -365,7 +322,8 @@ class World:
     def drain(self) -> draining.Drained:
         """Events, wake-ups, sends and mail that a crash or an outage left."""
         events = publish(self.outbox, self.bus)
-        wakes, wakes_waiting = self.outbox.deliver_wakes(self.airflow.wake)
+        wakes, wakes_waiting = self.deliver(Errand.WAKE)
+        registrations, _ = self.deliver(Errand.REGISTER)
         sends, sends_waiting = self.outbox.deliver_sends(self._start_send)
         resumed, unresolved = draining.resume_left_sends(self.outbound, self.send, minutes=LEFT_MINUTES)
         filed, failed = draining.file_left_mail(self.inboxes, self.file, minutes=LEFT_MINUTES)
@@ -373,6 +331,7 @@ class World:
             events=events,
             wakes=wakes,
             wakes_waiting=wakes_waiting,
+            registrations=registrations,
             sends=sends,
             sends_waiting=sends_waiting,
             sends_resumed=resumed,
@@ -380,6 +339,11 @@ class World:
             inboxes_filed=filed,
             inboxes_failed=failed,
         )
+
+    def housekeep(self) -> housekeeping.Housekept:
+        """What is past its retention, and objects that no row names."""
+        retention = housekeeping.Retention(self.settings.keep_listed_days, self.settings.keep_outbox_days)
+        return housekeeping.housekeep(self.leftovers, self.outbox, self.objects, retention, now=datetime.now(UTC))
 
     def wants_fetch(self, inbox_id: int) -> bool:
         """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.

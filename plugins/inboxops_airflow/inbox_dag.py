@@ -13,7 +13,7 @@ from inboxops_airflow.roster import Seat
 from inboxops_airflow.triggers import IdleTrigger
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-EVERY_MINUTES = 5
+EVERY_MINUTES = int(os.environ.get("INBOXOPS_POLL_MINUTES", "5"))
 HELD_MINUTES = int(os.environ.get("INBOXOPS_IDLE_POLL_MINUTES", "30"))
 DOC = """\
 **fetch** asks in the triggerer whether anything is new; with mail it goes on in a worker: raw mail to the object store,

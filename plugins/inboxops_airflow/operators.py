@@ -60,7 +60,7 @@ class Fetch(InboxOperator):
         return self._fetched(lambda world: world.fetch_woken(self.inbox_id))
 
     def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
-        return self._fetched(lambda world: world.fetch(self.inbox_id))
+        return self._fetched(lambda world: world.fetch_by_clock(self.inbox_id))
 
     def _fetched(self, stage: Callable[[World], Any]) -> dict[str, Any]:
         counts = counted(stage)

@@ -144,6 +144,12 @@ def test_any_bytes_are_text_that_postgresql_takes(data: bytes, label: str | None
     text.encode("utf-8")
 
 
+@given(st.text(st.characters(), max_size=40))
+def test_any_label_is_a_charset_or_none(label: str) -> None:
+    decode(b"\xe4", label)
+    decode_words(f"=?{label}?Q?=E4?=")
+
+
 @given(st.text(st.characters(), max_size=200))
 def test_any_header_value_is_decoded_to_clean_text(value: str) -> None:
     for text in (decode_words(value), clean(value)):

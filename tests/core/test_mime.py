@@ -92,6 +92,14 @@ def test_an_attached_message_is_a_file_under_its_subject_and_leaks_nothing() -> 
     assert "Message-ID: <in@y>" in message.returned[0]
 
 
+def test_an_attached_message_that_can_not_be_written_again_is_kept_as_it_reads() -> None:
+    message = multipart(
+        "Content-Type: message/rfc822\n\nSubject: torn\nReceived: from a\n\tby b; Thu\n:22:22 +0900\n\ninner text"
+    )
+    assert names(message) == ["torn.eml"]
+    assert b"torn" in message.attachments[0].content
+
+
 def test_what_a_report_returns_is_no_file() -> None:
     report = multipart(
         "Content-Type: text/plain\n\nfailed",

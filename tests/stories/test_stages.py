@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -13,6 +16,9 @@ import redis
 from inboxops.core.model import Cursor
 from inboxops.errors import AuthenticationFailed, TransientError
 from inboxops.events.redis_bus import channel
+from inboxops.forks import Begin, Died, spread
+from inboxops.ports import StoredRow
+from inboxops.stories.classify import FEW, Classified, classify
 from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
 from tests.stories.conftest import Mailbox, connect, mail
@@ -154,6 +160,54 @@ def test_a_message_whose_raw_bytes_are_gone_is_parked_and_the_others_go_on(mailb
     mailbox.run()
     assert mailbox.states() == {"parked": 1, "persisted": 1}
     assert mailbox.tickets() == [("Two", 1)]
+
+
+def test_a_backlog_is_read_by_other_processes_and_nothing_is_lost(mailbox: Mailbox) -> None:
+    count = 2 * FEW + 1
+    mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
+    mailbox.run()
+    assert mailbox.states() == {"persisted": count}
+    keys = [
+        str(key)
+        for (key,) in mailbox.query(
+            "SELECT storage_key FROM attachments a JOIN messages m ON m.id = a.message_id WHERE inbox_id = %s",
+            mailbox.inbox_id,
+        )
+    ]
+    assert len(keys) == 2 * count
+    assert mailbox.world.objects.get(keys[-1]).strip() in (b"a,b", b"c,d")
+
+
+def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others_go_on(mailbox: Mailbox) -> None:
+    mailbox.deliver(*(mail(f"Mail {number}") for number in range(FEW + 1)))
+    world, inbox_id = mailbox.world, mailbox.inbox_id
+    world.fetch(inbox_id)
+    context = world.context(mailbox.inbox)
+    victim = world.inbound.stored(inbox_id, after=0, limit=8)[-1].id
+
+    def prepare() -> Callable[[Sequence[StoredRow], Begin], Classified]:
+        read = world.reader(context)
+
+        def deadly(rows: Sequence[StoredRow], begin: Begin) -> Classified:
+            for position, row in enumerate(rows):
+                begin(position)
+                if row.id == victim:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return read(rows)
+
+        return deadly
+
+    def spread_deadly(chunks: Iterable[Sequence[StoredRow]]) -> Iterator[Classified | tuple[StoredRow, str]]:
+        world.database.close()
+        for outcome in spread(prepare, chunks, processes=2):
+            yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
+
+    classify(context, world.inbound, world.objects, spread_deadly)
+    world.persist(inbox_id)
+    assert mailbox.states() == {"persisted": FEW, "parked": 1}
+    assert mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", inbox_id) == [
+        ("reading it ended the process that read it (signal 9)",)
+    ]
 
 
 def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:

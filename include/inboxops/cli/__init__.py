@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from inboxops.cli import bench, connect, explain, inbound, inboxes, keys, secrets, stack, standins, tenants, tickets
+from inboxops.cli import (
+    bench,
+    connect,
+    explain,
+    inbound,
+    inboxes,
+    keys,
+    push,
+    secrets,
+    stack,
+    standins,
+    tenants,
+    tickets,
+)
 from inboxops.errors import InboxOpsError
 
 app = typer.Typer(
@@ -19,6 +32,7 @@ app = typer.Typer(
 for group in (stack, tickets, explain, standins):
     group.register(app)
 connect.register(inboxes.app)
+push.register(inboxes.app)
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")

@@ -1,181 +1,128 @@
-"""inboxops bench ...: figures of the running stack, measured on it."""
+"""inboxops bench ..."""
 
 from __future__ import annotations
 
-import re
-import socket
-import statistics
-import time
-import uuid
-from collections import Counter
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from inboxops.cli.show import console, json_lines, table
+from inboxops.cli.show import json_lines, table
 from inboxops.cli.world import opened
-from inboxops.errors import OperatorError
-from inboxops.ports import MailboxInfo
 
-if TYPE_CHECKING:
-    from inboxops.core.inbox import Inbox
-    from inboxops.core.model import Batch, Cursor
-    from inboxops.ports import Account, FetchLimits
-    from inboxops.wiring import World
+app = typer.Typer(
+    help="Measure the product on this machine, with real servers in a folder of their own.", no_args_is_help=True
+)
 
-app = typer.Typer(help="Measure the running stack.", no_args_is_help=True)
-PATIENCE_SECONDS = 60.0
-TENANT = "bench"
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """What is being done now, on stderr."""
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def say(what: str) -> None:
+            if console.is_terminal:
+                status.update(what)
+            else:
+                console.print(what, markup=False, highlight=False)
+
+        yield say
+
+
+def _show(title: str, result: Any, *, json: bool) -> None:
+    facts = result if isinstance(result, dict) else dataclasses.asdict(result)
+    if json:
+        json_lines([facts])
+        return
+    rows = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            rows += [[f"{name} {inner}", shown] for inner, shown in value.items()]
+        else:
+            rows.append([name, value])
+    table(title, ["", ""], rows)
+
+
+@app.command()
+def ingest(
+    messages: Annotated[int, typer.Option(min=1, help="How many messages the mailbox holds.")] = 5000,
+    rivals: Annotated[bool, typer.Option(help="Let imapflow and mailparser (npm) read the same mailbox.")] = True,
+    seed: Annotated[int, typer.Option(help="Another seed is another mailbox.")] = 1,
+    json: Json = False,
+) -> None:
+    """A full mailbox in Dovecot becomes committed tickets with raw mail and attachments in S3."""
+    from inboxops.bench.ingest import ingest as measure
+
+    with _progress() as say:
+        result = measure(messages, seed=seed, with_rivals=rivals, say=say)
+    _show(f"Ingest of {messages} messages", result, json=json)
+
+
+class Kind(StrEnum):
+    naive = "naive"
+    triggerer = "triggerer"
+    idle = "idle"
+
+
+@app.command()
+def poll(
+    inboxes: Annotated[int, typer.Option(min=1, help="Quiet inboxes on one Dovecot.")] = 100,
+    design: Annotated[
+        Kind, typer.Option(help="idle: all mailboxes held in IDLE; naive: three tasks that always run.")
+    ] = Kind.triggerer,
+    every: Annotated[int, typer.Option(min=1, max=30, help="Minutes between two polls of one inbox.")] = 5,
+    minutes: Annotated[float, typer.Option(min=0.5, help="How long to measure, after one period to settle.")] = 5,
+    naive: Annotated[bool, typer.Option(help="Measure the naive design as well, with at most 100 inboxes.")] = True,
+    json: Json = False,
+) -> None:
+    """What a poll of a quiet inbox costs, and how late it is, with everything real."""
+    from inboxops.bench.poll import Design
+    from inboxops.bench.poll import poll as measure
+
+    with _progress() as say:
+        result = measure(inboxes, Design(design), every=every, minutes=minutes, with_naive=naive, say=say)
+    _show(f"{inboxes} inboxes, every {every} minutes", result, json=json)
+
+
+@app.command()
+def latency(
+    samples: Annotated[int, typer.Option(min=1, help="Mails for each way of being woken.")] = 20, json: Json = False
+) -> None:
+    """How soon an appended mail is a committed ticket: woken by IMAP IDLE, and by an asset event."""
+    from inboxops.bench.latency import latency as measure
+
+    with _progress() as say:
+        result = measure(samples, say=say)
+    _show("From the mailbox to a ticket", result, json=json)
 
 
 @app.command()
 def send(
-    count: Annotated[int, typer.Option(min=1, help="Replies, one after the other.")] = 30,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="Replies, one after the other.")] = 30, json: Json = False
 ) -> None:
-    """Time from calling the API to the mail server's 250, with a mail server of the measurement's own."""
-    with opened() as world, _Target() as target, _inbox(world, target.port) as inbox:
-        measured = _replies(world, inbox, target, count)
-    if json:
-        json_lines([measured])
-        return
-    table(f"{count} replies", ["", ""], measured.items())
+    """Time from calling the API of the running stack to the mail server's 250, with a mail server of the measurement's own."""
+    from inboxops.bench.send import send as measure
+
+    with opened() as world, _progress() as say:
+        result = measure(world, count, say=say)
+    _show(f"{count} replies", result, json=json)
 
 
-def _replies(world: World, inbox: Inbox, target: _Target, count: int) -> dict[str, float]:
-    import httpx
+@app.command()
+def push(
+    mails: Annotated[int, typer.Option(min=1, help="Mails on their way to a ticket, one by one.")] = 20,
+    json: Json = False,
+) -> None:
+    """Webhooks under load, a burst for one inbox, and pushed mails until their tickets are committed; takes five minutes."""
+    from inboxops.bench.push import push as measure
 
-    key = world.api_keys.add(inbox.tenant_id, name="bench", role="agent")
-    ticket = _ticket(world, inbox)
-    waited: list[float] = []
-    lost = 0
-    headers = {"Authorization": f"Bearer {key}"}
-    try:
-        with (
-            httpx.Client(base_url=world.settings.api_url, headers=headers, timeout=30) as api,
-            console.status("Sending"),
-        ):
-            for number in range(count):
-                began = time.monotonic()
-                answer = api.post(f"/v1/tickets/{ticket}/replies", json={"body_text": f"Answer {number}"})
-                if answer.status_code != 202:
-                    raise OperatorError(f"the API answers {answer.status_code}: {answer.text[:200]}")
-                arrived = target.wait(answer.json()["message_id_header"])
-                if arrived is None:
-                    lost += 1
-                else:
-                    waited.append(arrived - began)
-    except httpx.HTTPError as exc:
-        raise OperatorError(f"the API is away: {exc}", fix="Start the stack: inboxops up") from exc
-    finally:
-        world.api_keys.revoke(key.split("_")[1])
-    return {
-        "api_to_smtp_p50_seconds": round(statistics.median(waited or [0.0]), 3),
-        "api_to_smtp_p95_seconds": round(sorted(waited or [0.0])[int(0.95 * (len(waited) - 1))], 3),
-        "double_sends": sum(times - 1 for times in Counter(target.ids).values()),
-        "lost": lost,
-    }
-
-
-class _Target:
-    """An SMTP server that takes everything and remembers when."""
-
-    def __init__(self) -> None:
-        from aiosmtpd.controller import Controller
-
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
-        self._arrived: dict[str, float] = {}
-        self.ids: list[str] = []
-
-    def __enter__(self) -> _Target:
-        self._controller.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._controller.stop()
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        found = re.search(rb"^Message-ID: <([^>]+)>", envelope.content, re.MULTILINE)
-        id_ = found[1].decode() if found else ""
-        self.ids.append(id_)
-        self._arrived.setdefault(id_, time.monotonic())
-        return "250 OK"
-
-    def wait(self, message_id: str) -> float | None:
-        """When it came, on the monotonic clock; None when it did not."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            if message_id in self._arrived:
-                return self._arrived[message_id]
-            time.sleep(0.005)
-        return None
-
-
-@contextmanager
-def _inbox(world: World, port: int) -> Iterator[Inbox]:
-    """An inbox that only sends, gone afterwards."""
-    world.inboxes.add_tenant(TENANT, "Measurements")
-    connection = {"host": "127.0.0.1", "smtp_host": "127.0.0.1", "smtp_port": port}
-    inbox_id = world.inboxes.add(
-        tenant_id=world.inboxes.tenant_id(TENANT),
-        name=f"bench-{uuid.uuid4().hex[:8]}",
-        email_address="bench@bench.example",
-        display_name="Bench",
-        connection_type="imap",
-        connection=connection | {"smtp_security": "plain", "smtp_auth": "none", "save_sent": False},
-        credentials=world.vault.seal({"password": "none"}),
-        first_sync_days=1,
-        first_sync_messages=1,
-    )
-    assert inbox_id is not None, "its name is random"
-    world.inboxes.pause(inbox_id, paused=True)
-    try:
-        yield world.inboxes.get(inbox_id)
-    finally:
-        world.inboxes.remove(inbox_id)
-
-
-def _ticket(world: World, inbox: Inbox) -> int:
-    """A ticket that came the usual way: through fetch, classify and persist."""
-    from inboxops.ports import FetchLimits
-    from inboxops.stories.fetch import fetch
-
-    fetch(
-        inbox,
-        world.account(inbox),
-        _OneMail(),
-        world.inbound,
-        world.inboxes,
-        world.objects,
-        limits=FetchLimits(),
-        max_batches=1,
-    )
-    world.file(inbox.id)
-    (ticket,) = world.tickets.listed(inbox_id=inbox.id)
-    return int(ticket["id"])
-
-
-class _OneMail:
-    """A provider and its mailbox that hold one question."""
-
-    @contextmanager
-    def open(self, account: Account) -> Iterator[_OneMail]:
-        yield self
-
-    def info(self) -> MailboxInfo:
-        return MailboxInfo("bench", "bench", 1)
-
-    def has_news(self, cursor: Cursor) -> bool:
-        return True
-
-    def batches(self, cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
-        from inboxops.core.model import Batch, Cursor, RawMessage
-
-        raw = b"From: ann@customer.example\r\nTo: bench@bench.example\r\nSubject: How long?\r\n\r\nHow long?\r\n"
-        now = datetime.now(UTC)
-        yield Batch((RawMessage("bench/1", raw, now, len(raw)),), Cursor(uid_validity=1, last_uid=1))
+    with _progress() as say:
+        result = measure(mails, say=say)
+    _show("Push", result, json=json)

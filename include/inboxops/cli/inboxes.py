@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inboxops.cli import push
 from inboxops.cli.show import console, json_lines, table
 from inboxops.cli.world import opened
+from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput, TransientError
 
 if TYPE_CHECKING:
@@ -143,17 +145,17 @@ def show(name: Name, tenant: Tenant = None) -> None:
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
         counts = world.inbound.counts(inbox.id)
-    table(f"Inbox {inbox.name}", ["", ""], _facts(inbox).items())
+        channel = world.push.channels([inbox.id])[inbox.id]
+    pushed = push.facts(channel) if channel.connection_type in RENEW_WITHIN else {}
+    table(f"Inbox {inbox.name}", ["", ""], (_facts(inbox) | pushed).items())
     table("What became of its mail", ["state", "messages"], sorted(counts.items()))
 
 
 @app.command()
 def test(name: Name, tenant: Tenant = None) -> None:
-    """Log in as the inbox would and look at its folder; changes nothing."""
+    """Log in as the inbox would, in and out, and look at its folder; changes nothing."""
     with opened() as world:
-        inbox = world.inboxes.named(name, tenant)
-        with world.provider(inbox).open(world.account(inbox)) as mailbox:
-            info = mailbox.info()
+        info = world.look(world.inboxes.named(name, tenant))
     console.print(f"{info.server} is fine: {info.messages} messages in {info.folder}", markup=False)
 
 

@@ -41,7 +41,7 @@ def up(
 ) -> None:
     """Start everything on this machine, wait until it is ready, and stay in front until Ctrl-C.
 
-    Data, logs and generated secrets are in $INBOXOPS_HOME (.inboxops by default). The ports are 14 in a row from
+    Data, logs and generated secrets are in $INBOXOPS_HOME (.inboxops by default). The ports are 16 in a row from
     $INBOXOPS_PORT_BASE on (8080).
     """
     home = Home(settings.home())

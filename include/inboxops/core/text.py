@@ -87,11 +87,14 @@ def codec_for(label: str) -> str | None:
     name = _ALIASES.get(name, name)
     try:
         found = codecs.lookup(name).name
-        b"text".decode(found)
-    except UnicodeError:
-        pass  # a charset all the same, in which these four bytes are no text
     except (LookupError, ValueError):
         return None
+    try:
+        b"text".decode(found)
+    except LookupError:
+        return None
+    except UnicodeError:
+        pass  # a charset all the same, in which these four bytes are no text
     return None if found in _NO_CHARSETS else _SUPERSETS.get(found, found)
 
 

@@ -27,10 +27,14 @@ class Database:
     """One pool for one role. `tenant_id` in `transaction` sets the tenant for row-level security."""
 
     def __init__(self, dsn: str, *, connections: int = 4) -> None:
-        self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
-            dsn,
+        self.dsn, self._connections = dsn, connections
+        self._pool = self._closed_pool()
+
+    def _closed_pool(self) -> ConnectionPool[Connection[DictRow]]:
+        return ConnectionPool(
+            self.dsn,
             min_size=1,
-            max_size=connections,
+            max_size=self._connections,
             open=False,
             timeout=15,
             max_idle=120,
@@ -49,7 +53,9 @@ class Database:
                 yield Transaction(connection)
 
     def close(self) -> None:
+        """End all connections and threads; the next transaction opens new ones."""
         self._pool.close()
+        self._pool = self._closed_pool()
 
     def of_tenant(self, tenant_id: int) -> Database:
         """The same pool, every transaction for one tenant: whatever store stands on it sees nothing else."""

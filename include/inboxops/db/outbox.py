@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from inboxops.core.push import Errand
 from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.ports import EventBus, PublishedEvent
 
 SLICE = 500
+ERRANDS = 200
+LEASE_SECONDS = 60.0
+"""How long whoever delivers errands may take for all that it claimed. A second delivery would do no harm."""
 
 
 class OutboxStore:
@@ -34,24 +39,33 @@ class OutboxStore:
                 t.run("outbox_done", ids=[row["id"] for row in rows])
             return len(rows)
 
-    def add_wake(self, tenant_id: int, inbox_id: int) -> None:
-        """One open wake-up an inbox is enough: the fetch reads from the cursor."""
+    def add_errand(self, kind: Errand, tenant_id: int, inbox_id: int) -> None:
+        """One open errand of a kind is enough for an inbox: whoever runs it looks at how things stand then."""
         with self._database.transaction() as t:
-            t.run("add_wake", tenant_id=tenant_id, name=str(inbox_id))
+            add_errand(t, kind, tenant_id, inbox_id)
 
-    def deliver_wakes(self, deliver: Callable[[int], None]) -> tuple[int, int]:
-        """Call `deliver` with each inbox that is to be woken: (delivered, kept for later because it raised TransientError)."""
-        delivered = kept = 0
+    def deliver_errands(
+        self, kind: Errand, deliver: Callable[[int, int], object], *, inbox_id: int | None = None
+    ) -> tuple[int, int]:
+        """Call `deliver(inbox, errand)` with each that is due, or with one inbox's at once: (delivered, kept for later).
+
+        One that raises TransientError is kept. Holds no lock meanwhile: what is asked for during a delivery stays open.
+        """
+        claim, name = uuid.uuid4().hex, None if inbox_id is None else str(inbox_id)
         with self._database.transaction() as t:
-            for row in t.rows("due_tasks", kinds=["wake"], limit=SLICE):
-                try:
-                    deliver(int(row["name"]))
-                    t.run("outbox_done", ids=[row["id"]])
-                    delivered += 1
-                except TransientError as exc:
+            rows = t.rows("claim_errands", kind=kind, name=name, claim=claim, lease=LEASE_SECONDS, limit=ERRANDS)
+        delivered = 0
+        for row in rows:
+            try:
+                deliver(int(row["name"]), row["id"])
+            except TransientError as exc:
+                with self._database.transaction() as t:
                     t.run("outbox_failed", ids=[row["id"]], error=str(exc))
-                    kept += 1
-        return delivered, kept
+                continue
+            delivered += 1
+            with self._database.transaction() as t:
+                t.run("errand_done", id=row["id"], claim=claim)
+        return delivered, len(rows) - delivered
 
     def deliver_sends(
         self, start: Callable[[str, int, int], None], *, tenant_id: int | None = None, name: str | None = None
@@ -77,6 +91,10 @@ class OutboxStore:
         """Forget what was delivered more than `days` ago; returns how many rows went."""
         with self._database.transaction() as t:
             return t.run("outbox_clean", days=days)
+
+
+def add_errand(t: Transaction, kind: Errand, tenant_id: int, inbox_id: int) -> None:
+    t.run("add_errand", kind=kind, tenant_id=tenant_id, name=str(inbox_id))
 
 
 def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from inboxops.errors import InvalidInput
-from inboxops.ports import Prober, Provider, Sender
+from inboxops.ports import Prober, Provider, Sender, Watcher
 
 PROVIDERS = {
     "gmail": "inboxops.providers.gmail:GmailProvider",
@@ -24,9 +24,17 @@ PROBERS = {
 
 
 SENDERS = {
+    "gmail": "inboxops.providers.gmail_send:GmailSender",
     "imap": "inboxops.providers.smtp:SmtpSender",
+    "microsoft": "inboxops.providers.graph_send:GraphSender",
 }
 """connection_type -> module:class of what sends for that kind of mailbox."""
+
+WATCHERS = {
+    "gmail": "inboxops.providers.gmail_watch:GmailWatcher",
+    "microsoft": "inboxops.providers.graph_subscription:GraphWatcher",
+}
+"""connection_type -> module:class of what makes it push. Kinds that are not here can't."""
 
 
 def provider(connection_type: str) -> Provider:
@@ -50,11 +58,16 @@ def sender(connection_type: str) -> Sender:
     return cast(Sender, _made(SENDERS, connection_type))
 
 
-def _made(registry: Mapping[str, str], connection_type: str) -> Any:
+def watcher(connection_type: str, target: str) -> Watcher:
+    """What makes that kind of mailbox push to `target`. Raises InvalidInput, naming the known kinds."""
+    return cast(Watcher, _made(WATCHERS, connection_type, target))
+
+
+def _made(registry: Mapping[str, str], connection_type: str, *arguments: str) -> Any:
     try:
         module, name = registry[connection_type].split(":")
     except KeyError as exc:
         raise InvalidInput(
             f"there is no provider {connection_type!r}", fix=f"Known connection types: {', '.join(sorted(registry))}"
         ) from exc
-    return getattr(import_module(module), name)()
+    return getattr(import_module(module), name)(*arguments)

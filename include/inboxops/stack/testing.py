@@ -8,13 +8,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from inboxops.errors import OperatorError
 from inboxops.settings import ENV_FILE, Ports, Settings
-from inboxops.stack.home import Home
+from inboxops.stack.home import Home, read_env
 from inboxops.stack.layout import command
 from inboxops.stack.postgres import erase
 from inboxops.stack.record import Record
@@ -23,13 +23,17 @@ from inboxops.stack.spawn import die_with
 
 
 @contextmanager
-def running(home: Path, *options: str, seconds: float = 180.0) -> Iterator[Settings]:
+def running(
+    home: Path, *options: str, environment: Mapping[str, str] | None = None, seconds: float = 180.0
+) -> Iterator[Settings]:
     """Run `inboxops up --no-demo` with more `options` (`--only=services` takes about 5 s), and stop it afterwards.
 
-    It also stops when the test process is killed. Raises OperatorError when it is not ready in `seconds`.
+    It also stops when the test process is killed. environment: instead of ours. Raises OperatorError when it is not ready in
+    `seconds`.
     """
     ports = Ports(base=free_base())
-    environment = {**os.environ, "INBOXOPS_HOME": str(home), "INBOXOPS_PORT_BASE": str(ports.base)}
+    given = os.environ if environment is None else environment
+    environment = {**given, "INBOXOPS_HOME": str(home), "INBOXOPS_PORT_BASE": str(ports.base)}
     log = home.with_name(f"{home.name}.up.log")
     with log.open("w") as file:
         child = subprocess.Popen(
@@ -43,11 +47,17 @@ def running(home: Path, *options: str, seconds: float = 180.0) -> Iterator[Setti
         )
     try:
         _wait(child, home, log, seconds)
-        yield Settings(_env_file=home / ENV_FILE)  # type: ignore[call-arg]
+        yield _settings(home)
     finally:
         child.terminate()
         child.wait(timeout=60)
         erase(Home(home))
+
+
+def _settings(home: Path) -> Settings:
+    """What stands in the home's file, whatever the environment says: tests must never reach another installation."""
+    ours = {name.removeprefix("INBOXOPS_").lower(): value for name, value in read_env(home / ENV_FILE).items()}
+    return Settings.model_validate(ours)
 
 
 def _wait(child: subprocess.Popen[bytes], home: Path, log: Path, seconds: float) -> None:

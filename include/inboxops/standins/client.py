@@ -18,6 +18,7 @@ def settings_for(kind: str, url: str, ca_file: Path | None) -> dict[str, str]:
             "INBOXOPS_GOOGLE_TOKEN_URL": f"{url}/token",
             "INBOXOPS_GOOGLE_REVOKE_URL": f"{url}/revoke",
             "INBOXOPS_GOOGLE_API_URL": url,
+            "INBOXOPS_GOOGLE_CERTS_URL": f"{url}/oauth2/v3/certs",
             **trusted,
         }
     return {

@@ -64,10 +64,10 @@ def _connected(world: World, account: Account, tenant: str, born: datetime) -> I
             place = {"labels": "SPAM"} if spam and account.kind == "gmail" else {}
             about = {"to": account.address, "when": when.isoformat(), **place}
             http.post("/_admin/messages", params=about, content=raw).raise_for_status()
-        return _consent(world, account, tenant, known[0] if known else None, http)
+        return consent(world, account, tenant, known[0] if known else None, http)
 
 
-def _consent(world: World, account: Account, tenant: str, known: Inbox | None, http: httpx.Client) -> Inbox:
+def consent(world: World, account: Account, tenant: str, known: Inbox | None, http: httpx.Client) -> Inbox:
     """What a person does in a browser, without the browser."""
     connecting, sign_in = Connecting(world), SIGN_INS[account.kind]
     link = connecting.link(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from typing import Any
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass
 class Mailbox:
-    """One account's mail. The caller holds the stand-in's lock."""
+    """One account's mail. The caller holds the stand-in's lock. on_change: told address and history id while watched."""
 
     address: str
     messages: dict[str, Message] = field(default_factory=dict)
@@ -56,6 +56,7 @@ class Mailbox:
     history_id: int = 0
     oldest_history_id: int = 0
     watch: Mapping[str, Any] | None = None
+    on_change: Callable[[str, int], None] = lambda address, history_id: None
     _numbers: Iterator[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -139,3 +140,12 @@ class Mailbox:
         self.changes.append(
             Change(self.history_id, kind, message.id, message.thread_id, labels, tuple(sorted(changed)))
         )
+        if self._is_watched(message.labels):
+            self.on_change(self.address, self.history_id)
+
+    def _is_watched(self, labels: Iterable[str]) -> bool:
+        if self.watch is None or self.watch["expiration"] <= time.time() * 1000:
+            return False
+        named = set(self.watch.get("labelIds", []))
+        includes = self.watch.get("labelFilterBehavior", "include") == "include"
+        return not named or bool(named & set(labels)) is includes

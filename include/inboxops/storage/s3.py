@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -55,7 +56,7 @@ class S3Store:
     """`ports.ObjectStore` over a boto3 client. Every method raises only errors of `inboxops.errors`."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
-        self._client = client
+        self.client = client
         self._bucket = bucket
 
     def ensure_bucket(self) -> None:
@@ -63,7 +64,7 @@ class S3Store:
         self._make_bucket()
         with self._speaking():
             try:
-                self._client.put_public_access_block(
+                self.client.put_public_access_block(
                     Bucket=self._bucket,
                     PublicAccessBlockConfiguration={
                         "BlockPublicAcls": True,
@@ -80,17 +81,17 @@ class S3Store:
     def _make_bucket(self) -> None:
         with self._speaking():
             try:
-                self._client.head_bucket(Bucket=self._bucket)
+                self.client.head_bucket(Bucket=self._bucket)
                 return
             except ClientError as exc:
                 if _code(exc) not in {"404", "NoSuchBucket", "NotFound"}:
                     raise
-            region = self._client.meta.region_name
+            region = self.client.meta.region_name
             location: Any = (
                 {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
             )
             try:
-                self._client.create_bucket(Bucket=self._bucket, **location)
+                self.client.create_bucket(Bucket=self._bucket, **location)
             except ClientError as exc:  # another process was quicker
                 if _code(exc) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise
@@ -98,7 +99,7 @@ class S3Store:
     def put(self, key: str, content: bytes, *, content_type: str, file_name: str = "") -> None:
         disposition: Any = {"ContentDisposition": content_disposition(file_name)} if file_name else {}
         with self._speaking(key):
-            self._client.put_object(
+            self.client.put_object(
                 Bucket=self._bucket, Key=key, Body=content, ContentType=media_type(content_type), **disposition
             )
 
@@ -110,7 +111,7 @@ class S3Store:
         end = start + length - 1 if length is not None else ""
         wanted: Any = {} if offset is None and length is None else {"Range": f"bytes={start}-{end}"}
         with self._speaking(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
+            answer = self.client.get_object(Bucket=self._bucket, Key=key, **wanted)
             return answer["Body"].read()
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -118,20 +119,26 @@ class S3Store:
         for first in range(0, len(keys), _DELETES_PER_CALL):
             objects: Any = [{"Key": key} for key in keys[first : first + _DELETES_PER_CALL]]
             with self._speaking():
-                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+                answer = self.client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
             failed = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
             if failed:
                 raise TransientError(f"{len(failed)} objects could not be deleted, first: {failed[0].get('Message')}")
 
     def list(self, prefix: str) -> Iterator[str]:
         with self._speaking():
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 yield from (item["Key"] for item in page.get("Contents", []))
+
+    def written_before(self, moment: datetime) -> Iterator[str]:
+        """Keys of all objects that were written before then."""
+        with self._speaking():
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+                yield from (item["Key"] for item in page.get("Contents", []) if item["LastModified"] < moment)
 
     def presigned_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str:
         """A link that works for `seconds` and that a browser saves under `file_name`, never renders."""
         with self._speaking(key):
-            return self._client.generate_presigned_url(
+            return self.client.generate_presigned_url(
                 "get_object",
                 Params={
                     "Bucket": self._bucket,
@@ -145,7 +152,7 @@ class S3Store:
     def presigned_put(self, key: str, *, content_type: str, size_bytes: int, seconds: int) -> str:
         """A link for one upload. Type and length are signed headers (SigV4), so another body is refused by the store."""
         with self._speaking(key):
-            return self._client.generate_presigned_url(
+            return self.client.generate_presigned_url(
                 "put_object",
                 Params={
                     "Bucket": self._bucket,
@@ -159,14 +166,12 @@ class S3Store:
     def copy(self, source: str, target: str) -> None:
         """Within the bucket and the store: the bytes don't pass through here."""
         with self._speaking(source):
-            self._client.copy_object(
-                Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
-            )
+            self.client.copy_object(Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source})
 
     def size(self, key: str) -> int | None:
         with self._speaking(key):
             try:
-                return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+                return self.client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
             except ClientError as exc:
                 if _code(exc) in {"404", "NoSuchKey", "NotFound"}:
                     return None

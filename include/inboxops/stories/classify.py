@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Protocol
 
 from inboxops.core.attachments import safe_file_name, within_limits
@@ -12,14 +14,26 @@ from inboxops.core.classify import classify as judge
 from inboxops.core.ids import id_key
 from inboxops.core.keys import attachment_key
 from inboxops.core.mime import parse
-from inboxops.core.model import InboxContext, ParsedMessage
+from inboxops.core.model import Attachment, InboxContext, ParsedMessage
 from inboxops.core.packs import unpack
 from inboxops.core.reading import Bodies, Omitted, Reading, StoredAttachment
 from inboxops.core.thread import thread_keys
 from inboxops.errors import InboxOpsError, ObjectMissing
-from inboxops.ports import ClassifiedRow, ObjectStore, StoredRow
+from inboxops.ports import ClassifiedRow, StoredRow
 
-SLICE = 200
+FEW = 40
+"""Up to so many messages are read in this process: starting others would cost more than they save."""
+
+CHUNK_MESSAGES = 25
+CHUNK_BYTES = 2 * 1024 * 1024
+"""What is read and saved together at most, unless one message alone is larger: bytes as packed."""
+
+PUTS_AT_ONCE = 4
+_LISTED_AT_ONCE = (
+    10_000  # a few MB; while they are read, nothing here needs the database, so no thread is there at a fork
+)
+
+Begin = Callable[[int], None]
 
 
 class StoredMail(Protocol):
@@ -32,71 +46,134 @@ class StoredMail(Protocol):
     def park(self, inbound_id: int, reason: str) -> None: ...
 
 
+class Objects(Protocol):
+    """What classify asks of the object store."""
+
+    def get(self, key: str, *, offset: int, length: int) -> bytes: ...
+
+    def put(self, key: str, content: bytes, *, content_type: str, file_name: str = "") -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """Counts of one run: messages read, parked ones among what was left, and each verdict."""
+    """Counts: messages read, parked ones among what was left, and each verdict."""
 
-    read: int
-    parked: int
-    verdicts: dict[str, int]
+    read: int = 0
+    parked: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Classified) -> Classified:
+        verdicts = dict(Counter(self.verdicts) + Counter(other.verdicts))
+        return Classified(self.read + other.read, self.parked + other.parked, verdicts)
 
 
-def classify(context: InboxContext, store: StoredMail, objects: ObjectStore) -> Classified:
-    """Work through all rows of the inbox in state `stored`.
+Spread = Callable[[Iterable[Sequence[StoredRow]]], Iterator[Classified | tuple[StoredRow, str]]]
+"""Reads chunks in other processes. For a row that ended the process which read it: the row, and how the process ended."""
 
-    Raises TransientError when the database or the object store is away: the rows stay as they are.
+
+def classify(context: InboxContext, store: StoredMail, objects: Objects, spread: Spread) -> Classified:
+    """Work through all rows of the inbox in state `stored`: a few here, more in other processes by `spread`.
+
+    Raises TransientError when the database or the object store is away: the rows that are not done stay as they are.
     """
-    verdicts: Counter[str] = Counter()
-    read = parked = after = 0
-    while rows := store.stored(context.inbox_id, after=after, limit=SLICE):
-        done: list[ClassifiedRow] = []
-        for frame, row in _frames(rows, objects):
-            outcome = _read(frame, row, context, objects)
-            if isinstance(outcome, str):
-                store.park(row.id, outcome)
-                parked += 1
-            else:
-                done.append(outcome)
-                verdicts[outcome.reading.verdict.kind] += 1
-        _save(store, done)
-        read += len(done)
+    done, after = Classified(), 0
+    while rows := store.stored(context.inbox_id, after=after, limit=_LISTED_AT_ONCE):
         after = rows[-1].id
-    return Classified(read, parked, dict(verdicts))
+        if len(rows) <= FEW:
+            read = Reader(context, store, objects)
+            done = sum(map(read, _chunks(rows)), done)
+            continue
+        deadly: list[tuple[StoredRow, str]] = []
+        for outcome in spread(_chunks(rows)):
+            if isinstance(outcome, Classified):
+                done += outcome
+            else:
+                deadly.append(outcome)
+        for row, how in deadly:
+            store.park(row.id, f"reading it ended the process that read it ({how})")
+        done += Classified(parked=len(deadly))
+    return done
 
 
-def _frames(rows: Sequence[StoredRow], objects: ObjectStore) -> list[tuple[bytes | None, StoredRow]]:
-    """The packed bytes of the rows: one read for each object, whatever share of it is needed. None: the object is gone."""
-    by_object: dict[str, list[StoredRow]] = defaultdict(list)
+def _chunks(rows: Sequence[StoredRow]) -> Iterator[list[StoredRow]]:
+    """Neighbours that are read together, bounded in count and in packed bytes."""
+    chunk: list[StoredRow] = []
+    size = 0
     for row in rows:
-        by_object[row.storage_key].append(row)
-    found: list[tuple[bytes | None, StoredRow]] = []
-    for key, members in by_object.items():
+        if chunk and (len(chunk) >= CHUNK_MESSAGES or size + row.length > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += row.length
+    if chunk:
+        yield chunk
+
+
+class Reader:
+    """Reads one chunk after the other. What it says is saved in one go, once the chunk's attachments are durable."""
+
+    def __init__(self, context: InboxContext, store: StoredMail, objects: Objects) -> None:
+        self._context, self._store, self._objects = context, store, objects
+
+    def __call__(self, rows: Sequence[StoredRow], begin: Begin = lambda position: None) -> Classified:
+        """`begin` is told the position of each row before it is read."""
+        done: list[ClassifiedRow] = []
+        puts: list[Future[None]] = []
+        with ThreadPoolExecutor(PUTS_AT_ONCE, thread_name_prefix="put") as putting:
+            for position, (frame, row) in enumerate(_frames(rows, self._objects)):
+                begin(position)
+                outcome = self._read(frame, row, lambda *file: puts.append(putting.submit(self._put, *file)))
+                if isinstance(outcome, str):
+                    self._store.park(row.id, outcome)
+                else:
+                    done.append(outcome)
+        for put in puts:
+            put.result()
+        _save(self._store, done)
+        return Classified(len(done), len(rows) - len(done), dict(Counter(row.reading.verdict.kind for row in done)))
+
+    def _read(
+        self, frame: bytes | None, row: StoredRow, put: Callable[[StoredAttachment, Attachment], None]
+    ) -> ClassifiedRow | str:
+        """The classified row, or the reason why the message is parked. The per-message guard: no mail stops an inbox."""
+        if frame is None:
+            return f"its raw bytes are gone: no object {row.storage_key}"
+        try:
+            message = parse(
+                unpack(frame), received_at=row.received_at, trusted_authserv_ids=self._context.trusted_authserv_ids
+            )
+            context = replace(self._context, in_spam_folder=row.in_spam_folder)
+            reading = read_message(message, context, provider_thread_id=row.provider_thread_id)
+            kept, left_out = within_limits(message.attachments)
+            files = _named(kept, row, context.tenant_id)
+        except InboxOpsError:
+            raise
+        except Exception as exc:  # a mail that we fail on is kept and shown, and the next one goes on
+            return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
+        for file, attachment in zip(files, kept, strict=True):
+            put(file, attachment)
+        omitted = tuple(Omitted(a.file_name, a.size_bytes, reason) for a, reason in left_out)
+        reading = replace(reading, attachments=tuple(files), omitted=omitted)
+        return ClassifiedRow(row.id, reading, Bodies(message.text, message.text_new, message.html))
+
+    def _put(self, file: StoredAttachment, attachment: Attachment) -> None:
+        self._objects.put(
+            file.storage_key, attachment.content, content_type=file.content_type, file_name=file.file_name
+        )
+
+
+def _frames(rows: Sequence[StoredRow], objects: Objects) -> Iterator[tuple[bytes | None, StoredRow]]:
+    """The packed bytes of the rows, in their order; neighbours in one object are read at once. None: the object is gone."""
+    for key, group in groupby(rows, key=lambda row: row.storage_key):
+        members = list(group)
         start = min(row.offset for row in members)
         end = max(row.offset + row.length for row in members)
         try:
             packed = objects.get(key, offset=start, length=end - start)
         except ObjectMissing:
-            found += ((None, row) for row in members)
+            yield from ((None, row) for row in members)
         else:
-            found += ((packed[row.offset - start : row.offset - start + row.length], row) for row in members)
-    return sorted(found, key=lambda pair: pair[1].id)
-
-
-def _read(frame: bytes | None, row: StoredRow, context: InboxContext, objects: ObjectStore) -> ClassifiedRow | str:
-    """The classified row, or the reason why the message is parked. The per-message guard: no mail stops an inbox."""
-    if frame is None:
-        return f"its raw bytes are gone: no object {row.storage_key}"
-    try:
-        message = parse(unpack(frame), received_at=row.received_at, trusted_authserv_ids=context.trusted_authserv_ids)
-        here = replace(context, in_spam_folder=row.in_spam_folder)
-        reading = read_message(message, here, provider_thread_id=row.provider_thread_id)
-        stored, omitted = _keep_attachments(message, row, context, objects)
-    except InboxOpsError:
-        raise
-    except Exception as exc:  # a mail that we fail on is kept and shown, and the next one goes on
-        return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
-    reading = replace(reading, attachments=tuple(stored), omitted=tuple(omitted))
-    return ClassifiedRow(row.id, reading, Bodies(message.text, message.text_new, message.html))
+            yield from ((packed[row.offset - start : row.offset - start + row.length], row) for row in members)
 
 
 def read_message(message: ParsedMessage, context: InboxContext, *, provider_thread_id: str | None) -> Reading:
@@ -127,28 +204,24 @@ def read_message(message: ParsedMessage, context: InboxContext, *, provider_thre
     )
 
 
-def _keep_attachments(
-    message: ParsedMessage, row: StoredRow, context: InboxContext, objects: ObjectStore
-) -> tuple[list[StoredAttachment], list[Omitted]]:
-    kept, left_out = within_limits(message.attachments)
+def _named(kept: Sequence[Attachment], row: StoredRow, tenant_id: int) -> list[StoredAttachment]:
+    """Each attachment under a safe name that no other of the message has, and so under its final key."""
     taken: set[str] = set()
-    stored = []
+    files = []
     for number, attachment in enumerate(kept, start=1):
         name = safe_file_name(attachment.file_name, content_type=attachment.content_type, taken=taken)
         taken.add(name)
-        key = attachment_key(context.tenant_id, row.message_id, number, name)
-        objects.put(key, attachment.content, content_type=attachment.content_type, file_name=name)
-        stored.append(
+        files.append(
             StoredAttachment(
                 file_name=name,
-                storage_key=key,
+                storage_key=attachment_key(tenant_id, row.message_id, number, name),
                 content_type=attachment.content_type,
                 size_bytes=attachment.size_bytes,
                 content_id=attachment.content_id,
                 inline=attachment.inline,
             )
         )
-    return stored, [Omitted(a.file_name, a.size_bytes, reason) for a, reason in left_out]
+    return files
 
 
 def _save(store: StoredMail, rows: list[ClassifiedRow]) -> None:

@@ -9,12 +9,6 @@ from typing import Protocol
 from inboxops.errors import InboxOpsError, TransientError
 
 
-class Wakes(Protocol):
-    """The outbox's wake-ups: `deliver` is called once for each that is due; one that fails is tried again later."""
-
-    def deliver_wakes(self, deliver: Callable[[int], None]) -> tuple[int, int]: ...
-
-
 class LeftMail(Protocol):
     def left_behind(self, *, minutes: int) -> list[int]: ...
 
@@ -28,6 +22,7 @@ class Drained:
     events: int = 0
     wakes: int = 0
     wakes_waiting: int = 0
+    registrations: int = 0
     sends: int = 0
     sends_waiting: int = 0
     sends_resumed: int = 0

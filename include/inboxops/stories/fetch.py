@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Protocol
 
 from inboxops.core.inbox import Inbox
+from inboxops.core.keys import pack_key
 from inboxops.core.model import Batch, Cursor
-from inboxops.core.packs import pack, pack_key
+from inboxops.core.packs import pack
 from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, ObjectStore, Provider
 
@@ -80,22 +84,47 @@ def fetch(
     stored = refused = size = 0
     cursor, count = inbox.cursor, 0
     with standing(inbox, inboxes), provider.open(account) as mailbox:
-        for batch in mailbox.batches(cursor, limits):
-            rows = _make_durable(inbox, batch, objects)
-            stored += batches.add_batch(inbox, rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
-            refused += sum(row.state == "refused" for row in rows)
-            size += sum(row.size_bytes for row in rows)
+        for batch in _durable(inbox, islice(mailbox.batches(cursor, limits), max_batches), objects):
+            stored += batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
+            refused += sum(row.state == "refused" for row in batch.rows)
+            size += sum(row.size_bytes for row in batch.rows)
             cursor, count = batch.cursor, count + 1
-            if count >= max_batches:
-                return Fetched(stored, refused, size, more=True)
-    return Fetched(stored, refused, size)
+    return Fetched(stored, refused, size, more=count == max_batches)
 
 
-def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> list[InboundRow]:
+@dataclass(frozen=True, slots=True)
+class _Durable:
+    """A batch that is in the object store: its rows may be committed, and the cursor with them."""
+
+    rows: list[InboundRow]
+    cursor: Cursor
+    note: str
+
+
+def _durable(inbox: Inbox, batches: Iterator[Batch], objects: ObjectStore) -> Iterator[_Durable]:
+    """While one batch is put into the object store, the next is already read from the provider."""
+    with ThreadPoolExecutor(1, thread_name_prefix="pack") as packing:
+        before: Future[_Durable] | None = None
+        try:
+            for batch in batches:
+                now = packing.submit(_make_durable, inbox, batch, objects)
+                del batch  # its bytes are the packer's alone
+                if before is not None:
+                    yield before.result()
+                before = now
+        except InboxOpsError:  # of the provider: what it delivered until then is kept
+            if before is not None:
+                yield before.result()
+            raise
+        if before is not None:
+            yield before.result()
+
+
+def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> _Durable:
     """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone."""
     taken = [message.raw for message in batch.messages if message.raw is not None]
     packed, spans = pack(taken)
-    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest())
+    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest(), datetime.now(UTC).date())
     if taken:
         objects.put(key, packed, content_type="application/octet-stream")
     places = iter(spans)
@@ -117,4 +146,4 @@ def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> list[Inbo
                 imported=message.imported,
             )
         )
-    return rows
+    return _Durable(rows, batch.cursor, batch.note)

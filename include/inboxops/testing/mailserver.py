@@ -57,6 +57,11 @@ class MailServer:
         self.port_imap, self.port_imaps = free_ports(2)
 
     @property
+    def pid(self) -> int:
+        """Of the server's first process; the others descend from it."""
+        return self._process.pid
+
+    @property
     def ca_file(self) -> str:
         return str(self.authority.ca_file)
 

@@ -14,12 +14,6 @@ SELECT id, tenant_id, name, payload FROM outbox
 WHERE done_at IS NULL AND kind = 'event' AND tenant_id = %(tenant_id)s AND available_at <= now()
 ORDER BY id LIMIT %(limit)s
 
--- name: due_tasks
-SELECT id, tenant_id, kind, name, payload, attempts FROM outbox
-WHERE done_at IS NULL AND kind = ANY (%(kinds)s) AND available_at <= now()
-ORDER BY id LIMIT %(limit)s
-FOR UPDATE SKIP LOCKED
-
 -- name: due_sends
 SELECT id, name, payload FROM outbox
 WHERE done_at IS NULL AND kind = 'send' AND available_at <= now()
@@ -39,7 +33,25 @@ WHERE id = ANY (%(ids)s)
 -- name: outbox_clean
 DELETE FROM outbox WHERE done_at < now() - make_interval(days => %(days)s)
 
--- name: add_wake
-INSERT INTO outbox (tenant_id, kind, name)
-SELECT %(tenant_id)s, 'wake', %(name)s
-WHERE NOT EXISTS (SELECT FROM outbox WHERE kind = 'wake' AND name = %(name)s AND done_at IS NULL)
+-- name: add_errand
+-- One that is just being delivered opens again: its delivery may have come too early.
+INSERT INTO outbox (tenant_id, kind, name) VALUES (%(tenant_id)s, %(kind)s, %(name)s)
+ON CONFLICT (kind, name) WHERE kind IN ('wake', 'register') AND done_at IS NULL
+DO UPDATE SET payload = '{}', available_at = now() WHERE outbox.payload <> '{}'
+
+-- name: claim_errands
+-- Nothing is locked while Airflow is called. A claim that nobody ends is free again after the lease.
+UPDATE outbox
+SET payload = jsonb_build_object('claim', %(claim)s::text), available_at = now() + make_interval(secs => %(lease)s)
+WHERE id IN (
+    SELECT id FROM outbox
+    WHERE done_at IS NULL AND kind = %(kind)s
+      AND CASE WHEN %(name)s::text IS NULL THEN available_at <= now() ELSE name = %(name)s END
+    ORDER BY id LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING id, name
+
+-- name: errand_done
+UPDATE outbox SET done_at = now(), attempts = attempts + 1, last_error = NULL
+WHERE id = %(id)s AND payload->>'claim' = %(claim)s

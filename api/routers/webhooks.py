@@ -1,0 +1,154 @@
+"""Where Google and Microsoft tell of new mail. Public, so everything is bounded: size, type, time and rate.
+
+Google's tokens and Microsoft's secrets say who calls; no key of ours does. A refusal says little, and logs hold ids only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from inboxops.core.push import Bucket, Forged, OpenErrand
+from inboxops.db.push import push_intake
+from inboxops.errors import InvalidInput, OperatorError, TransientError
+from inboxops.oauth.push_tokens import PushTokens
+from inboxops.settings import Settings
+from inboxops.stories.push import PushDesk
+from inboxops.wiring import World
+
+log = structlog.get_logger("inboxops.webhooks")
+router = APIRouter(prefix="/api/webhooks", include_in_schema=False)
+
+READ_SECONDS = 5.0
+ANSWER_SECONDS = 8.0
+"""Graph calls an answer that takes ten seconds slow, and gives slow listeners up."""
+
+LONGEST_TOKEN = 4096
+GUESTS = 10_000
+
+# What a caller gave is sent back: as text, for nobody to interpret, and nowhere kept.
+ECHO_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "no-store",
+}
+
+
+class Guests:
+    """How often each address calls; those that were seen longest ago are forgotten."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def wait(self, address: str) -> float:
+        """Seconds until this address may call again, 0 when it may now."""
+        bucket = self._buckets.pop(address, None) or Bucket(self._per_second, max(1.0, 2 * self._per_second))
+        self._buckets[address] = bucket
+        if len(self._buckets) > GUESTS:
+            self._buckets.popitem(last=False)
+        return bucket.wait(time.monotonic())
+
+
+@asynccontextmanager
+async def desk(settings: Settings, world: World) -> AsyncIterator[tuple[PushDesk, Guests]]:
+    """Raises OperatorError where anybody could wake inboxes, and nobody could say that it was meant so."""
+
+    def deliver(errand: OpenErrand) -> None:
+        world.of_tenant(errand.tenant_id).deliver(errand.kind, errand.inbox_id)
+
+    url = settings.api_database_url or settings.database_url
+    async with push_intake(url.get_secret_value()) as intake:
+        made = PushDesk(intake, _tokens(settings), deliver, gap=settings.wake_gap_seconds)
+        try:
+            yield made, Guests(settings.webhook_limit_per_second)
+        finally:
+            await made.close()
+
+
+def _tokens(settings: Settings) -> PushTokens | None:
+    audience, account = settings.google_pubsub_audience, settings.google_pubsub_service_account
+    if audience and account:
+        return PushTokens(
+            audience=audience,
+            service_account=account,
+            certs_url=settings.google_certs_url,
+            ca_file=settings.provider_ca_file,
+        )
+    if audience or settings.production:
+        raise OperatorError(
+            "calls to /api/webhooks/gmail-push could not be told from forged ones",
+            fix="Set INBOXOPS_GOOGLE_PUBSUB_AUDIENCE and INBOXOPS_GOOGLE_PUBSUB_SERVICE_ACCOUNT, also when Gmail is not used",
+        )
+    return None
+
+
+@router.post("/gmail-push")
+async def gmail_push(request: Request) -> Response:
+    """A Pub/Sub push. 204 is its acknowledgement; anything else has it delivered again."""
+    async with _bounded(request) as push:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        await push.gmail(await _body(request), token if scheme.lower() == "bearer" else "")
+    return Response(status_code=204)
+
+
+@router.post("/graph-push")
+async def graph_push(request: Request) -> Response:
+    """Notifications of new mail; or, while a subscription is made, a token to be echoed."""
+    return await _graph(request)
+
+
+@router.post("/graph-lifecycle")
+async def graph_lifecycle(request: Request) -> Response:
+    """What happens to subscriptions themselves; a token as in `graph_push`."""
+    return await _graph(request)
+
+
+async def _graph(request: Request) -> Response:
+    async with _bounded(request) as push:
+        token = request.query_params.get("validationToken")
+        if token is not None:
+            if len(token) > LONGEST_TOKEN:
+                raise HTTPException(400, "this token is too long")
+            return PlainTextResponse(token, headers=ECHO_HEADERS)
+        await push.graph(await _body(request))
+    return Response(status_code=202)
+
+
+@asynccontextmanager
+async def _bounded(request: Request) -> AsyncIterator[PushDesk]:
+    """The desk, for callers that keep to the limits; its errors become statuses. 5xx says that nothing was stored."""
+    push, guests = request.app.state.push
+    path = request.url.path
+    if (seconds := guests.wait(request.client.host if request.client else "")) > 0:
+        raise HTTPException(
+            429, "too many calls from this address", headers={"Retry-After": str(max(1, round(seconds)))}
+        )
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            yield push
+    except Forged as exc:
+        log.warning("webhook_forged", path=path, reason=str(exc))
+        raise HTTPException(401 if path.endswith("gmail-push") else 403, "this call is not genuine") from exc
+    except InvalidInput as exc:
+        log.warning("webhook_unreadable", path=path, reason=str(exc))
+        raise HTTPException(400, str(exc)) from exc
+    except TimeoutError as exc:
+        raise TransientError("this took too long, and nothing was stored") from exc
+
+
+async def _body(request: Request) -> bytes:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send application/json")
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await request.body()
+    except TimeoutError as exc:
+        raise HTTPException(408, "the body took too long") from exc

@@ -1,0 +1,105 @@
+"""Where measurements happen: real servers on free ports in a folder of their own, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inboxops.db.migrate import migrate
+from inboxops.errors import OperatorError, TransientError
+from inboxops.stack.record import Record
+from inboxops.stack.testing import running
+from inboxops.testing.mailserver import Dovecot, dovecot_binary
+from inboxops.wiring import World
+
+TENANT, PASSWORD = "bench", "bench password"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A running stack, and a Dovecot beside it that is no part of it."""
+
+    home: Path
+    world: World
+    dovecot: Dovecot
+
+    def part(self, *names: str) -> list[int]:
+        """The process ids of these parts of the stack, or of all."""
+        record = Record.read(self.home / "stack.json")
+        if record is None:
+            raise OperatorError("the stack of the bench ended", fix=f"Logs: {self.home / 'logs'}")
+        return [
+            part.process.pid for name, part in record.parts.items() if part.process and (not names or name in names)
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Of a process that shall find this stack and no other."""
+        return {**without_ours(), "INBOXOPS_HOME": str(self.home)}
+
+    def add_mailbox(self, user: str, *, first_sync_messages: int = 500, plain: bool = False) -> int:
+        """A mailbox on the Dovecot and the inbox connected to it: the inbox's id. plain: without TLS, as on a trusted network."""
+        self.dovecot.add_user(user, PASSWORD)
+        connection = {
+            "host": self.dovecot.host,
+            "port": self.dovecot.port_imap if plain else self.dovecot.port_imaps,
+            "security": "plain" if plain else "tls",
+            "ca_file": self.dovecot.ca_file,
+        }
+        inbox_id = self.world.inboxes.add(
+            tenant_id=self.world.inboxes.tenant_id(TENANT),
+            name=user,
+            email_address=f"{user}@bench.example",
+            display_name="",
+            connection_type="imap",
+            connection=connection,
+            credentials=self.world.vault.seal({"username": user, "password": PASSWORD}),
+            first_sync_days=7,
+            first_sync_messages=first_sync_messages,
+        )
+        assert inbox_id is not None
+        return inbox_id
+
+
+@contextmanager
+def place(*options: str, more: Mapping[str, str] | None = None, clients_per_process: int = 1) -> Iterator[Place]:
+    """Start `inboxops up` with `options` and a Dovecot; `more` is added to the stack's environment.
+
+    Raises OperatorError when Dovecot is not installed.
+    """
+    if dovecot_binary() is None:
+        raise OperatorError("the bench needs Dovecot, which is not installed", fix="apt-get install dovecot-imapd")
+    with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        with running(home, *options, environment={**without_ours(), **(more or {})}, seconds=300) as settings:
+            migrate(settings.database_url.get_secret_value())
+            world = World(settings)
+            dovecot = Dovecot(clients_per_process=clients_per_process)
+            try:
+                world.inboxes.add_tenant(TENANT, "Bench Ltd")
+                yield Place(home, world, dovecot)
+            finally:
+                dovecot.stop()
+                world.close()
+
+
+def without_ours() -> dict[str, str]:
+    """The environment without a setting that could lead to another installation."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("INBOXOPS_", "AIRFLOW_"))}
+
+
+def appears(here: Place, inbox_id: int, *, seconds: float = 120.0) -> None:
+    """Wait until Airflow knows the inbox's DAG."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            here.world.airflow.wake(inbox_id)
+            return
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

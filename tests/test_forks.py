@@ -1,0 +1,81 @@
+"""Work in forked processes: every item once, whatever dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+
+import psutil
+import pytest
+
+from inboxops.errors import OperatorError, TransientError
+from inboxops.forks import Begin, Died, spread
+
+CHUNKS = [list(range(start, start + 10)) for start in range(0, 100, 10)]
+
+
+def doubling(chunk: Sequence[int], begin: Begin) -> list[int]:
+    return [2 * item for item in chunk]
+
+
+def test_every_item_comes_back_once() -> None:
+    results = list(spread(lambda: doubling, CHUNKS, processes=3))
+    assert sorted(item for result in results if isinstance(result, list) for item in result) == list(range(0, 200, 2))
+
+
+def test_the_work_is_done_by_as_many_other_processes_as_asked_for() -> None:
+    def who(chunk: Sequence[int], begin: Begin) -> int:
+        return os.getpid()
+
+    pids = {pid for pid in spread(lambda: who, CHUNKS, processes=2) if isinstance(pid, int)}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_a_process_that_dies_costs_the_item_it_died_on_and_no_other() -> None:
+    def deadly(chunk: Sequence[int], begin: Begin) -> list[int]:
+        for position, item in enumerate(chunk):
+            begin(position)
+            if item == 42:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return list(chunk)
+
+    results = list(spread(lambda: deadly, CHUNKS, processes=2))
+    assert [result for result in results if isinstance(result, Died)] == [Died(42, "signal 9")]
+    done = sorted(item for result in results if isinstance(result, list) for item in result)
+    assert done == [item for item in range(100) if item != 42]
+
+
+def test_processes_that_die_before_any_item_are_no_items_fault() -> None:
+    def prepare() -> None:
+        os._exit(3)
+
+    with pytest.raises(OperatorError, match="status 3"):
+        list(spread(prepare, CHUNKS, processes=2))  # type: ignore[arg-type]
+
+
+def test_what_the_work_raises_is_raised_here_and_leaves_no_process() -> None:
+    def away(chunk: Sequence[int], begin: Begin) -> None:
+        raise TransientError("the database is away", retry_after=3)
+
+    before = set(psutil.Process().children())
+    with pytest.raises(TransientError, match="away") as caught:
+        list(spread(lambda: away, CHUNKS, processes=2))
+    assert caught.value.retry_after == 3
+    assert set(psutil.Process().children()) == before
+
+
+def test_it_works_where_multiprocessing_may_not_as_in_a_celery_worker() -> None:
+    fork = multiprocessing.get_context("fork")
+    answers = fork.SimpleQueue()
+
+    def daemon() -> None:
+        answers.put(len(list(spread(lambda: doubling, CHUNKS, processes=2))))
+
+    process = fork.Process(target=daemon, daemon=True)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    assert answers.get() == len(CHUNKS)
