@@ -40,6 +40,9 @@ LEFT_MINUTES = 15
 SEND_DAG = "send_message"
 REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
 
+ROSTER_DAG = "drain_outbox"
+"""A DAG that is always there, in the file that makes one of each inbox."""
+
 BATCHES_PER_RUN = 40
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
 
@@ -112,17 +115,13 @@ class World(Adapters):
         self.try_connection(inbox.connection_type, inbox.email_address, connection, secrets)
         self.inboxes.reconnect(inbox.id, connection, self.vault.seal(secrets))
 
-    def show_inboxes(self) -> None:
-        """Have Airflow read the list of inboxes now; without it a change shows within a minute by itself."""
-        dag = self.any_inbox_dag()
-        if dag is not None:
-            with suppress(TransientError, OperatorError):
-                self.airflow.parse_again(dag)
-
-    def any_inbox_dag(self) -> str | None:
-        """The DAG of an inbox that Airflow may know already: its file is the file of all inboxes."""
-        first = next(iter(self.inboxes.all()), None)
-        return first.dag_id if first else None
+    def show_inboxes(self) -> bool:
+        """Have Airflow read the list of inboxes now. False while it is away: it reads the list when it starts."""
+        try:
+            self.airflow.parse_again(ROSTER_DAG)
+        except (TransientError, OperatorError):
+            return False
+        return True
 
     def prober(self, connection_type: str) -> Prober:
         """The one prober of a kind of mailbox in this process: it keeps connections between polls."""

@@ -93,7 +93,8 @@ def without_ours() -> dict[str, str]:
 
 
 def appears(here: Place, inbox_id: int, *, seconds: float = 120.0) -> None:
-    """Wait until Airflow knows the inbox's DAG."""
+    """Have Airflow read the list of inboxes, and wait until it knows the inbox's DAG."""
+    here.world.show_inboxes()
     deadline = time.monotonic() + seconds
     while True:
         try:

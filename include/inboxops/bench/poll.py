@@ -98,8 +98,9 @@ def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: 
         settings["INBOXOPS_DAGS_FOLDER"] = str(checkout() / "bench" / "naive_dags")
     say(f"{design}: starting the whole stack and Dovecot")
     with place(more=settings, clients_per_process=100) as here:
-        began = time.monotonic()
         _connect(here, inboxes, say)
+        began = time.monotonic()
+        here.world.show_inboxes()
         with _metadata(here) as airflow:
             _until_known(airflow, inboxes, lambda known: say(f"{design}: Airflow knows {known} of {inboxes} inboxes"))
             known_after = time.monotonic() - began
