@@ -7,7 +7,7 @@ export INBOXOPS_HOME ?= $(CURDIR)/.inboxops
 
 API_FUZZ_EXAMPLES ?= 200
 
-.PHONY: fuzz kills run test lint lock clean install
+.PHONY: browser fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
@@ -19,7 +19,13 @@ fuzz: $(VENV)/.installed-dev ## schemathesis over the OpenAPI document
 	INBOXOPS_FUZZ_EXAMPLES=$(API_FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/api/test_fuzz.py --timeout 3600
 
 kills: $(VENV)/.installed-dev ## kill the sender ten times at each step
-	INBOXOPS_TEST_KILLS=10 $(BIN)/python -m pytest tests/sending/test_kills.py --timeout 3600
+	INBOXOPS_TEST_KILLS=10 $(BIN)/python -m pytest tests/sending/test_kills.py tests/sending/test_cloud_replies.py -k kill --timeout 3600
+
+browser: $(VENV)/.installed-dev ## the tests of the tickets page, in Chromium
+	$(BIN)/python -m pytest tests/browser
+
+screenshots: $(VENV)/.installed-dev ## the pictures of the documentation
+	INBOXOPS_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest tests/browser/test_pictures.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Who calls: a bearer key names a tenant and a role, and the world that a route sees is that tenant's."""
+"""Who calls: a bearer key, or the page's session, names a tenant and a role; the world that a route sees is that tenant's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api import sessions
 from inboxops.db.api_keys import Caller
 from inboxops.wiring import World
 
@@ -32,10 +33,12 @@ class Visit:
 
 def visit(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Visit:
     world: World = request.app.state.world
-    caller = world.api_keys.caller(given.credentials) if given else None
+    caller = world.api_keys.caller(given.credentials) if given else sessions.caller(world, request)
     if caller is None:
         said = "this key is not known, or was revoked" if given else "send a key: `Authorization: Bearer io_...`"
         raise HTTPException(401, said, headers={"WWW-Authenticate": "Bearer"})
+    if given is None and sessions.is_from_elsewhere(request):
+        raise HTTPException(403, "only the page itself makes changes in its session")
     now = time.monotonic()
     if now - _noted.get(caller.key_id, -USE_NOTED_SECONDS) >= USE_NOTED_SECONDS:
         _noted[caller.key_id] = now

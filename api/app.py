@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import inboxops
 from api import document, problems
 from api.limits import BodyLimit
-from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, tickets, webhooks
+from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, page, session, tickets, webhooks
 from inboxops.errors import OperatorError
 from inboxops.events import feed
 from inboxops.settings import Settings, load
@@ -41,8 +41,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.world.close()
 
     app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
-    for part in (webhooks, health, tickets, messages, attachments, inbound, inboxes, oauth, events):  # tried in order
+    # In the order in which they are tried.
+    for part in (webhooks, health, tickets, messages, attachments, inbound, inboxes, oauth, events, session, page):
         app.include_router(part.router)
+    app.mount("/static", page.Static())
     app.add_middleware(BodyLimit)
     problems.install(app)
     document.install(app)

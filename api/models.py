@@ -161,6 +161,10 @@ class TicketRow(BaseModel):
     inbox_id: int
     inbox: str
     unread: bool
+    preview: str | None = Field(None, description="How the last message begins; in lists only.")
+    trouble: Literal["failed", "unknown", "bounced"] | None = Field(
+        None, description="What became of the last message, when it is an answer that did not arrive; in lists only."
+    )
     created_at: datetime
     updated_at: datetime
     closed_at: datetime | None
@@ -234,6 +238,14 @@ class Accepted(BaseModel):
     ticket_number: int
     message_id_header: str
     created_at: datetime
+
+
+class Session(BaseModel):
+    """Who works here: the key's name and role, and the tenant's name."""
+
+    name: str
+    role: Literal["agent", "admin"]
+    tenant: str
 
 
 class Retried(BaseModel):

@@ -62,4 +62,4 @@ def test_when_the_database_is_away_the_dags_do_not_vanish(tmp_path: Path) -> Non
         "live": True,
     }
     (tmp_path / "inboxops_roster.json").write_text(json.dumps([known]))
-    assert parse("inboxes.py", tmp_path)["dags"] == ["inbox_7__acme__support"]
+    assert parse("inboxes.py", tmp_path)["dags"] == ["drain_outbox", "inbox_7__acme__support"]

@@ -84,10 +84,7 @@ def remove_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id) -> Non
 @router.post("/{inbox_id}/test")
 def test_inbox(visit: Admin, inbox_id: Id) -> Tested:
     """Log in as the inbox would, in and out; changes nothing."""
-    world, inbox = visit.world, visit.world.inboxes.get(inbox_id)
-    info = world.try_connection(
-        inbox.connection_type, inbox.email_address, inbox.connection, world.account(inbox).secrets
-    )
+    info = visit.world.look(visit.world.inboxes.get(inbox_id))
     return Tested(server=info.server, folder=info.folder, messages=info.messages)
 
 

@@ -35,7 +35,9 @@ def list_tickets(
     status: Status | None = None,
     inbox: Annotated[Number | None, Query(description="Only this inbox's, by id.")] = None,
     unread: bool | None = None,
-    q: Annotated[Line | None, Query(description="A part of the subject or requester, or a ticket number.")] = None,
+    q: Annotated[
+        Line | None, Query(description="Beginnings of words in subject or requester, or a ticket number.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[TicketRow]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
 from inboxops.core.inbox import Inbox
-from inboxops.errors import InboxOpsError, InvalidInput, OperatorError, TransientError
+from inboxops.errors import InboxOpsError, InvalidInput, OperatorError
 from inboxops.oauth.clients import consent_client
 from inboxops.ports import ConsentClient
 from inboxops.pushing import Pushing
@@ -108,11 +108,8 @@ class Connecting:
         return done
 
     def _appear(self, inbox_id: int) -> None:
-        """Airflow learns of it now, if it runs; otherwise within a minute of running."""
-        dag = self.world.any_inbox_dag()
-        with suppress(TransientError, OperatorError):
-            if dag is not None:
-                self.world.airflow.parse_again(dag)
+        """Airflow learns of it now, if it runs; otherwise when it starts."""
+        self.world.show_inboxes()
         if self.world.inboxes.get(inbox_id).is_live:
             with suppress(OperatorError):
                 self.world.wake(inbox_id)

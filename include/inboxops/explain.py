@@ -40,18 +40,21 @@ def explain_records(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
     Raises InvalidInput when a path does not exist. A file that can't be read has a record with an `error`.
     """
     files = _files([Path(path) for path in paths])
-    first = list(islice(files, _BATCH))
+    yield from _explain_batch(
+        list(islice(files, _BATCH))
+    )  # before the fork, so that what is compiled and imported is shared
+    second = list(islice(files, _BATCH))
     processes = _processes()
-    if len(first) < _BATCH or processes == 1:
-        yield from _explain_batch(first)
+    if len(second) < _BATCH or processes == 1:
+        yield from _explain_batch(second)
         for batch in _batches(files):
             yield from _explain_batch(batch)
         return
     fork = (
         multiprocessing.get_context("fork") if sys.platform == "linux" else None
-    )  # macOS: threads of the system break it
+    )  # macOS: its system threads break it
     with ProcessPoolExecutor(processes, mp_context=fork, initializer=_start) as pool:
-        waiting: deque[Future[list[dict[str, Any]]]] = deque([pool.submit(_explain_batch, first)])
+        waiting: deque[Future[list[dict[str, Any]]]] = deque([pool.submit(_explain_batch, second)])
         for batch in _batches(files):
             waiting.append(pool.submit(_explain_batch, batch))
             if len(waiting) >= processes * _BATCHES_A_PROCESS:

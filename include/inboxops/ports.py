@@ -218,8 +218,8 @@ class Sender(Protocol):
         """Log in and leave: the server's name. Raises what `send` raises before anything is handed over."""
         ...
 
-    def find_sent(self, account: Account, message_id: str) -> Trace:
-        """Look for our Message-ID (without brackets) among what the mailbox has sent."""
+    def find_sent(self, account: Account, message_id: str, *, since: datetime) -> Trace:
+        """Look for our Message-ID (without brackets) among what the mailbox has sent, `since` it may have left."""
         ...
 
     def keep_copy(self, account: Account, raw: bytes) -> None:
@@ -328,3 +328,23 @@ class ClassifiedRow:
     id: int
     reading: Reading
     bodies: Bodies
+
+
+class NewInboxes(Protocol):
+    """Where a mailbox becomes an inbox."""
+
+    def add(
+        self,
+        *,
+        tenant_id: int,
+        name: str,
+        email_address: str,
+        display_name: str,
+        connection_type: str,
+        connection: Mapping[str, Any],
+        credentials: bytes,
+        first_sync_days: int,
+        first_sync_messages: int,
+    ) -> int | None:
+        """The new inbox's id, or None when the tenant has one of that name."""
+        ...

@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     idle_inboxes: int = Field(default=500, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off")
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
+    keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")
+    keep_listed_days: int = Field(default=90, ge=1, description="set-aside mail: listed, dropped, duplicate")
+    keep_outbox_days: int = Field(default=7, ge=1, description="delivered events and errands")
 
 
 def load() -> Settings:

@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from inboxops.adapters import Adapters
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor, InboxContext
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
 from inboxops.core.push import Errand
-from inboxops.db.api_keys import ApiKeyStore
-from inboxops.db.attachments import AttachmentStore
-from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
-from inboxops.db.inboxes import InboxStore
-from inboxops.db.outbound import OutboundStore
-from inboxops.db.outbox import OutboxStore
-from inboxops.db.persist import PersistStore
-from inboxops.db.push import PushStore
-from inboxops.db.reading import ReadStore
-from inboxops.db.tickets import TicketStore
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
-from inboxops.events.redis_bus import RedisBus
-from inboxops.events.redis_bus import client as redis_client
 from inboxops.forks import Died, processors, spread
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
 from inboxops.oauth.tokens import StoredTokens
-from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Account, FetchLimits, MailboxInfo, Prober, Provider, StoredRow
 from inboxops.providers import prober, provider, sender
-from inboxops.settings import Settings
-from inboxops.storage.s3 import S3Store
-from inboxops.storage.s3 import client as s3_client
 from inboxops.stories import classify as classifying
 from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
+from inboxops.stories import housekeep as housekeeping
 from inboxops.stories import persist as persisting
 from inboxops.stories import rehearse as rehearsing
 from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
 from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import publish
-from inboxops.vault import Vault
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
@@ -54,90 +40,15 @@ LEFT_MINUTES = 15
 SEND_DAG = "send_message"
 REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
 
+ROSTER_DAG = "drain_outbox"
+"""A DAG that is always there, in the file that makes one of each inbox."""
+
 BATCHES_PER_RUN = 40
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
 
 
-@dataclass
-class World:
-    """Every adapter, made on first use. In tasks `dsn` and what makes `s3` come from Airflow's connections, else from settings."""
-
-    settings: Settings
-    dsn: str = ""
-    s3: Callable[[], Any] | None = None
-    connections: int = 4
-    _probers: dict[str, Prober] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def database(self) -> Database:
-        dsn = self.dsn or self.settings.database_url.get_secret_value()
-        return Database(dsn, connections=self.connections)
-
-    @cached_property
-    def inboxes(self) -> InboxStore:
-        return InboxStore(self.database)
-
-    @cached_property
-    def credentials(self) -> CredentialStore:
-        return CredentialStore(self.database)
-
-    @cached_property
-    def inbound(self) -> InboundStore:
-        return InboundStore(self.database)
-
-    @cached_property
-    def filing(self) -> PersistStore:
-        return PersistStore(self.database)
-
-    @cached_property
-    def tickets(self) -> TicketStore:
-        return TicketStore(self.database)
-
-    @cached_property
-    def outbox(self) -> OutboxStore:
-        return OutboxStore(self.database)
-
-    @cached_property
-    def push(self) -> PushStore:
-        return PushStore(self.database)
-
-    @cached_property
-    def reading(self) -> ReadStore:
-        return ReadStore(self.database)
-
-    @cached_property
-    def outbound(self) -> OutboundStore:
-        return OutboundStore(self.database)
-
-    @cached_property
-    def attachments(self) -> AttachmentStore:
-        return AttachmentStore(self.database)
-
-    @cached_property
-    def api_keys(self) -> ApiKeyStore:
-        return ApiKeyStore(self.database)
-
-    @cached_property
-    def objects(self) -> S3Store:
-        return S3Store(self.s3() if self.s3 else s3_client(self.settings), self.settings.s3_bucket)
-
-    @cached_property
-    def bus(self) -> RedisBus:
-        return RedisBus(redis_client(self.settings.redis_url.get_secret_value()))
-
-    @cached_property
-    def airflow(self) -> Airflow:
-        return Airflow(
-            self.settings.airflow_url, self.settings.airflow_username, self.settings.airflow_password.get_secret_value()
-        )
-
-    @cached_property
-    def vault(self) -> Vault:
-        return Vault(self.settings.credential_keys.get_secret_value())
-
-    @cached_property
-    def signing_key(self) -> bytes:
-        return self.settings.signing_key.get_secret_value().encode()
+class World(Adapters):
+    """What the product does, on the adapters of this process."""
 
     def of_tenant(self, tenant_id: int) -> World:
         """The same adapters on a database that shows one tenant: what the API works with."""
@@ -145,12 +56,6 @@ class World:
         scoped.database = self.database.of_tenant(tenant_id)
         scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
         return scoped
-
-    def close(self) -> None:
-        for each in self._probers.values():
-            each.close()
-        if "database" in self.__dict__:
-            self.database.close()
 
     # -- values made of several adapters
 
@@ -184,9 +89,20 @@ class World:
     def try_connection(
         self, connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> MailboxInfo:
-        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors."""
+        """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors.
+
+        Raises InvalidInput for a kind of mailbox that is opened with a consent: there are no secrets to try.
+        """
+        if connection_type in CLIENTS:
+            raise InvalidInput(
+                f"a mailbox of {connection_type} has no password", fix="Its owner connects it in a browser"
+            )
         account = Account(0, 0, email_address, connection_type, connection, secrets)
         return connecting.look(account, provider(connection_type), sender(connection_type))
+
+    def look(self, inbox: Inbox) -> MailboxInfo:
+        """Log in as the inbox does and look, in and out. Raises what `try_connection` does."""
+        return connecting.look(self.account(inbox), self.provider(inbox), sender(inbox.connection_type))
 
     def connect(self, tenant_id: int, new: connecting.NewInbox) -> tuple[int, MailboxInfo]:
         """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
@@ -199,17 +115,13 @@ class World:
         self.try_connection(inbox.connection_type, inbox.email_address, connection, secrets)
         self.inboxes.reconnect(inbox.id, connection, self.vault.seal(secrets))
 
-    def show_inboxes(self) -> None:
-        """Have Airflow read the list of inboxes now; without it a change shows within a minute by itself."""
-        dag = self.any_inbox_dag()
-        if dag is not None:
-            with suppress(TransientError, OperatorError):
-                self.airflow.parse_again(dag)
-
-    def any_inbox_dag(self) -> str | None:
-        """The DAG of an inbox that Airflow may know already: its file is the file of all inboxes."""
-        first = next(iter(self.inboxes.all()), None)
-        return first.dag_id if first else None
+    def show_inboxes(self) -> bool:
+        """Have Airflow read the list of inboxes now. False while it is away: it reads the list when it starts."""
+        try:
+            self.airflow.parse_again(ROSTER_DAG)
+        except (TransientError, OperatorError):
+            return False
+        return True
 
     def prober(self, connection_type: str) -> Prober:
         """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
@@ -293,19 +205,20 @@ class World:
         context = self.context(self.inboxes.get(inbox_id))
         return classifying.classify(context, self.inbound, self.objects, partial(self._read_elsewhere, context))
 
+    def reader(self, context: InboxContext) -> classifying.Reader:
+        """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
+        from inboxops.storage.swift import SwiftStore  # only there: its runtime must not have begun before the fork
+
+        inbound = InboundStore(Database(self.database.dsn, connections=1))
+        return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+
     def _read_elsewhere(
         self, context: InboxContext, chunks: Iterable[Sequence[StoredRow]]
     ) -> Iterator[classifying.Classified | tuple[StoredRow, str]]:
-        """`classifying.Spread` by forked processes, each with a database connection and an S3 client of its own."""
-
-        def prepare() -> classifying.Reader:
-            from inboxops.storage.swift import SwiftStore  # only here: its runtime must not have begun before the fork
-
-            inbound = InboundStore(Database(self.database.dsn, connections=1))
-            return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+        """`classifying.Spread` by forked processes."""
 
         self.database.close()  # a process is forked without threads
-        for outcome in spread(prepare, chunks, processes=processors()):
+        for outcome in spread(partial(self.reader, context), chunks, processes=processors()):
             yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     def persist(self, inbox_id: int) -> persisting.Persisted:
@@ -425,6 +338,11 @@ class World:
             inboxes_filed=filed,
             inboxes_failed=failed,
         )
+
+    def housekeep(self) -> housekeeping.Housekept:
+        """What is past its retention, and objects that no row names."""
+        retention = housekeeping.Retention(self.settings.keep_listed_days, self.settings.keep_outbox_days)
+        return housekeeping.housekeep(self.leftovers, self.outbox, self.objects, retention, now=datetime.now(UTC))
 
     def wants_fetch(self, inbox_id: int) -> bool:
         """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 
 from inboxops.core.inbox import asset_name, asset_uri
 from inboxops_airflow.operators import Classify, Fetch, Persist
 from inboxops_airflow.roster import Seat
+from inboxops_airflow.timetables import EveryPeriod, offset_of
 from inboxops_airflow.triggers import IdleTrigger
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-EVERY_MINUTES = 5
+EVERY_MINUTES = int(os.environ.get("INBOXOPS_POLL_MINUTES", "5"))
 HELD_MINUTES = int(os.environ.get("INBOXOPS_IDLE_POLL_MINUTES", "30"))
 DOC = """\
 **fetch** asks in the triggerer whether anything is new; with mail it goes on in a worker: raw mail to the object store,
@@ -28,10 +30,10 @@ def inbox_dag(seat: Seat) -> DAG:
     if seat.live and seat.connection_type == "imap":
         watchers.append(AssetWatcher(name="imap-idle", trigger=IdleTrigger(inbox_id=seat.inbox_id)))
     asset = Asset(name=asset_name(seat.inbox_id), uri=asset_uri(seat.inbox_id), watchers=watchers)
-    minutes = HELD_MINUTES if seat.held else EVERY_MINUTES
-    # Inboxes don't all fire in the same minute.
-    clock = CronTriggerTimetable(f"{seat.inbox_id % minutes}-59/{minutes} * * * *", timezone="UTC")
-    schedule = AssetOrTimeSchedule(timetable=clock, assets=[asset])
+    period = 60 * (HELD_MINUTES if seat.held else EVERY_MINUTES)
+    clock = EveryPeriod(period, offset_of(seat.inbox_id, period))
+    # Airflow takes timetables of plugins here, which derive from another class than its own.
+    schedule = AssetOrTimeSchedule(timetable=cast(Any, clock), assets=[asset])
     with DAG(
         dag_id=seat.dag_id,
         schedule=schedule if seat.live else None,

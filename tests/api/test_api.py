@@ -84,9 +84,12 @@ def test_the_list_pages_through_everything_once(api: Api, desk: Desk) -> None:
 
 
 def test_the_list_can_be_searched_and_filtered(api: Api, desk: Desk) -> None:
-    wanted = desk.ticket(subject="100% refund_please")
-    desk.ticket(subject="1000 refunds please")
-    assert [t["id"] for t in api.get("/tickets", params={"q": "100% refund_"}).json()["items"]] == [wanted]
+    wanted = desk.ticket(subject="100% REFUND für Łódź, 返金", sender="Zoë O'Hara <zoe@kunde.example>")
+    desk.ticket(subject="1000 tokens please")
+    for q in ("refund", "100% refu", "für łód", "zoë", "kunde.example", "o'hara refund", "返金", "%' & refund !"):
+        assert [t["id"] for t in api.get("/tickets", params={"q": q}).json()["items"]] == [wanted], q
+    for q in ("fund", "refund tokens", "!?"):
+        assert api.get("/tickets", params={"q": q}).json()["items"] == [], q
     api.http.patch(f"/v1/tickets/{wanted}", json={"status": "closed"}, headers=api.agent)
     closed = api.get("/tickets", params={"status": "closed"}).json()["items"]
     assert [(t["id"], t["status"]) for t in closed] == [(wanted, "closed")]

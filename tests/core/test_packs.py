@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inboxops.core.packs import erase, pack, pack_key, unpack
+from inboxops.core.packs import erase, pack, unpack
 
 MESSAGES = [b"Subject: one\r\n\r\nHello\r\n" * 40, b"", b"\x00" * 1000, bytes(range(256)) * 10]
 
@@ -38,7 +38,3 @@ def test_a_place_outside_the_pack_is_refused(place: tuple[int, int]) -> None:
     packed, _ = pack(MESSAGES)
     with pytest.raises(ValueError, match="outside"):
         erase(packed, *place)
-
-
-def test_the_key_names_tenant_and_inbox() -> None:
-    assert pack_key(7, 12, "ab12") == "7/raw/12/ab12.zst"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import base64
 import itertools
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,7 +18,7 @@ import httpx
 from inboxops.oauth.google import GoogleConsent
 from inboxops.oauth.microsoft import MicrosoftConsent
 from inboxops.oauth.tokens import StoredTokens
-from inboxops.ports import Account, Consent, ConsentClient, Provider
+from inboxops.ports import AccessToken, Account, Consent, ConsentClient, Provider
 from inboxops.providers.gmail import GmailProvider
 from inboxops.providers.graph import GraphProvider
 from inboxops.standins.gmail import Gmail
@@ -68,6 +69,16 @@ class GraphServer:
         )
 
 
+def sent_by(server: GmailServer | GraphServer, address: str) -> list[bytes]:
+    """What left an account, oldest first."""
+    answer = httpx.get(
+        f"{server.serving.url}/_admin/sent",
+        params={"from": address},
+        verify=ssl.create_default_context(cafile=server.ca_file),
+    )
+    return [base64.urlsafe_b64decode(message["raw"]) for message in answer.json()["messages"]]
+
+
 def _served(stand_in: Gmail | Graph, folder: Path) -> tuple[Serving, str]:
     authority = Authority(folder)
     certificate = authority.issue()
@@ -115,11 +126,22 @@ class OneInbox:
         self.saves += 1
 
 
+@dataclass
+class OneToken:
+    """A TokenSource that never renews."""
+
+    value: str
+
+    def access_token(self, *, refused: str = "") -> AccessToken:
+        return AccessToken(self.value, datetime.now(UTC) + timedelta(hours=1))
+
+
 class CloudKit:
     """What both have in common: an address, a consent, tokens of it, and a proxy in front of the API."""
 
     connection_type: str
     provider: Provider
+    stand_in: Gmail | Graph
 
     def __init__(self, server: GmailServer | GraphServer) -> None:
         self._server = server
@@ -173,6 +195,17 @@ class CloudKit:
         self._server.stand_in.requests.clear()
         return taken
 
+    def hand_out(self, token: str) -> None:
+        """The account has this access token from now on."""
+        self.account = replace(self.account, tokens=OneToken(token))
+
+    def drop_connections(self) -> None:
+        self._proxy.drop_all()
+
+    def cut_off(self) -> None:
+        """Nothing listens at the API's address any more."""
+        self._proxy.stop()
+
     def close(self) -> None:
         self._server.stand_in.heal()
         self._proxy.stop()
@@ -184,6 +217,7 @@ class GmailKit(CloudKit):
     def __init__(self, server: GmailServer) -> None:
         super().__init__(server)
         self._gmail = server
+        self.stand_in = server.stand_in
         self._mail = server.stand_in.mailbox(self.address)
         self.provider = GmailProvider(
             timeout_seconds=20, patience_seconds=PATIENCE_SECONDS, units_per_minute=100_000_000
@@ -226,6 +260,7 @@ class GraphKit(CloudKit):
     def __init__(self, server: GraphServer) -> None:
         super().__init__(server)
         self._graph = server
+        self.stand_in = server.stand_in
         self._mail = server.stand_in.mailbox(self.address)
         self.provider = GraphProvider(timeout_seconds=20, patience_seconds=PATIENCE_SECONDS)
         self.junk_account = replace(self.account, connection={**self.account.connection, "folder": "junkemail"})

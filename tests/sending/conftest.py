@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,12 +17,10 @@ from tests.stories.conftest import Mailbox, connect, mail
 
 
 @dataclass
-class Desk:
-    """An agent in front of one inbox: tickets in, replies out through `submission`."""
+class Agent:
+    """An agent in front of one inbox: tickets in, replies out."""
 
     box: Mailbox
-    submission: Submission
-    keep: list[Any] = field(default_factory=list)
 
     @property
     def world(self) -> World:
@@ -31,13 +29,6 @@ class Desk:
     @property
     def tenant_id(self) -> int:
         return self.box.inbox.tenant_id
-
-    def through(self, port: int, **more: object) -> None:
-        """Send by another server from now on."""
-        connection = {**self.box.inbox.connection, "smtp_host": "localhost", "smtp_port": port, **more}
-        sealed = self.world.inboxes.credentials(self.box.inbox_id)
-        assert sealed is not None
-        self.world.inboxes.reconnect(self.box.inbox_id, connection, sealed)
 
     def ticket(self, **about: str) -> int:
         """The id of a new ticket that a customer opened."""
@@ -66,6 +57,26 @@ class Desk:
         """What waiting does after a crash."""
         with self.world.database.transaction() as t:
             t.connection.execute(b"UPDATE messages SET send_lease_until = now() WHERE id = %s", (message_id,))
+
+    def let_an_hour_pass(self, message_id: int) -> None:
+        """After which a provider shows what it has sent."""
+        self.box.query(
+            "UPDATE messages SET handed_over_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", message_id
+        )
+
+
+@dataclass
+class Desk(Agent):
+    """Replies go out through `submission`."""
+
+    submission: Submission
+
+    def through(self, port: int, **more: object) -> None:
+        """Send by another server from now on."""
+        connection = {**self.box.inbox.connection, "smtp_host": "localhost", "smtp_port": port, **more}
+        sealed = self.world.inboxes.credentials(self.box.inbox_id)
+        assert sealed is not None
+        self.world.inboxes.reconnect(self.box.inbox_id, connection, sealed)
 
     def in_sent(self, message_id_header: str) -> int:
         with self.box.server.client(self.box.user) as client:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from inboxops.errors import InboxOpsError
-from tests.sending.conftest import Desk
+from tests.sending.conftest import Agent, Desk
 from tests.sending.smtpserver import STEPS, SteppedSmtp
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ class Killer:
         return False
 
 
-def start(desk: Desk, message_id: int) -> subprocess.Popen[bytes]:
+def start(desk: Agent, message_id: int) -> subprocess.Popen[bytes]:
     settings = {
         name: value.get_secret_value() if hasattr(value, "get_secret_value") else value
         for name, value in desk.world.settings

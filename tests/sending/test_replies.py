@@ -165,9 +165,7 @@ def test_where_the_server_keeps_copies_their_absence_lets_it_go_again(desk: Desk
         desk.send(accepted)
     with pytest.raises(TransientError, match="not in the Sent folder yet"):
         desk.send(accepted)
-    desk.box.query(
-        "UPDATE messages SET handed_over_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", accepted.message_id
-    )
+    desk.let_an_hour_pass(accepted.message_id)
     desk.through(desk.submission.port, smtp_auth="auto")
     assert desk.send(accepted) == "sent"
     server.stop()

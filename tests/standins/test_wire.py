@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -21,11 +22,12 @@ from google.oauth2.credentials import Credentials
 from google_auth_httplib2 import AuthorizedHttp
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
+from googleapiclient.http import MediaInMemoryUpload
 from O365 import Account, MSGraphProtocol
 from O365.utils import FileSystemTokenBackend
 
 from inboxops.oauth.http import trust
-from tests.providers.cloud_kits import REDIRECT, GmailServer, GraphServer, consented
+from tests.providers.cloud_kits import REDIRECT, GmailServer, GraphServer, consented, sent_by
 from tests.providers.test_contract import mail
 
 SCOPES = ["https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.send"]
@@ -98,6 +100,16 @@ def test_a_sent_message_may_get_an_id_of_gmails_own(gmail_server: GmailServer, a
     found = base64.urlsafe_b64decode(users.messages().get(userId="me", id=sent["id"], format="raw").execute()["raw"])
     assert b"ours@example.org" not in found
     assert found.count(b"Message-ID:") == 1
+
+
+def test_googleapiclient_uploads_a_message_into_a_thread(gmail_server: GmailServer, address: str) -> None:
+    thread = gmail_server.stand_in.deliver(address, mail("hello")).thread_id
+    client, _ = gmail_client(gmail_server, address)
+    raw = b"To: a@example.com\r\nSubject: Re: hello\r\n\r\n" + b"x" * 6_000_000 + b"\r\n"
+    media = MediaInMemoryUpload(raw, "message/rfc822", resumable=False)
+    sent = client.users().messages().send(userId="me", body={"threadId": thread}, media_body=media).execute()  # type: ignore[attr-defined]
+    assert sent["threadId"] == thread
+    assert sent_by(gmail_server, address) == [raw]
 
 
 def test_googleapiclient_batches(gmail_server: GmailServer, address: str) -> None:
@@ -197,6 +209,22 @@ def test_o365_lists_reads_and_sends(graph_server: GraphServer, address: str, tmp
     assert draft.send(save_to_sent_folder=True)
     [sent] = list(mailbox.sent_folder().get_messages())
     assert sent.subject == "Your question"
+
+
+def test_o365_fills_a_draft_with_a_large_file_and_sends_it(
+    graph_server: GraphServer, address: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "large.bin"
+    file.write_bytes(bytes(range(256)) * 20_000)
+    draft = o365(graph_server, address, tmp_path).mailbox().new_message()
+    draft.to.add("customer@example.com")
+    draft.subject, draft.body = "Your file", "Here it is"
+    assert draft.save_draft()
+    draft.attachments.add(str(file))
+    assert draft.send()
+    [sent] = sent_by(graph_server, address)
+    [attached] = message_from_bytes(sent, policy=policy.default).iter_attachments()  # type: ignore[attr-defined]
+    assert (attached.get_filename(), attached.get_content()) == ("large.bin", file.read_bytes())
 
 
 def test_msal_signs_in_silently_and_gets_a_rotated_refresh_token(graph_server: GraphServer, address: str) -> None:

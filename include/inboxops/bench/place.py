@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from inboxops.db.migrate import migrate
-from inboxops.errors import OperatorError
+from inboxops.errors import OperatorError, TransientError
 from inboxops.stack.record import Record
 from inboxops.stack.testing import running
 from inboxops.testing.mailserver import Dovecot, dovecot_binary
@@ -89,3 +90,17 @@ def place(*options: str, more: Mapping[str, str] | None = None, clients_per_proc
 def without_ours() -> dict[str, str]:
     """The environment without a setting that could lead to another installation."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("INBOXOPS_", "AIRFLOW_"))}
+
+
+def appears(here: Place, inbox_id: int, *, seconds: float = 120.0) -> None:
+    """Have Airflow read the list of inboxes, and wait until it knows the inbox's DAG."""
+    here.world.show_inboxes()
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            here.world.airflow.wake(inbox_id)
+            return
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

@@ -37,6 +37,7 @@ app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(keys.app, name="key")
+app.command()(keys.login_link)
 app.add_typer(bench.app, name="bench")
 app.add_typer(secrets.app, name="secrets")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -62,6 +63,44 @@ def ingest(
     with _progress() as say:
         result = measure(messages, seed=seed, with_rivals=rivals, say=say)
     _show(f"Ingest of {messages} messages", result, json=json)
+
+
+class Kind(StrEnum):
+    naive = "naive"
+    triggerer = "triggerer"
+    idle = "idle"
+
+
+@app.command()
+def poll(
+    inboxes: Annotated[int, typer.Option(min=1, help="Quiet inboxes on one Dovecot.")] = 100,
+    design: Annotated[
+        Kind, typer.Option(help="idle: all mailboxes held in IDLE; naive: three tasks that always run.")
+    ] = Kind.triggerer,
+    every: Annotated[int, typer.Option(min=1, max=30, help="Minutes between two polls of one inbox.")] = 5,
+    minutes: Annotated[float, typer.Option(min=0.5, help="How long to measure, after one period to settle.")] = 5,
+    naive: Annotated[bool, typer.Option(help="Measure the naive design as well, with at most 100 inboxes.")] = True,
+    json: Json = False,
+) -> None:
+    """What a poll of a quiet inbox costs, and how late it is, with everything real."""
+    from inboxops.bench.poll import Design
+    from inboxops.bench.poll import poll as measure
+
+    with _progress() as say:
+        result = measure(inboxes, Design(design), every=every, minutes=minutes, with_naive=naive, say=say)
+    _show(f"{inboxes} inboxes, every {every} minutes", result, json=json)
+
+
+@app.command()
+def latency(
+    samples: Annotated[int, typer.Option(min=1, help="Mails for each way of being woken.")] = 20, json: Json = False
+) -> None:
+    """How soon an appended mail is a committed ticket: woken by IMAP IDLE, and by an asset event."""
+    from inboxops.bench.latency import latency as measure
+
+    with _progress() as say:
+        result = measure(samples, say=say)
+    _show("From the mailbox to a ticket", result, json=json)
 
 
 @app.command()

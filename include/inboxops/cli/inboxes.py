@@ -14,7 +14,7 @@ from inboxops.cli import push
 from inboxops.cli.show import console, json_lines, table
 from inboxops.cli.world import opened
 from inboxops.core.push import RENEW_WITHIN
-from inboxops.errors import InvalidInput, TransientError
+from inboxops.errors import InvalidInput
 
 if TYPE_CHECKING:
     from inboxops.core.inbox import Inbox
@@ -117,7 +117,7 @@ def add(
         console.print(
             f"connected {email_address} as {inbox.name}: {info.messages} messages in {info.folder}", markup=False
         )
-        _appear(world, inbox)
+        _appear(world)
 
 
 @app.command("list")
@@ -153,11 +153,9 @@ def show(name: Name, tenant: Tenant = None) -> None:
 
 @app.command()
 def test(name: Name, tenant: Tenant = None) -> None:
-    """Log in as the inbox would and look at its folder; changes nothing."""
+    """Log in as the inbox would, in and out, and look at its folder; changes nothing."""
     with opened() as world:
-        inbox = world.inboxes.named(name, tenant)
-        with world.provider(inbox).open(world.account(inbox)) as mailbox:
-            info = mailbox.info()
+        info = world.look(world.inboxes.named(name, tenant))
     console.print(f"{info.server} is fine: {info.messages} messages in {info.folder}", markup=False)
 
 
@@ -177,7 +175,7 @@ def reconnect(name: Name, tenant: Tenant = None) -> None:
         given = {kind: _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
         world.reconnect(inbox, inbox.connection, given)
         console.print(f"{inbox.name} is connected again", markup=False)
-        _appear(world, inbox)
+        _appear(world)
 
 
 @app.command("auto-response")
@@ -232,7 +230,7 @@ def remove(
             Connecting(world).disconnect(inbox)
         world.inboxes.remove(inbox.id)
         console.print(f"{inbox.name} removed", markup=False)
-        _appear(world, inbox)
+        _appear(world)
 
 
 @app.command()
@@ -266,16 +264,13 @@ def _pause(name: str, tenant: str | None, *, paused: bool) -> None:
         inbox = world.inboxes.named(name, tenant)
         world.inboxes.pause(inbox.id, paused=paused)
         console.print(f"{inbox.name} is {'paused' if paused else 'resumed'}", markup=False)
-        _appear(world, inbox)
+        _appear(world)
 
 
-def _appear(world: World, inbox: Inbox) -> None:
-    """Have Airflow read the list of inboxes now; without it the change shows within a minute by itself."""
-    try:
-        world.airflow.parse_again(world.any_inbox_dag() or inbox.dag_id)
-        console.print("Airflow shows it in a moment", markup=False)
-    except TransientError:
-        console.print("Airflow shows it within a minute of running", markup=False)
+def _appear(world: World) -> None:
+    """Have Airflow read the list of inboxes now."""
+    now = world.show_inboxes()
+    console.print("Airflow shows it in a moment" if now else "Airflow is away and shows it when it starts")
 
 
 def _password(what: str) -> str:

@@ -30,6 +30,18 @@ def add(
     console.file.write(f"{key}\n")
 
 
+def login_link(
+    tenant: Annotated[str, typer.Option(help="The tenant's short name.")],
+    name: Annotated[str, typer.Option(help="Who logs in; replies show it as their author.")] = "Agent",
+    role: Annotated[Role, typer.Option(help="agent answers tickets; admin also changes inboxes.")] = Role.agent,
+    minutes: Annotated[int, typer.Option(min=1, max=7 * 24 * 60, help="How long the link waits to be used.")] = 60,
+) -> None:
+    """Print a link to the tickets page that logs in once."""
+    with opened() as world:
+        link = world.login_link(world.inboxes.tenant_id(tenant), name=name, role=role.value, minutes=minutes)
+    console.file.write(f"{link}\n")
+
+
 @app.command("list")
 def list_(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None) -> None:
     """Show the keys by their prefixes, and when each was used last."""

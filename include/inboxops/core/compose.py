@@ -24,7 +24,7 @@ import nh3
 from inboxops.core.html import to_text
 from inboxops.core.ids import normalise_message_id
 from inboxops.core.model import Address, Attachment
-from inboxops.core.rules.own_loop import LOOP_HEADER
+from inboxops.core.rules.own_loop import LOOP_HEADER, loop_mark
 from inboxops.errors import InvalidInput
 
 CRLF = b"\r\n"
@@ -78,7 +78,7 @@ def compose(message: Outgoing) -> bytes:
         _text("Subject", message.subject),
         *_ids("In-Reply-To", (message.in_reply_to,)),
         *_ids("References", message.references),
-        _raw(LOOP_HEADER, hashlib.sha256(message.message_id.encode()).hexdigest()[:16]),
+        _raw(LOOP_HEADER, loop_mark(message.message_id)),
     ]
     if message.automatic:
         headers += [_raw("Auto-Submitted", "auto-replied"), _raw("X-Auto-Response-Suppress", "All")]

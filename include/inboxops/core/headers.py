@@ -18,6 +18,8 @@ from inboxops.core.text import clean, codec_for, decode, decode_undeclared, deco
 Raw = tuple[tuple[str, str], ...]
 """A header block as the standard library hands it over: in order, folded, 8-bit bytes as surrogates."""
 
+_SLICE = 1 << 20  # bytes of a body that are hashed at once
+_TAIL = 65_536  # bytes at its end among which blank lines do not count
 _BOUND = 32_768  # characters of one value that are looked at
 _PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))""", re.DOTALL)
 _CONTINUED = re.compile(r"([^*]+)\*(?:([0-9]{1,3})(\*?))?")
@@ -112,13 +114,24 @@ def authentication(values: Iterable[str], trusted: frozenset[str]) -> dict[str, 
     return results
 
 
-def content_hash(headers: Raw, body: bytes) -> str:
-    """Hex SHA-256 of the headers the sender wrote, in any order and folding, and of the body without line-end differences."""
+def content_hash(headers: Raw, raw: bytes, body_start: int = 0) -> str:
+    """Hex SHA-256 of the headers the sender wrote, in any order and folding, and of the body without line-end differences.
+
+    The body is `raw` from `body_start` on: hashed in slices, since a copy of a large mail costs more than its hash.
+    """
     digest = hashlib.sha256()
     kept = sorted(f"{name.lower()}:{' '.join(value.split())}" for name, value in headers if not is_trace(name))
     for line in kept:
         digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
-    digest.update(b"\n" + body.replace(b"\r\n", b"\n").rstrip(b"\n"))
+    digest.update(b"\n")
+    tail = raw[max(body_start, len(raw) - _TAIL) :]
+    end = len(raw) - len(tail) + len(tail.rstrip(b"\r\n"))
+    position = body_start
+    while position < end:
+        until = min(position + _SLICE, end)
+        until += raw[until - 1 : until + 1] == b"\r\n"  # a line end is not cut in two
+        digest.update(raw[position:until].replace(b"\r\n", b"\n"))
+        position = until
     return digest.hexdigest()
 
 

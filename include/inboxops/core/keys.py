@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date, timedelta
+
+_PACK = re.compile(r"[0-9]+/raw/[0-9]+/([0-9]{8})-[0-9a-f]+\.zst")
+_ATTACHMENT = re.compile(r"[0-9]+/([0-9]+)/[0-9]{2}-.+", re.DOTALL)
+_UPLOAD = re.compile(r"[0-9]+/uploads/.+", re.DOTALL)
+
 
 def attachment_key(tenant_id: int, message_id: int, number: int, safe_name: str) -> str:
     """`{tenant_id}/{message_id}/{nn}-{safe file name}`; `number` counts the message's attachments from 1.
@@ -16,3 +23,28 @@ def attachment_key(tenant_id: int, message_id: int, number: int, safe_name: str)
 def upload_key(tenant_id: int, token: str, safe_name: str) -> str:
     """Where a file waits until it is part of a message; `token` is random, so the key says nothing and never comes again."""
     return f"{tenant_id}/uploads/{token}/{safe_name}"
+
+
+def pack_key(tenant_id: int, inbox_id: int, digest: str, day: date) -> str:
+    """Where a pack of raw mail is stored; `digest` is the hex SHA-256 of its content, so a batch packed again is the same object.
+
+    The day it is packed on stands in it so that a pack which no row came to name is never written again later: it can be deleted.
+    """
+    return f"{tenant_id}/raw/{inbox_id}/{day:%Y%m%d}-{digest}.zst"
+
+
+def message_of(key: str) -> int | None:
+    """The message whose attachment the object is, None for any other."""
+    found = _ATTACHMENT.fullmatch(key)
+    return int(found[1]) if found else None
+
+
+def may_be_written_again(key: str, *, today: date) -> bool:
+    """Whether the object of that key could be put once more before its row is written, so that it is no orphan yet.
+
+    So it is for a pack of today or yesterday; and nobody knows for a key that was not made here.
+    """
+    pack = _PACK.fullmatch(key)
+    if pack:
+        return pack[1] >= f"{today - timedelta(days=1):%Y%m%d}"
+    return not (_ATTACHMENT.fullmatch(key) or _UPLOAD.fullmatch(key))

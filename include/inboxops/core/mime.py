@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from email.message import Message
-from email.parser import BytesParser, HeaderParser
+from email.parser import HeaderParser
 from email.policy import compat32
 
 from inboxops.core import bulk, ids, parts, quote
@@ -27,6 +27,7 @@ MOST_LINES = 1_000_000
 MOST_DELIMITERS = 10_000
 
 _LINE_END = b"\n"
+_SLICE = 1 << 20  # bytes
 _HEAD = 65_536  # bytes in which a root that is a multipart says so
 
 _LEVEL = re.compile(
@@ -91,7 +92,7 @@ def parse(
         authentication=header.authentication(_values(raw_headers, "authentication-results"), trusted_authserv_ids),
         marks=frozenset(contents.marks | ({"truncated"} if any(one.startswith("cut ") for one in defects) else set())),
         defects=tuple(dict.fromkeys(filter(None, (*defects, defect, *contents.defects)))),
-        content_hash=header.content_hash(raw_headers, _body(raw)),
+        content_hash=header.content_hash(raw_headers, raw, _body_start(raw)),
         report_fields=contents.report_fields,
         part_types=tuple(contents.types),
     )
@@ -118,8 +119,7 @@ def _prepared(raw: bytes, defects: list[str]) -> bytes:
         defects.append("a header line without a name or with space before its colon")
     raw = mended + raw[start + len(head) :] if start or mended is not head else raw
     raw = _bounded(raw, defects)
-    lowered = raw.lower()
-    if lowered.count(b"multipart/") + lowered.count(b"message/") <= MOST_DEPTH:
+    if _containers(raw) <= MOST_DEPTH:
         return raw
     deep = _too_deep(raw)
     if deep:
@@ -162,6 +162,12 @@ def _mended(head: bytes) -> bytes:
     return head if mended == head else mended
 
 
+def _containers(raw: bytes) -> int:
+    """How often a container's type is named, slice by slice: a lower-cased copy of a large mail would double its memory."""
+    slices = (raw[start : start + _SLICE].lower() for start in range(0, len(raw), _SLICE))
+    return sum(one.count(b"multipart/") + one.count(b"message/") for one in slices)
+
+
 def _too_deep(raw: bytes) -> list[int]:
     """Where the types of those containers stand that are nested too deep.
 
@@ -199,7 +205,7 @@ def _tree(raw: bytes, defects: list[str]) -> Message:
     top = HeaderParser(policy=compat32).parsestr(head.decode("ascii", "surrogateescape") + "\n\n")
     try:
         if top.defects or top.get_content_maintype() in {"multipart", "message"}:
-            return BytesParser(policy=compat32).parsebytes(raw)
+            return parts.tree(raw)
     except parts.FAILURES as exc:
         defects.append(f"structure can't be read: {type(exc).__name__}")
         kept = [(name, value) for name, value in top.raw_items() if not name.lower().startswith("content-")]
@@ -210,9 +216,9 @@ def _tree(raw: bytes, defects: list[str]) -> Message:
     return top
 
 
-def _body(raw: bytes) -> bytes:
+def _body_start(raw: bytes) -> int:
     end = _BLANK.search(raw, len(raw) - len(raw.lstrip(_LEADING)))
-    return raw[end.end() :] if end else b""
+    return end.end() if end else len(raw)
 
 
 def _values(raw_headers: header.Raw, name: str) -> list[str]:

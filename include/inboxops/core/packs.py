@@ -40,8 +40,3 @@ def erase(packed: bytes, offset: int, length: int) -> bytes:
     if offset < 0 or length < 0 or offset + length > len(packed):
         raise ValueError(f"{offset}+{length} is outside a pack of {len(packed)} bytes")
     return packed[:offset] + bytes(length) + packed[offset + length :]
-
-
-def pack_key(tenant_id: int, inbox_id: int, digest: str) -> str:
-    """Where a pack is stored; `digest` is the hex SHA-256 of its content, so the same batch packed twice is one object."""
-    return f"{tenant_id}/raw/{inbox_id}/{digest}.zst"

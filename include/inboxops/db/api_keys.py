@@ -23,6 +23,7 @@ class Caller:
     tenant_id: int
     name: str
     role: str
+    prefix: str
 
     @property
     def is_admin(self) -> bool:
@@ -60,12 +61,42 @@ class ApiKeyStore:
             row = t.row("find_api_key", prefix=prefix)
             if row is None or not hmac.compare_digest(bytes(row["key_hash"]), _hash(secret)):
                 return None
-        return Caller(row["id"], row["tenant_id"], row["name"], row["role"])
+        return _caller(row)
+
+    def caller_of(self, prefix: str) -> Caller | None:
+        """Whoever has the key of that prefix, for a session that proved it before; None once it is revoked."""
+        with self._database.transaction() as t:
+            row = t.row("find_api_key", prefix=prefix)
+        return None if row is None else _caller(row)
+
+    def add_link(self, tenant_id: int, *, name: str, role: str, minutes: int) -> str:
+        """A text that logs in once, for the key of that name, which is made when there is none."""
+        link = secrets.token_urlsafe(_SECRET_BYTES)
+        with self._database.transaction() as t:
+            key_id = t.value("key_of_name", tenant_id=tenant_id, name=name, role=role)
+            if key_id is None:
+                prefix, secret = secrets.token_hex(_PREFIX_BYTES), secrets.token_bytes(_SECRET_BYTES)
+                key_hash = hashlib.sha256(secret).digest()  # nobody knows the secret: it opens through links only
+                key_id = t.value(
+                    "add_api_key", tenant_id=tenant_id, name=name, role=role, prefix=prefix, key_hash=key_hash
+                )
+            t.run("add_login_link", tenant_id=tenant_id, key_id=key_id, link_hash=_hash(link), minutes=minutes)
+        return link
+
+    def use_link(self, link: str) -> Caller | None:
+        """Whoever the link was made for; None for one that was used, is too old, or never was."""
+        with self._database.transaction() as t:
+            row = t.row("use_login_link", link_hash=_hash(link))
+        return None if row is None else _caller(row)
 
     def note_use(self, caller: Caller) -> None:
         """At most once a minute, so that reading stays reading."""
         with self._database.transaction(tenant_id=caller.tenant_id) as t:
             t.run("note_api_key_use", id=caller.key_id)
+
+
+def _caller(row: Row) -> Caller:
+    return Caller(row["id"], row["tenant_id"], row["name"], row["role"], row["prefix"])
 
 
 def _hash(secret: str) -> bytes:

@@ -24,7 +24,8 @@ class InboxStore:
     def add_tenant(self, slug: str, name: str) -> int | None:
         """The new tenant's id, or None when the slug is taken."""
         with self._database.transaction() as t:
-            return t.value("add_tenant", slug=slug, name=name)  # type: ignore[no-any-return]
+            made: int | None = t.value("add_tenant", slug=slug, name=name)
+            return made
 
     def tenants(self) -> list[Row]:
         with self._database.transaction() as t:
@@ -37,6 +38,10 @@ class InboxStore:
         if found is None:
             raise InvalidInput(f"there is no tenant {slug!r}", fix=f"Make it with `inboxops tenant add {slug}`")
         return found
+
+    def tenant_name(self, tenant_id: int) -> str:
+        with self._database.transaction(tenant_id=tenant_id) as t:
+            return str(t.value("tenant_name", id=tenant_id))
 
     # -- inboxes
 
@@ -55,7 +60,7 @@ class InboxStore:
     ) -> int | None:
         """The new inbox's id, or None when the tenant has one of that name."""
         with self._database.transaction() as t:
-            return t.value(  # type: ignore[no-any-return]
+            made: int | None = t.value(
                 "add_inbox",
                 tenant_id=tenant_id,
                 name=name,
@@ -67,6 +72,7 @@ class InboxStore:
                 first_sync_days=first_sync_days,
                 first_sync_messages=first_sync_messages,
             )
+            return made
 
     def all(self, tenant: str | None = None) -> list[Inbox]:
         return self._inboxes(tenant=tenant)
@@ -98,7 +104,8 @@ class InboxStore:
 
     def credentials(self, inbox_id: int) -> bytes | None:
         with self._database.transaction() as t:
-            return t.value("credentials", id=inbox_id)  # type: ignore[no-any-return]
+            sealed: bytes | None = t.value("credentials", id=inbox_id)
+            return sealed
 
     def rotate_credentials(self, rotate: Callable[[bytes], bytes]) -> int:
         """Encrypt all credentials again, in one transaction; returns how many."""

@@ -61,7 +61,8 @@ class PersistStore:
 
     def next_classified(self, inbox_id: int, *, after: int) -> int | None:
         with self._database.transaction() as t:
-            return t.value("next_classified", inbox_id=inbox_id, after=after)  # type: ignore[no-any-return]
+            found: int | None = t.value("next_classified", inbox_id=inbox_id, after=after)
+            return found
 
 
 def _item(row: dict[str, Any]) -> Item:

@@ -26,21 +26,20 @@ class ReadStore:
         before: tuple[datetime, int] | None,
         limit: int,
     ) -> list[Row]:
-        """The most recently touched first. q: a part of subject or requester, or a ticket number."""
-        number = (q or "").removeprefix("#")
-        with self._database.transaction() as t:
-            return t.rows(
-                "ticket_page",
-                tenant_id=tenant_id,
-                status=status,
-                inbox_id=inbox_id,
-                unread=unread,
-                like=None if q is None else f"%{_escaped(q)}%",
-                number=int(number) if number.isascii() and number.isdecimal() and len(number) < 19 else None,
-                before_time=before[0] if before else None,
-                before_id=before[1] if before else None,
-                limit=limit,
-            )
+        """The most recently touched first. q: beginnings of words in subject or requester, or a ticket number."""
+        before_time, before_id = before or (None, None)
+        asked = {
+            "status": status,
+            "inbox_id": inbox_id,
+            "unread": unread,
+            "before_time": before_time,
+            "before_id": before_id,
+            "limit": limit,
+        }
+        with self._database.transaction(tenant_id=tenant_id) as t:
+            ids = t.value("tickets_with", q=q, **asked) if q else None
+            t.run("plan_for_these_values")
+            return t.rows("ticket_page", tenant_id=tenant_id, ids=ids, **asked)
 
     def thread(self, tenant_id: int, ticket_id: int, *, before: int | None, limit: int) -> tuple[Row, list[Row]] | None:
         """A ticket and its newest messages, oldest first, each with `attachments` and `bounces`; None when there is none."""
@@ -63,6 +62,12 @@ class ReadStore:
         with self._database.transaction() as t:
             row = t.row("message_one", tenant_id=tenant_id, id=message_id)
         return None if row is None else str(row["body_html"])
+
+    def inline_files(self, tenant_id: int, message_id: int) -> dict[str, int]:
+        """Content-ID -> attachment id of what the message's HTML may show."""
+        with self._database.transaction(tenant_id=tenant_id) as t:
+            rows = t.rows("thread_attachments", tenant_id=tenant_id, ids=[message_id])
+        return {row["content_id"].strip("<>"): row["id"] for row in rows if row["content_id"]}
 
     def ticket_of(self, tenant_id: int, message_id: int) -> int | None:
         with self._database.transaction() as t:
@@ -97,7 +102,3 @@ def _by_message(rows: Iterable[Row]) -> dict[int, list[dict[str, Any]]]:
     for row in rows:
         grouped[row["message_id"]].append(row)
     return grouped
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

@@ -21,6 +21,7 @@ from inboxops.wiring import World
 
 TENANT, INBOX = "demo", "support"
 PATIENCE_SECONDS = 120.0
+LINK_MINUTES = 24 * 60
 
 
 def connect(world: World, home: Home, ports: Ports) -> list[Inbox]:
@@ -119,4 +120,11 @@ def demonstrate(world: World, home: Home, ports: Ports, console: Console) -> int
         return 1
     finally:
         show(world, console)
+        link = world.login_link(world.inboxes.tenant_id(TENANT), name="Demo Agent", role="admin", minutes=LINK_MINUTES)
+        console.print(f"Answer them: {link}", highlight=False, soft_wrap=True)
+        console.print(
+            f"(works once, within a day; `inboxops login-link --tenant {TENANT}` makes another)",
+            style="dim",
+            highlight=False,
+        )
     return 0

@@ -18,8 +18,10 @@ from inboxops.oauth.consent import require_scopes
 from inboxops.oauth.http import client, json_object, reaching, refusal
 from inboxops.ports import AccessToken, Consent, ConsentRequest
 
-OWN = ("User.Read", "Mail.Read", "Mail.Send")
-SHARED = (*OWN, "Mail.Read.Shared", "Mail.Send.Shared")
+OWN = ("User.Read", "Mail.ReadWrite", "Mail.Send")
+SHARED = (*OWN, "Mail.ReadWrite.Shared", "Mail.Send.Shared")
+"""ReadWrite instead of Read for one thing only: a message that is too large for one request is sent as a draft of ours."""
+
 _CACHE, _SCOPES = "cache", "scopes"
 
 

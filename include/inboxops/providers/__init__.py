@@ -24,7 +24,9 @@ PROBERS = {
 
 
 SENDERS = {
+    "gmail": "inboxops.providers.gmail_send:GmailSender",
     "imap": "inboxops.providers.smtp:SmtpSender",
+    "microsoft": "inboxops.providers.graph_send:GraphSender",
 }
 """connection_type -> module:class of what sends for that kind of mailbox."""
 

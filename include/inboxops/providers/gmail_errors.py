@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -43,7 +43,7 @@ def speaking(server: str, what: str) -> Iterator[None]:
 def translated(exc: Exception, server: str, what: str) -> InboxOpsError:
     """Our error for a vendor's."""
     if isinstance(exc, HttpError):
-        return _answer(exc, server, what)
+        return answered(int(exc.resp.status), exc.content, exc.resp, server, what)
     if isinstance(exc, ssl.SSLCertVerificationError):
         return ServerRefused(
             f"the TLS certificate of {server} can't be trusted ({exc.verify_message})",
@@ -52,15 +52,16 @@ def translated(exc: Exception, server: str, what: str) -> InboxOpsError:
     return TransientError(f"{server} can't be reached ({what}): {type(exc).__name__} {exc}"[:300])
 
 
-def _answer(exc: HttpError, server: str, what: str) -> InboxOpsError:
-    status, reasons, message = int(exc.resp.status), *_said(exc.content)
-    said = f"{server} answers {status} to {what}: {message or exc.reason}"[:400].rstrip(".")
-    wait = retry_after(exc.resp.get("retry-after"), now=datetime.now(UTC))
+def answered(status: int, content: bytes, headers: Mapping[str, str], server: str, what: str) -> InboxOpsError:
+    """Our error for an answer that is none of 2xx."""
+    reasons, message = _said(content)
+    said = f"{server} answers {status} to {what}: {message}"[:400].rstrip(" :.")
+    wait = retry_after(headers.get("retry-after"), now=datetime.now(UTC))
     if status == 429 or (status == 403 and reasons & _PATIENCE):
         return Throttled(said, retry_after=wait)
     if status == 401 or (status == 403 and reasons & _NO_CONSENT):
         return AuthenticationFailed(f"Google refuses the credentials: {said}", fix=_RECONNECT)
-    if status >= 500:
+    if status >= 500 or status == 408:
         return Throttled(said, retry_after=wait) if wait is not None else TransientError(said)
     if reasons & _NOT_SET_UP:
         return ServerRefused(said, fix="Enable the Gmail API in the Google Cloud project of INBOXOPS_GOOGLE_CLIENT_ID")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from secrets import token_hex
 from typing import Any
 
 import httplib2
+import httpx
 from google.oauth2.credentials import Credentials
 from google_auth_httplib2 import AuthorizedHttp
 from googleapiclient.discovery import build
@@ -18,6 +21,7 @@ from googleapiclient.http import BatchHttpRequest
 from inboxops.errors import AuthenticationFailed, Throttled
 from inboxops.ports import Account, TokenSource
 from inboxops.providers.gmail_errors import speaking, translated
+from inboxops.providers.https import hand_over, trust
 from inboxops.providers.patience import Pace, Patience
 
 API_URL = "https://gmail.googleapis.com"
@@ -74,6 +78,7 @@ class GmailSession:
         self.resources = _resources(self.api_url)
         http = httplib2.Http(timeout=timeout_seconds, ca_certs=account.connection.get("ca_file") or None)
         self._http = AuthorizedHttp(_credentials(account.tokens), http=http)
+        self._tokens, self._ca_file = account.tokens, str(account.connection.get("ca_file") or "")
         self._patience, self._pace = patience, pace
 
     def close(self) -> None:
@@ -127,6 +132,41 @@ class GmailSession:
         """Whole messages by id, in base64url. The caller bounds how much that is."""
         return {id_: resource["raw"] for id_, resource in self._get(ids, format="raw", fields="id,raw").items()}
 
+    def headers(self, ids: Sequence[str], *names: str) -> dict[str, dict[str, str]]:
+        """The named headers of messages by id; their names are in lower case."""
+        found = self._get(ids, format="metadata", metadataHeaders=list(names), fields="id,payload(headers)")
+        return {
+            id_: {one["name"].lower(): one["value"] for one in resource.get("payload", {}).get("headers", [])}
+            for id_, resource in found.items()
+        }
+
+    def send(self, raw: bytes, thread_id: str | None, *, commit: Callable[[], None]) -> httpx.Response:
+        """messages.send as an upload of the message beside its thread. The answer is below 500, and definite.
+
+        Not by httplib2, which sends a request a second time when the connection ends before the answer.
+        """
+        boundary = token_hex(16)
+        about = json.dumps({"threadId": thread_id} if thread_id else {})
+        body = b"".join(
+            (
+                f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{about}\r\n".encode(),
+                f"--{boundary}\r\nContent-Type: message/rfc822\r\n\r\n".encode(),
+                raw,
+                f"\r\n--{boundary}--\r\n".encode(),
+            )
+        )
+        self._pace.spend(_UNITS["send"])
+        with httpx.Client(verify=trust(self._ca_file)) as http:
+            return hand_over(
+                http,
+                self._tokens,
+                f"{self.api_url}/upload/gmail/v1/users/me/messages/send?uploadType=multipart",
+                body,
+                headers={"Content-Type": f"multipart/related; boundary={boundary}"},
+                server=self.server,
+                commit=commit,
+            )
+
     def call(self, what: str, request: Any, *, patient: bool = True) -> Any:
         """One request: `what` names its price in quota units and its place in error messages."""
         attempt = 0
@@ -141,7 +181,7 @@ class GmailSession:
                 self._patience.bear(exc, attempt)
             attempt += 1
 
-    def _get(self, ids: Sequence[str], **parameters: str) -> dict[str, dict[str, Any]]:
+    def _get(self, ids: Sequence[str], **parameters: Any) -> dict[str, dict[str, Any]]:
         """messages.get of all ids, in batch requests. Those that the server has no patience for are asked for again."""
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), CALLS_PER_BATCH):
@@ -166,7 +206,7 @@ class GmailSession:
                 missing, attempt = again, attempt + 1
         return found
 
-    def _answers(self, ids: Sequence[str], parameters: dict[str, str]) -> dict[str, dict[str, Any] | HttpError]:
+    def _answers(self, ids: Sequence[str], parameters: dict[str, Any]) -> dict[str, dict[str, Any] | HttpError]:
         """What the server says to each id: one HTTP request."""
         answers: dict[str, dict[str, Any] | HttpError] = {}
 

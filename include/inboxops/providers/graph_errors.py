@@ -1,10 +1,8 @@
-"""What a failed call of Microsoft Graph means: here its answers and httpx's exceptions become ours."""
+"""What a failed call of Microsoft Graph means: here its answers become ours."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -16,7 +14,6 @@ from inboxops.errors import (
     InboxOpsError,
     InvalidInput,
     MailboxNotFound,
-    ServerRefused,
     Throttled,
     TransientError,
 )
@@ -32,20 +29,6 @@ _NO_MAILBOX = {
 _CANT_BE_OPENED = "Check that the mailbox exists, has a licence, and that this account may open it"
 
 
-@contextmanager
-def speaking(server: str, what: str) -> Iterator[None]:
-    """Translate what goes wrong on the way. what: what was asked for, e.g. "delta"."""
-    try:
-        yield
-    except httpx.TransportError as exc:
-        if "CERTIFICATE_VERIFY_FAILED" in str(exc):
-            raise ServerRefused(
-                f"the TLS certificate of {server} can't be trusted",
-                fix="Set INBOXOPS_PROVIDER_CA_FILE to the authority that signed it",
-            ) from exc
-        raise TransientError(f"{server} can't be reached ({what}): {type(exc).__name__} {exc}"[:300]) from exc
-
-
 def translated(response: httpx.Response, server: str, what: str) -> InboxOpsError:
     """Our error for an answer that is none of 2xx; its body has been read."""
     status, (code, message) = response.status_code, _said(response.content)
@@ -55,7 +38,7 @@ def translated(response: httpx.Response, server: str, what: str) -> InboxOpsErro
         return CursorExpired(said)
     if status == 429 or (status in (503, 504) and wait is not None):
         return Throttled(said, retry_after=wait)
-    if status >= 500:
+    if status >= 500 or status == 408:
         return TransientError(said)
     if status == 401:
         return AuthenticationFailed(f"Microsoft refuses the credentials: {said}", fix="Connect the inbox again")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from inboxops.errors import AuthenticationFailed, OperatorError, ServerRefused, Throttled, TransientError
+from inboxops.errors import AuthenticationFailed, ServerRefused, Throttled, TransientError
 from inboxops.ports import Account
-from inboxops.providers.graph_errors import speaking, translated
+from inboxops.providers.graph_errors import translated
+from inboxops.providers.https import hand_over, refused, speaking, trust
 from inboxops.providers.patience import Patience
 
 API_URL = "https://graph.microsoft.com"
@@ -23,6 +22,7 @@ MOST_PAGES = 20_000
 """Of one listing. Servers have been seen that hand out the same next link for ever."""
 
 _IDS = 'IdType="ImmutableId"'
+_HEAD_BYTES = 256 * 1024
 
 
 class GraphSession:
@@ -38,7 +38,7 @@ class GraphSession:
         self.owner = f"/v1.0/users/{quote(mailbox)}" if mailbox else "/v1.0/me"
         self._token = ""
         self._http = httpx.Client(
-            verify=_trust(str(account.connection.get("ca_file", ""))),
+            verify=trust(str(account.connection.get("ca_file", ""))),
             timeout=timeout_seconds,
             limits=httpx.Limits(max_connections=CALLS_AT_ONCE, max_keepalive_connections=CALLS_AT_ONCE),
         )
@@ -86,6 +86,44 @@ class GraphSession:
                     else:
                         chunks.clear()  # read on only to know how large it is
             return (b"".join(chunks), size_bytes) if size_bytes <= most_bytes else (None, size_bytes)
+
+    def head(self, message_id: str) -> bytes:
+        """The header section of a message; nothing of it when it was deleted."""
+        head = b""
+        path = self._url(f"/messages/{quote(message_id)}/$value")
+        with self._answered("$value", "GET", path, headers={"Prefer": _IDS}, gone=404) as response:
+            with speaking(self.server, "$value"):
+                for chunk in response.iter_bytes():
+                    head += chunk
+                    if b"\r\n\r\n" in head or len(head) > _HEAD_BYTES:
+                        break
+            return b"" if response.status_code == 404 else head.partition(b"\r\n\r\n")[0]
+
+    def send(self, path: str, body: bytes, *, content_type: str, commit: Callable[[], None]) -> None:
+        """The request after which a message may have left. Raises as `ports.Sender.send`."""
+        response = hand_over(
+            self._http,
+            self._tokens,
+            self._url(path),
+            body,
+            headers={"Prefer": _IDS, "Content-Type": content_type},
+            server=self.server,
+            commit=commit,
+        )
+        if not response.is_success:
+            raise refused(translated(response, self.server, "send"))
+
+    def upload(self, url: str, piece: bytes, *, at: int, of: int) -> None:
+        """A piece of a file, `at` so many bytes of `of`, to the address of an upload session, which is no secret of ours: the
+        address itself is the permission, and the token must not go there."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"bytes {at}-{at + len(piece) - 1}/{of}",
+        }
+        with speaking(self.server, "upload"):
+            response = self._http.put(url, content=piece, headers=headers)
+        if not response.is_success:
+            raise translated(response, self.server, "upload")
 
     def call(self, what: str, method: str, path: str, **arguments: Any) -> httpx.Response:
         """Any other request; raises for every answer that is none of 2xx."""
@@ -156,15 +194,3 @@ def _clock(response: httpx.Response) -> datetime:
         return datetime.strptime(response.headers["date"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     except (KeyError, ValueError):
         return datetime.now(UTC)
-
-
-@cache
-def _trust(ca_file: str) -> ssl.SSLContext:
-    """Parsing the public authorities takes 20 ms and more: once a process is enough."""
-    context = ssl.create_default_context()
-    if ca_file:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as exc:
-            raise OperatorError(f"the file of certificate authorities can't be read: {ca_file}: {exc}") from exc
-    return context

@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from inboxops.errors import (
     AuthenticationFailed,
@@ -117,7 +118,7 @@ class SmtpSender:
             smtp.close()
         return Sent(refused=refused)
 
-    def find_sent(self, account: Account, message_id: str) -> Trace:
+    def find_sent(self, account: Account, message_id: str, *, since: datetime) -> Trace:
         session = ImapProvider().session(account)
         try:
             found = imap_sent.holds(session, message_id, str(account.connection.get("sent_folder") or ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +11,9 @@ from typing import Any
 
 from inboxops.standins.authority import Authority
 from inboxops.standins.gmail_batch import answer_batch
+from inboxops.standins.gmail_errors import failure
 from inboxops.standins.gmail_mailbox import Change, Mailbox, Message
+from inboxops.standins.gmail_sending import Sending, wire
 from inboxops.standins.http import Call, Refused, Reply, StandIn
 from inboxops.standins.pubsub import PubSub
 
@@ -49,20 +50,23 @@ class Gmail(StandIn):
         add("POST", "/revoke", self.authority.revoke)
         add("POST", "/batch/gmail/v1", self._batch)
         add("GET", "/oauth2/v3/certs", lambda call: Reply.json(self.pubsub.keys()))
+        sending = Sending(lambda: self.replaces_message_id)
         user = "/gmail/v1/users/{user}"
         for method, path, scope, handle in (
             ("GET", "profile", READ, self._profile),
             ("GET", "messages", READ, self._list),
             ("GET", "messages/{id}", READ, self._get),
             ("GET", "history", READ, self._history),
-            ("POST", "messages/send", SEND, self._send),
+            ("POST", "messages/send", SEND, sending.from_json),
             ("POST", "watch", READ, self._watch),
             ("POST", "stop", READ, self._stop),
         ):
             add(method, f"{user}/{path}", self._signed_in(scope, handle))
-        add("POST", "/upload/gmail/v1/users/{user}/messages/send", self._signed_in(SEND, self._upload))
+        upload = "/upload/gmail/v1/users/{user}/messages/send"
+        add("POST", upload, self._signed_in(SEND, sending.from_upload))
         add("POST", "/_admin/messages", self._admin_deliver)
         add("GET", "/_admin/messages", self._admin_count)
+        add("GET", "/_admin/sent", self._admin_sent)
         add("POST", "/_admin/forget", self._admin_forget)
         add("POST", "/_admin/expire", self.authority.admin_expire)
         add("POST", "/_admin/revoke", self.authority.admin_revoke)
@@ -130,7 +134,7 @@ class Gmail(StandIn):
         form = call.query.get("format", "full")
         resource = message.resource(form)
         if form == "raw":
-            resource["raw"] = base64.urlsafe_b64encode(message.raw).decode()
+            resource["raw"] = wire(message.raw)
         elif form == "metadata":
             wanted = {name.lower() for name in call.lists.get("metadataHeaders", [])}
             head = message_from_bytes(message.raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n", policy=policy.compat32)
@@ -159,26 +163,6 @@ class Gmail(StandIn):
             answer["history"] = [_record(change) for change in page]
         return Reply.json(answer | rest)
 
-    def _send(self, call: Call, mailbox: Mailbox) -> Reply:
-        body = call.json()
-        raw = base64.urlsafe_b64decode(body.get("raw", "") + "==")
-        return self._sent(mailbox, raw, body.get("threadId"))
-
-    def _upload(self, call: Call, mailbox: Mailbox) -> Reply:
-        """uploadType=media: the body is the message itself."""
-        return self._sent(mailbox, call.body, None)
-
-    def _sent(self, mailbox: Mailbox, raw: bytes, thread_id: str | None) -> Reply:
-        if not re.search(rb"^(?:To|Cc|Bcc):", raw.partition(b"\r\n\r\n")[0], re.IGNORECASE | re.MULTILINE):
-            return failure(400, "invalidArgument", "Recipient address required", "INVALID_ARGUMENT")
-        if self.replaces_message_id:
-            fresh = f"Message-ID: <CA+{time.time_ns():x}@mail.gmail.com>".encode()
-            raw = re.sub(rb"(?im)^Message-ID:.*$", lambda _: fresh + b"\r", raw, count=1).replace(b"\r\r\n", b"\r\n")
-        message = mailbox.add(raw, labels=("SENT",))
-        if thread_id and any(m.thread_id == thread_id for m in mailbox.messages.values()):
-            message.thread_id = thread_id
-        return Reply.json({"id": message.id, "threadId": message.thread_id, "labelIds": ["SENT"]})
-
     def _watch(self, call: Call, mailbox: Mailbox) -> Reply:
         body = call.json()
         if not re.fullmatch(r"projects/[^/]+/topics/[^/]+", body.get("topicName", "")):
@@ -196,6 +180,12 @@ class Gmail(StandIn):
         with self.lock:
             return Reply.json({"count": len(self.mailbox(call.query["to"]).messages)})
 
+    def _admin_sent(self, call: Call) -> Reply:
+        """GET /_admin/sent?from=ADDRESS: what the account has sent, oldest first."""
+        with self.lock:
+            sent = [m for m in self.mailbox(call.query["from"]).messages.values() if "SENT" in m.labels]
+            return Reply.json({"messages": [{"id": m.id, "threadId": m.thread_id, "raw": wire(m.raw)} for m in sent]})
+
     def _admin_forget(self, call: Call) -> Reply:
         """POST /_admin/forget?user=ADDRESS: stored cursors mean nothing any more."""
         with self.lock:
@@ -207,17 +197,6 @@ class Gmail(StandIn):
         when = datetime.fromisoformat(call.query["when"]) if "when" in call.query else None
         labels = tuple(call.query.get("labels", "INBOX,UNREAD").split(","))
         return Reply.json({"id": self.deliver(call.query["to"], call.body, labels=labels, when=when).id}, 201)
-
-
-def failure(status: int, reason: str, message: str, state: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """An error as Google words it."""
-    error = {
-        "code": status,
-        "message": message,
-        "errors": [{"message": message, "domain": "global", "reason": reason}],
-        "status": state,
-    }
-    return Reply.json({"error": error}, status, headers)
 
 
 def _page(call: Call, items: list[Any], *, largest: int, usual: int) -> tuple[list[Any], dict[str, str]]:

@@ -14,17 +14,20 @@ from inboxops.standins.authority import Authority, User, base64url_json
 from inboxops.standins.graph_delta import delta
 from inboxops.standins.graph_mailbox import Mailbox, Message
 from inboxops.standins.graph_query import chosen, failure, page_size, prefers_immutable_ids, received_filter
+from inboxops.standins.graph_sending import Sending, found, sent
 from inboxops.standins.graph_subscriptions import Subscriptions
 from inboxops.standins.http import Call, Refused, Reply, StandIn
 
 TENANT = "11111111-2222-3333-4444-555555555555"
-READ, SEND, PERSON = "Mail.Read", "Mail.Send", "User.Read"
+WRITE, SEND, PERSON = ("Mail.ReadWrite",), ("Mail.Send",), ("User.Read",)
+READ = ("Mail.Read", *WRITE)
 
 
 class Graph(StandIn):
     """One server for login.microsoftonline.com and graph.microsoft.com. msal wants TLS, so it is served with a certificate.
 
     most_at_once: calls of one mailbox that may run together; the next is throttled, as Exchange Online does.
+    replaces_message_id: sending puts an id of Exchange's own in place of ours.
     """
 
     def __init__(self, *, born: float | None = None) -> None:
@@ -35,6 +38,8 @@ class Graph(StandIn):
             extra=_client_info,
         )
         self.subscriptions = Subscriptions()
+        self.replaces_message_id = False
+        self.sending = Sending(lambda: self.replaces_message_id)
         self.most_at_once = 4
         self.most_seen_at_once = 0
         self._running: dict[str, int] = {}
@@ -51,8 +56,10 @@ class Graph(StandIn):
             ("DELETE", "/v1.0/subscriptions/{id}", self.subscriptions.delete),
         ):
             add(method, pattern, self._signed_in(READ, handle, locked=False))  # it calls a listener and waits for it
+        add("PUT", "/uploads/{token}", self._upload)
         add("POST", "/_admin/messages", self._admin_deliver)
         add("GET", "/_admin/messages", self._admin_count)
+        add("GET", "/_admin/sent", self._admin_sent)
         add("POST", "/_admin/forget", self._admin_forget)
         add("POST", "/_admin/expire", self.authority.admin_expire)
         add("POST", "/_admin/revoke", self.authority.admin_revoke)
@@ -109,7 +116,9 @@ class Graph(StandIn):
 
     # -- who may
 
-    def _signed_in(self, scope: str, handle: Callable[..., Reply], *, locked: bool = True) -> Callable[..., Reply]:
+    def _signed_in(
+        self, scopes: tuple[str, ...], handle: Callable[..., Reply], *, locked: bool = True
+    ) -> Callable[..., Reply]:
         """The handler with the mailbox that the path names and the token may open, under the lock, few at a time."""
 
         def checked(call: Call, user: str = "", **parts: str) -> Reply:
@@ -117,7 +126,7 @@ class Graph(StandIn):
             caller = self.authority.user(token)
             if caller is None:
                 return failure(401, "InvalidAuthenticationToken", "Lifetime validation failed, the token is expired.")
-            if self.authority.user(token, scope) is None:
+            if not any(self.authority.user(token, scope) for scope in scopes):
                 return failure(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
             mailbox = self._opened(caller, user)
             with self.lock:
@@ -160,7 +169,13 @@ class Graph(StandIn):
                 ("GET", "/messages/{id}/$value", READ, self._value),
                 ("GET", "/mailFolders/{folder}/messages/{id}", READ, self._message),
                 ("GET", "/mailFolders/{folder}/messages/{id}/$value", READ, self._value),
-                ("POST", "/sendMail", SEND, self._send),
+                ("POST", "/sendMail", SEND, self.sending.send_mail),
+                ("POST", "/messages", WRITE, self.sending.create_draft),
+                ("POST", "/mailFolders/{folder}/messages", WRITE, self.sending.create_draft),
+                ("DELETE", "/messages/{id}", WRITE, self.sending.delete),
+                ("POST", "/messages/{id}/attachments", WRITE, self.sending.attach),
+                ("POST", "/messages/{id}/attachments/createUploadSession", WRITE, self.sending.create_upload),
+                ("POST", "/messages/{id}/send", SEND, self.sending.send_draft),
             ):
                 self.routes.add(method, owner + path, self._signed_in(scope, handle))
 
@@ -218,33 +233,28 @@ class Graph(StandIn):
         return delta(call, mailbox, _existing(mailbox, folder))
 
     def _message(self, call: Call, mailbox: Mailbox, id: str, folder: str = "") -> Reply:
-        resource = _found(mailbox, id).resource(immutable=prefers_immutable_ids(call))
+        resource = found(mailbox, id).resource(immutable=prefers_immutable_ids(call))
         return Reply.json(chosen(resource, call.query.get("$select", "")))
 
     def _value(self, call: Call, mailbox: Mailbox, id: str, folder: str = "") -> Reply:
-        return Reply(200, _found(mailbox, id).raw, {"Content-Type": "text/plain"})
+        return Reply(200, found(mailbox, id).raw, {"Content-Type": "text/plain"})
 
-    def _send(self, call: Call, mailbox: Mailbox) -> Reply:
-        """As text/plain the body is the MIME in base64; the JSON form keeps only the subject and the text."""
-        if call.headers.get("content-type", "").startswith("text/plain"):
-            try:
-                raw = base64.b64decode(call.body, validate=True)
-            except ValueError:
-                return failure(400, "ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content.")
-            if not re.search(rb"^(?:To|Cc|Bcc):", raw.partition(b"\r\n\r\n")[0], re.IGNORECASE | re.MULTILINE):
-                return failure(400, "ErrorInvalidRecipients", "At least one recipient isn't valid.")
-        else:
-            message = call.json()["message"]
-            to = ", ".join(one["emailAddress"]["address"] for one in message.get("toRecipients", []))
-            head = f"From: {mailbox.address}\r\nTo: {to}\r\nSubject: {message.get('subject', '')}\r\n"
-            raw = f"{head}\r\n{message.get('body', {}).get('content', '')}\r\n".encode()
-        mailbox.add(raw, folder="sentitems").is_read = True
-        return Reply(202)
+    def _upload(self, call: Call, token: str) -> Reply:
+        with self.lock:
+            return self.sending.upload(call, token)
 
     def _admin_count(self, call: Call) -> Reply:
         """GET /_admin/messages?to=ADDRESS: how many there are."""
         with self.lock:
             return Reply.json({"count": len(self.mailbox(call.query["to"]).messages)})
+
+    def _admin_sent(self, call: Call) -> Reply:
+        """GET /_admin/sent?from=ADDRESS: what the mailbox has sent, oldest first."""
+        with self.lock:
+            messages = sent(self.mailbox(call.query["from"]))
+            return Reply.json(
+                {"messages": [{"id": m.id, "raw": base64.urlsafe_b64encode(m.raw).decode()} for m in messages]}
+            )
 
     def _admin_forget(self, call: Call) -> Reply:
         """POST /_admin/forget?user=ADDRESS: stored cursors mean nothing any more."""
@@ -265,13 +275,6 @@ def _existing(mailbox: Mailbox, folder: str) -> str:
     if found is None:
         raise Refused(failure(404, "ErrorItemNotFound", "The specified folder could not be found in the store."))
     return found
-
-
-def _found(mailbox: Mailbox, id_: str) -> Message:
-    message = mailbox.find(id_)
-    if message is None:
-        raise Refused(failure(404, "ErrorItemNotFound", "The specified object was not found in the store."))
-    return message
 
 
 def _client_info(user: User) -> dict[str, str]:

@@ -19,6 +19,7 @@ WELL_KNOWN = {
     "sentitems": "Sent Items",
     "deleteditems": "Deleted Items",
     "drafts": "Drafts",
+    "outbox": "Outbox",
     "archive": "Archive",
 }
 

@@ -126,6 +126,8 @@ class StandIn:
         self.lock = threading.RLock()
         self.requests: list[str] = []
         """`METHOD /path?query` of every HTTP request but those of `/_admin`, in order."""
+        self.at: Callable[[str, str], None] = lambda when, line: None
+        """Called with "before" or "behind" each HTTP request and its line, while the client waits for the answer."""
         self._faults: list[Fault] = []
         self.routes = Routes()
         self.routes.add("POST", "/_admin/faults", self._add_fault)
@@ -143,10 +145,14 @@ class StandIn:
 
     def answer(self, call: Call) -> Reply:
         """A whole HTTP request."""
-        if not call.path.startswith("/_admin"):
-            with self.lock:
-                self.requests.append(_line(call))
-        return self.dispatch(call)
+        if call.path.startswith("/_admin"):
+            return self.dispatch(call)
+        with self.lock:
+            self.requests.append(_line(call))
+        self.at("before", _line(call))
+        reply = self.dispatch(call)
+        self.at("behind", _line(call))
+        return reply
 
     def dispatch(self, call: Call) -> Reply:
         """A request, or a part of one."""

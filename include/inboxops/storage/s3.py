@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -127,6 +128,12 @@ class S3Store:
         with self._speaking():
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 yield from (item["Key"] for item in page.get("Contents", []))
+
+    def written_before(self, moment: datetime) -> Iterator[str]:
+        """Keys of all objects that were written before then."""
+        with self._speaking():
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+                yield from (item["Key"] for item in page.get("Contents", []) if item["LastModified"] < moment)
 
     def presigned_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str:
         """A link that works for `seconds` and that a browser saves under `file_name`, never renders."""

@@ -29,7 +29,9 @@ CHUNK_BYTES = 2 * 1024 * 1024
 """What is read and saved together at most, unless one message alone is larger: bytes as packed."""
 
 PUTS_AT_ONCE = 4
-_LISTED_AT_ONCE = 500
+_LISTED_AT_ONCE = (
+    10_000  # a few MB; while they are read, nothing here needs the database, so no thread is there at a fork
+)
 
 Begin = Callable[[int], None]
 
@@ -74,28 +76,23 @@ def classify(context: InboxContext, store: StoredMail, objects: Objects, spread:
 
     Raises TransientError when the database or the object store is away: the rows that are not done stay as they are.
     """
-    rows = store.stored(context.inbox_id, after=0, limit=FEW + 1)
-    done = Classified()
-    if len(rows) <= FEW:
-        read = Reader(context, store, objects)
-        for chunk in _chunks(rows):
-            done += read(chunk)
-        return done
-    for outcome in spread(_all_chunks(context.inbox_id, store)):
-        if isinstance(outcome, Classified):
-            done += outcome
-        else:
-            row, how = outcome
-            store.park(row.id, f"reading it ended the process that read it ({how})")
-            done += Classified(parked=1)
-    return done
-
-
-def _all_chunks(inbox_id: int, store: StoredMail) -> Iterator[list[StoredRow]]:
-    after = 0
-    while rows := store.stored(inbox_id, after=after, limit=_LISTED_AT_ONCE):
-        yield from _chunks(rows)
+    done, after = Classified(), 0
+    while rows := store.stored(context.inbox_id, after=after, limit=_LISTED_AT_ONCE):
         after = rows[-1].id
+        if len(rows) <= FEW:
+            read = Reader(context, store, objects)
+            done = sum(map(read, _chunks(rows)), done)
+            continue
+        deadly: list[tuple[StoredRow, str]] = []
+        for outcome in spread(_chunks(rows)):
+            if isinstance(outcome, Classified):
+                done += outcome
+            else:
+                deadly.append(outcome)
+        for row, how in deadly:
+            store.park(row.id, f"reading it ended the process that read it ({how})")
+        done += Classified(parked=len(deadly))
+    return done
 
 
 def _chunks(rows: Sequence[StoredRow]) -> Iterator[list[StoredRow]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from inboxops.core.compose import wire_address
 from inboxops.core.inbox import Inbox, inbox_name, valid_name
 from inboxops.errors import Conflict, InvalidInput, MailboxUnreachable, TransientError
-from inboxops.ports import Account, MailboxInfo, Provider, Sender
+from inboxops.ports import Account, MailboxInfo, NewInboxes, Provider, Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +26,10 @@ class NewInbox:
     first_sync_messages: int
 
 
-class Seats(Protocol):
+class Seats(NewInboxes, Protocol):
     """What connect asks of the database."""
 
     def of_tenant(self, tenant_id: int) -> list[Inbox]: ...
-
-    def add(
-        self,
-        *,
-        tenant_id: int,
-        name: str,
-        email_address: str,
-        display_name: str,
-        connection_type: str,
-        connection: Mapping[str, Any],
-        credentials: bytes,
-        first_sync_days: int,
-        first_sync_messages: int,
-    ) -> int | None: ...
 
 
 def connect(

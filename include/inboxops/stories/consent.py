@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from inboxops.core.connect_link import ConnectLink
 from inboxops.core.inbox import Inbox, inbox_name
 from inboxops.errors import InvalidInput, OperatorError, TransientError
-from inboxops.ports import Consent, ConsentClient
+from inboxops.ports import Consent, ConsentClient, NewInboxes
 
 SESSION_SECONDS = 600
 """How long a person may take on the provider's pages."""
@@ -28,26 +28,12 @@ class Seal(Protocol):
     def open(self, sealed: bytes) -> dict[str, str]: ...
 
 
-class Inboxes(Protocol):
+class Inboxes(NewInboxes, Protocol):
     """What connecting asks of the inboxes' table."""
 
     def get(self, inbox_id: int) -> Inbox: ...
 
     def all(self, tenant: str | None = None) -> list[Inbox]: ...
-
-    def add(
-        self,
-        *,
-        tenant_id: int,
-        name: str,
-        email_address: str,
-        display_name: str,
-        connection_type: str,
-        connection: Mapping[str, Any],
-        credentials: bytes,
-        first_sync_days: int,
-        first_sync_messages: int,
-    ) -> int | None: ...
 
     def reconnect(self, inbox_id: int, connection: Mapping[str, Any], credentials: bytes) -> None: ...
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol
 
 from inboxops.core.inbox import Inbox
+from inboxops.core.keys import pack_key
 from inboxops.core.model import Batch, Cursor
-from inboxops.core.packs import pack, pack_key
+from inboxops.core.packs import pack
 from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, ObjectStore, Provider
 
@@ -122,7 +124,7 @@ def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> _Durable:
     """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone."""
     taken = [message.raw for message in batch.messages if message.raw is not None]
     packed, spans = pack(taken)
-    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest())
+    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest(), datetime.now(UTC).date())
     if taken:
         objects.put(key, packed, content_type="application/octet-stream")
     places = iter(spans)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +17,8 @@ from inboxops.ports import ObjectStore
 
 LINK_SECONDS = 900
 """Uploads and downloads by link: 15 minutes."""
+
+PIECE_BYTES = 1024 * 1024
 
 _ACTIVE_TYPES = (
     "text/html",
@@ -74,12 +76,24 @@ def take_upload(
 
 def link(tenant_id: int, attachment_id: int, shelf: Shelf, objects: ObjectStore) -> tuple[StoredFile, str]:
     """A link of 15 minutes that downloads and never renders. Raises NotFound, also for what was never uploaded."""
-    file = next(iter(shelf.by_ids(tenant_id, [attachment_id])), None)
-    if file is None or (file.message_id is None and objects.size(file.storage_key) is None):
-        raise NotFound(f"there is no attachment {attachment_id}")
-    type_ = "application/octet-stream" if file.content_type in _ACTIVE_TYPES else file.content_type
+    file = _stored(tenant_id, attachment_id, shelf, objects)
+    type_ = _inert(file.content_type)
     url = objects.presigned_get(file.storage_key, file_name=file.file_name, content_type=type_, seconds=LINK_SECONDS)
     return file, url
+
+
+def read(
+    tenant_id: int, attachment_id: int, shelf: Shelf, objects: ObjectStore
+) -> tuple[StoredFile, str, Iterator[bytes]]:
+    """A file, the type to serve it as, and its bytes in pieces. Raises NotFound as `link` does."""
+    file = _stored(tenant_id, attachment_id, shelf, objects)
+
+    def pieces() -> Iterator[bytes]:
+        for offset in range(0, file.size_bytes, PIECE_BYTES):
+            length = min(PIECE_BYTES, file.size_bytes - offset)
+            yield objects.get(file.storage_key, offset=offset, length=length)
+
+    return file, _inert(file.content_type), pieces()
 
 
 def chosen(tenant_id: int, ids: Sequence[int], shelf: Shelf, objects: ObjectStore) -> list[StoredFile]:
@@ -134,6 +148,18 @@ def clear(keys: Sequence[str], objects: ObjectStore) -> None:
     """Objects that nothing needs any more; when the store is away, housekeeping finds them."""
     with suppress(TransientError):
         objects.delete(list(keys))
+
+
+def _stored(tenant_id: int, attachment_id: int, shelf: Shelf, objects: ObjectStore) -> StoredFile:
+    file = next(iter(shelf.by_ids(tenant_id, [attachment_id])), None)
+    if file is None or (file.message_id is None and objects.size(file.storage_key) is None):
+        raise NotFound(f"there is no attachment {attachment_id}")
+    return file
+
+
+def _inert(content_type: str) -> str:
+    """A browser renders nothing of it."""
+    return "application/octet-stream" if content_type in _ACTIVE_TYPES else content_type
 
 
 def _place(tenant_id: int, file_name: str, content_type: str, size_bytes: int) -> tuple[str, str, str]:

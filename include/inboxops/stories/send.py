@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from inboxops.core import compose
@@ -25,6 +26,9 @@ FINAL_SECONDS = 360.0
 
 SETTLED_SECONDS = 120.0
 """A provider that keeps copies itself shows one after so long; before that its absence proves nothing."""
+
+CLOCKS_SECONDS = 600.0
+"""How far the provider's clock and ours may be apart."""
 
 
 class Outbox(Protocol):
@@ -121,7 +125,8 @@ def send(
 
 def _settle(claim: Claim, outbox: Outbox, way: Way) -> Dispatch | None:
     """What the Sent folder says of an attempt that may have left; None when the message is to be sent now."""
-    trace = way.sender.find_sent(way.account, claim.message_id)
+    since = datetime.now(UTC) - timedelta(seconds=claim.handed_over_seconds + CLOCKS_SECONDS)
+    trace = way.sender.find_sent(way.account, claim.message_id, since=since)
     if trace.sent:
         outbox.sent(claim, trace.wire_message_id, ())
         return Dispatch("sent", claim.id, note="found in the Sent folder")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from inboxops.core import ids
 from inboxops.core.case import Case
 from inboxops.core.model import VerdictKind
 from inboxops.core.rules import Finding, evidence
 
 LOOP_HEADER = "X-InboxOps-Loop"
-"""Everything we send carries it; the value is the tenant's id."""
+"""Everything we send carries it. A provider may put another Message-ID in place of ours; this stays."""
+
+
+def loop_mark(message_id: str) -> str:
+    """The header's value in the message with this Message-ID of ours (without brackets)."""
+    return hashlib.sha256(message_id.encode()).hexdigest()[:16]
 
 
 def check(case: Case) -> Finding | None:

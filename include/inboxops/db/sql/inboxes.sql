@@ -26,6 +26,9 @@ SELECT t.id, t.slug, t.name, t.last_ticket_number, count(i.id) AS inboxes
 FROM tenants t LEFT JOIN inboxes i ON i.tenant_id = t.id AND i.removed_at IS NULL
 GROUP BY t.id ORDER BY t.slug
 
+-- name: tenant_name
+SELECT name FROM tenants WHERE id = %(id)s
+
 -- name: tenant_id
 SELECT id FROM tenants WHERE slug = %(slug)s
 

@@ -1,16 +1,28 @@
+-- name: plan_for_these_values
+-- A prepared plan would serve every filter, and none of them with its index.
+SET LOCAL plan_cache_mode = force_custom_plan
+
 -- name: ticket_page
 SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, t.inbox_id, i.name AS inbox, t.unread,
-       t.created_at, t.updated_at, t.closed_at
+       t.created_at, t.updated_at, t.closed_at, m.preview, m.trouble
 FROM tickets t JOIN inboxes i ON i.id = t.inbox_id
+LEFT JOIN LATERAL (
+    SELECT left(n.body_new, 160) AS preview,
+           CASE WHEN n.bounce_received_at IS NOT NULL THEN 'bounced' WHEN n.send_status IN ('failed', 'unknown') THEN n.send_status END
+               AS trouble
+    FROM messages n WHERE n.ticket_id = t.id AND n.type <> 'note' ORDER BY n.id DESC LIMIT 1
+) m ON true
 WHERE t.tenant_id = %(tenant_id)s AND t.merged_into_ticket_id IS NULL
   AND (%(status)s::text IS NULL OR t.status = %(status)s)
   AND (%(inbox_id)s::bigint IS NULL OR t.inbox_id = %(inbox_id)s)
   AND (%(unread)s::boolean IS NULL OR t.unread = %(unread)s)
-  AND (%(like)s::text IS NULL OR t.subject ILIKE %(like)s OR t.requester_address ILIKE %(like)s OR t.requester_name ILIKE %(like)s
-       OR t.ticket_number = %(number)s)
+  AND (%(ids)s::bigint[] IS NULL OR t.id = ANY (%(ids)s))
   AND (%(before_time)s::timestamptz IS NULL OR (t.updated_at, t.id) < (%(before_time)s, %(before_id)s))
 ORDER BY t.updated_at DESC, t.id DESC
 LIMIT %(limit)s
+
+-- name: tickets_with
+SELECT tickets_with(%(q)s, %(status)s, %(inbox_id)s, %(unread)s, %(before_time)s, %(before_id)s, %(limit)s)
 
 -- name: ticket_one
 SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, t.inbox_id, i.name AS inbox, t.unread,
@@ -47,7 +59,8 @@ SELECT ticket_id, id, body_html FROM messages WHERE tenant_id = %(tenant_id)s AN
 -- name: patch_ticket
 UPDATE tickets
 SET status = coalesce(%(status)s, status), unread = coalesce(%(unread)s, unread),
-    closed_at = CASE WHEN coalesce(%(status)s, status) = 'closed' THEN coalesce(closed_at, now()) END, updated_at = now()
+    closed_at = CASE WHEN coalesce(%(status)s, status) = 'closed' THEN coalesce(closed_at, now()) END,
+    updated_at = CASE WHEN %(status)s::text <> status THEN now() ELSE updated_at END
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND merged_into_ticket_id IS NULL
 RETURNING ticket_number
 

@@ -1,0 +1,151 @@
+// The reply box: text, cc, files with their progress. A draft stays until it is sent, also over a reload.
+
+import { call, upload } from "./api.js";
+import { h, icon } from "./dom.js";
+import { size } from "./format.js";
+
+const FILES = 10;
+const BYTES = 25 * 1024 * 1024;
+const drafts = new Map();
+
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function draftOf(ticketId) {
+  if (!drafts.has(ticketId)) {
+    const kept = JSON.parse(sessionStorage.getItem(`draft-${ticketId}`) ?? "null");
+    drafts.set(ticketId, { text: kept?.text ?? "", cc: kept?.cc ?? "", key: kept?.key ?? newKey(), files: [] });
+  }
+  return drafts.get(ticketId);
+}
+
+export class Composer {
+  /** hooks: {sent()} */
+  constructor(ticket, hooks) {
+    this.ticket = ticket;
+    this.hooks = hooks;
+    this.draft = draftOf(ticket.id);
+    this.text = h("textarea", { id: "reply-text", rows: 4, placeholder: "Write a reply …", "aria-label": "Reply", oninput: () => this.#keep() });
+    this.text.value = this.draft.text;
+    this.cc = h("input", { type: "text", id: "reply-cc", placeholder: "name@example.com, …", "aria-label": "Cc", oninput: () => this.#keep(), autocomplete: "off" });
+    this.cc.value = this.draft.cc;
+    this.ccRow = h("div", { class: "cc", hidden: !this.draft.cc }, h("label", { for: "reply-cc" }, "Cc"), this.cc);
+    this.picker = h("input", { type: "file", multiple: true, class: "hidden", tabindex: "-1", "aria-label": "Attach files", onchange: () => { this.add(this.picker.files); this.picker.value = ""; } });
+    this.files = h("ul", { class: "files uploads", "aria-label": "Files of the reply" });
+    this.error = h("p", { class: "error", role: "alert" });
+    this.button = h("button", { class: "primary", type: "submit", title: "Ctrl + Enter" }, icon("send"), "Send");
+    this.element = h("form", {
+      class: "composer", "aria-label": "Reply",
+      onsubmit: (event) => { event.preventDefault(); this.send(); },
+      onkeydown: (event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.send(); }
+        if (event.key === "Escape") document.activeElement.blur();
+      },
+      ondragover: (event) => { event.preventDefault(); this.element.classList.add("dropping"); },
+      ondragleave: () => this.element.classList.remove("dropping"),
+      ondrop: (event) => { event.preventDefault(); this.element.classList.remove("dropping"); this.add(event.dataTransfer.files); },
+      onpaste: (event) => { if (event.clipboardData.files.length) { event.preventDefault(); this.add(event.clipboardData.files); } },
+    },
+      h("p", { class: "to" }, "To ", h("strong", {}, ticket.requester.name || ticket.requester.address), " ",
+        h("span", { class: "address" }, ticket.requester.name ? ticket.requester.address : ""),
+        h("button", { type: "button", class: "quiet small", onclick: () => { this.ccRow.hidden = false; this.cc.focus(); } }, "Cc")),
+      this.ccRow, this.text, this.files, this.error,
+      h("div", { class: "composer-foot" }, this.button,
+        h("button", { type: "button", onclick: () => this.picker.click() }, icon("clip"), "Attach"), this.picker,
+        h("span", { class: "hint wide" }, "Ctrl + Enter sends")));
+    this.#drawFiles();
+    this.#grow();
+  }
+
+  focus() {
+    this.text.focus();
+  }
+
+  add(files) {
+    this.error.textContent = "";
+    for (const file of files) {
+      const waiting = this.draft.files.reduce((sum, one) => sum + one.size, 0);
+      if (this.draft.files.length >= FILES) return this.#say(`A message carries ${FILES} files at most.`);
+      if (!file.size) { this.#say(`${file.name} is empty.`); continue; }
+      if (waiting + file.size > BYTES) { this.#say(`${file.name} does not fit: a message carries 25 MB at most.`); continue; }
+      const entry = { name: file.name, size: file.size, share: 0, id: null, error: "" };
+      const { done, abort } = upload(file, (share) => { entry.share = share; this.#progress(entry); });
+      entry.abort = abort;
+      entry.done = done.then(
+        ({ id }) => { entry.id = id; this.#drawFiles(); },
+        (problem) => { entry.error = problem.message; this.#drawFiles(); });
+      this.draft.files.push(entry);
+      this.#changed();
+    }
+    this.#drawFiles();
+  }
+
+  async send() {
+    if (this.button.disabled) return;
+    if (!this.text.value.trim()) return this.#say("Write something first.");
+    if (this.draft.files.some((file) => file.error)) return this.#say("Remove the files that were not uploaded, or add them again.");
+    this.button.disabled = true;
+    this.error.textContent = "";
+    try {
+      await Promise.all(this.draft.files.map((file) => file.done));
+      if (this.draft.files.some((file) => file.error)) return this.#say("Not every file was uploaded.");
+      const cc = this.cc.value.split(/[,;]/).map((one) => one.trim()).filter(Boolean);
+      const body = { body_text: this.text.value, cc, attachment_ids: this.draft.files.map((file) => file.id) };
+      // The key stays with the draft: when the answer got lost, another click sends nothing twice.
+      await call("POST", `/tickets/${this.ticket.id}/replies`, body, { "Idempotency-Key": this.draft.key });
+      drafts.delete(this.ticket.id);
+      sessionStorage.removeItem(`draft-${this.ticket.id}`);
+      this.draft = draftOf(this.ticket.id);
+      this.text.value = this.cc.value = "";
+      this.ccRow.hidden = true;
+      this.#drawFiles();
+      this.#grow();
+      await this.hooks.sent();
+    } catch (problem) {
+      this.#say(problem.message);
+    } finally {
+      this.button.disabled = false;
+    }
+  }
+
+  #say(text) {
+    this.error.textContent = text;
+  }
+
+  #keep() {
+    this.draft.text = this.text.value;
+    this.draft.cc = this.cc.value;
+    this.#changed();
+    this.#grow();
+  }
+
+  /** Another text is another reply. */
+  #changed() {
+    this.draft.key = newKey();
+    const { text, cc, key } = this.draft;
+    sessionStorage.setItem(`draft-${this.ticket.id}`, JSON.stringify({ text, cc, key }));
+  }
+
+  #grow() {
+    this.text.style.height = "auto";
+    if (this.text.scrollHeight) this.text.style.height = `${Math.min(this.text.scrollHeight + 2, 420)}px`;
+  }
+
+  #progress(entry) {
+    const bar = this.files.querySelector(`[data-name="${CSS.escape(entry.name)}"] progress`);
+    if (bar) bar.value = entry.share;
+  }
+
+  #drawFiles() {
+    this.files.replaceChildren(...this.draft.files.map((entry) => h("li", { class: "file", "data-name": entry.name },
+      icon("file"), h("span", { class: "file-name" }, entry.name), h("span", { class: "muted" }, size(entry.size)),
+      entry.error ? h("span", { class: "error" }, entry.error)
+        : entry.id ? h("span", { class: "uploaded" }, icon("check"), h("span", { class: "hidden" }, "uploaded"))
+          : h("progress", { max: 1, value: entry.share, "aria-label": `Upload of ${entry.name}` }),
+      h("button", {
+        type: "button", class: "quiet small", "aria-label": `Remove ${entry.name}`,
+        onclick: () => { entry.abort(); this.draft.files = this.draft.files.filter((one) => one !== entry); this.#changed(); this.#drawFiles(); },
+      }, icon("close")))));
+  }
+}

@@ -1,0 +1,64 @@
+// Events of the server, as they happen. The browser comes back by itself and says where it stopped; after a reset, or when the
+// connection had to be made anew, everything is read again.
+
+const NAMES = [
+  "ticket.updated", "ticket.message_added", "message.failed", "message.unknown", "message.bounced", "inbox.disconnected",
+  "inbox.connected",
+];
+/** Between two tries, when the server is away. */
+export const AGAIN_MS = 3000;
+
+export class Live extends EventTarget {
+  #source = null;
+  #timer = 0;
+
+  open() {
+    this.close();
+    this.#source = new EventSource("/v1/events");
+    this.#source.addEventListener("ready", () => this.#say("state", "live"));
+    this.#source.addEventListener("reset", () => this.#say("reset"));
+    for (const name of NAMES) {
+      this.#source.addEventListener(name, (event) => this.#say("event", { name, ...JSON.parse(event.data) }));
+    }
+    this.#source.addEventListener("error", () => {
+      this.#say("state", "away");
+      if (this.#source.readyState !== EventSource.CLOSED) return;
+      // Refused, not broken off: the browser gives up, we ask again (the session may have ended, or the server restarts).
+      this.#timer = setTimeout(() => {
+        this.open();
+        this.#say("reset");
+      }, AGAIN_MS);
+    });
+  }
+
+  close() {
+    clearTimeout(this.#timer);
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #say(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+/** Runs `work` now; calls that come meanwhile become one more run at the end. */
+export function coalesced(work) {
+  let running = false;
+  let wanted = false;
+  return async function run() {
+    if (running) {
+      wanted = true;
+      return;
+    }
+    running = true;
+    try {
+      do {
+        wanted = false;
+        await work();
+      } while (wanted);
+    } finally {
+      running = false;
+    }
+  };
+}

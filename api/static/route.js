@@ -1,0 +1,28 @@
+// The address says what is shown: /tickets/12?status=open&q=refund, /aside/spam.
+
+export const ASIDE = {
+  spam: { title: "Spam and automatic", states: ["listed", "dropped"], icon: "shield" },
+  parked: { title: "Parked", states: ["parked", "refused", "conflict"], icon: "pause" },
+};
+
+export function read() {
+  const values = new URLSearchParams(location.search);
+  const [, kind, name] = location.pathname.split("/");
+  return {
+    ticket: kind === "tickets" ? Number(name) : null,
+    aside: kind === "aside" && name in ASIDE ? name : null,
+    filter: {
+      status: values.has("status") ? values.get("status") : "open",
+      inbox: values.get("inbox") ?? "",
+      unread: values.get("unread") ?? "",
+      q: values.get("q") ?? "",
+    },
+  };
+}
+
+export function address({ ticket = null, aside = null, filter }) {
+  const values = new URLSearchParams(Object.entries(filter).filter(([name, value]) => value && !(name === "status" && value === "open")));
+  if (filter.status === "") values.set("status", "");
+  const path = aside ? `/aside/${aside}` : ticket ? `/tickets/${ticket}` : "/";
+  return values.size && !aside ? `${path}?${values}` : path;
+}

@@ -1,0 +1,211 @@
+"""`inboxops bench poll`: many quiet inboxes on one Dovecot, polled by the real Airflow: what a poll costs, how late it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+
+from inboxops.bench.meter import cpu_seconds, pss_mb
+from inboxops.bench.place import Place, place
+from inboxops.errors import OperatorError
+from inboxops.stack.home import Home, read_env
+from inboxops.stack.layout import checkout
+
+Say = Callable[[str], None]
+NAIVE_AT_MOST = 100  # inboxes: two cores poll about 500 of that kind in five minutes
+PATIENCE_SECONDS = 900.0
+BLOCKED = "async thread was blocked"
+
+
+class Design(StrEnum):
+    NAIVE = "naive"
+    TRIGGERER = "triggerer"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One design. A poll is one run of an inbox's DAG by the clock; with IDLE it is one inbox for one period.
+
+    cpu_seconds_per_poll: all processes of the stack, divided by the polls. expected: polls that the timetable asks for in the
+    same time. lateness: from the moment that the timetable names to the end of fetch.
+    """
+
+    inboxes: int
+    polls: int
+    expected: int
+    cpu_seconds_per_poll: float
+    cores: dict[str, float]
+    lateness_p50_seconds: float
+    lateness_p95_seconds: float
+    stack_pss_mb: float
+    blocked_loop_warnings: int
+    seconds_until_known: float
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The design that was asked for, and how many of its polls cost as much as one of the naive design."""
+
+    inboxes: int
+    design: str
+    cpu_seconds_per_poll: float
+    naive_cpu_seconds_per_poll: float | None
+    ratio: float | None
+    lateness_p50_seconds: float
+    lateness_p95_seconds: float
+    stack_pss_mb: float
+    details: dict[str, Measured]
+
+
+def poll(inboxes: int, design: Design, *, every: int, minutes: float, with_naive: bool, say: Say) -> Polled:
+    """Measure `minutes` of polling every `every` minutes, after everything has settled for one period.
+
+    Raises OperatorError without Dovecot, or when Airflow does not get to know all inboxes.
+    """
+    details = {design.value: _measured(inboxes, design, every=every, minutes=minutes, say=say)}
+    if with_naive and design is not Design.NAIVE:
+        count = min(inboxes, NAIVE_AT_MOST)
+        details["naive"] = _measured(count, Design.NAIVE, every=every, minutes=minutes, say=say)
+    ours, naive = details[design.value], details.get("naive")
+    return Polled(
+        inboxes=inboxes,
+        design=design.value,
+        cpu_seconds_per_poll=ours.cpu_seconds_per_poll,
+        naive_cpu_seconds_per_poll=naive.cpu_seconds_per_poll if naive else None,
+        ratio=round(naive.cpu_seconds_per_poll / ours.cpu_seconds_per_poll, 1) if naive else None,
+        lateness_p50_seconds=ours.lateness_p50_seconds,
+        lateness_p95_seconds=ours.lateness_p95_seconds,
+        stack_pss_mb=ours.stack_pss_mb,
+        details=details,
+    )
+
+
+def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: Say) -> Measured:
+    settings = {
+        "INBOXOPS_IDLE_INBOXES": str(inboxes if design is Design.IDLE else 0),
+        "INBOXOPS_POLL_MINUTES": str(every),
+    }
+    if design is Design.NAIVE:
+        settings["INBOXOPS_DAGS_FOLDER"] = str(checkout() / "bench" / "naive_dags")
+    say(f"{design}: starting the whole stack and Dovecot")
+    with place(more=settings, clients_per_process=100) as here:
+        _connect(here, inboxes, say)
+        began = time.monotonic()
+        here.world.show_inboxes()
+        with _metadata(here) as airflow:
+            _until_known(airflow, inboxes, lambda known: say(f"{design}: Airflow knows {known} of {inboxes} inboxes"))
+            known_after = time.monotonic() - began
+            settle = (12 if design is Design.IDLE else 0) + every
+            _wait(settle * 60, lambda left: say(f"{design}: settling, {left:.0f} s more"))
+            return _window(here, airflow, inboxes, design, every, minutes, known_after, say)
+
+
+def _connect(here: Place, inboxes: int, say: Say) -> None:
+    """Mailboxes that were read once, so that none is on its first sync."""
+    ids = []
+    for number in range(inboxes):
+        ids.append(here.add_mailbox(f"box{number:05d}"))
+        if number % 50 == 0:
+            say(f"connecting inboxes: {number} of {inboxes}")
+    with ThreadPoolExecutor(4) as several:
+        for number, _ in enumerate(several.map(here.world.fetch, ids)):
+            if number % 50 == 0:
+                say(f"reading inboxes for the first time: {number} of {inboxes}")
+
+
+@contextmanager
+def _metadata(here: Place) -> Iterator[psycopg.Connection[Any]]:
+    """Airflow's database: its API would take part in what is measured."""
+    kept = read_env(Home(here.home).env_file)
+    known = psycopg.conninfo.conninfo_to_dict(here.world.settings.database_url.get_secret_value())
+    with psycopg.connect(
+        host=known["host"],
+        port=known["port"],
+        dbname="airflow",
+        user="airflow",
+        password=kept["STACK_AIRFLOW_DATABASE_PASSWORD"],
+        autocommit=True,
+    ) as connection:
+        yield connection
+
+
+def _until_known(airflow: psycopg.Connection[Any], inboxes: int, tell: Callable[[int], None]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        (known,) = _one(airflow, "SELECT count(*) FROM dag WHERE dag_id LIKE 'inbox\\_%%' AND NOT is_stale")
+        tell(known)
+        if known >= inboxes:
+            return
+        if time.monotonic() > deadline:
+            raise OperatorError(f"Airflow knows {known} of {inboxes} inboxes after {PATIENCE_SECONDS:.0f} s")
+        time.sleep(1)
+
+
+def _window(
+    here: Place,
+    airflow: psycopg.Connection[Any],
+    inboxes: int,
+    design: Design,
+    every: int,
+    minutes: float,
+    known_after: float,
+    say: Say,
+) -> Measured:
+    names = ("postgres", "redis", "s3", "api", "airflow-api", "scheduler", "dag-processor", "triggerer")
+    roots = {name: here.part(name) for name in names} | {"dovecot": [here.dovecot.pid]}
+    start, began = datetime.now(UTC), time.monotonic()
+    before = {name: cpu_seconds(pids) for name, pids in roots.items()}
+    _wait(minutes * 60, lambda left: say(f"{design}: measuring, {left:.0f} s more"))
+    end, seconds = datetime.now(UTC), time.monotonic() - began
+    used = {name: cpu_seconds(pids) - before[name] for name, pids in roots.items()}
+    expected = round(inboxes * seconds / (every * 60))
+    (polls,) = _one(airflow, _POLLS, start, end)
+    p50, p95 = _one(airflow, _LATENESS, end, start, end)
+    divisor = expected if design is Design.IDLE else max(polls, 1)
+    log = (here.home / "logs" / "triggerer.log").read_text(errors="replace")
+    return Measured(
+        inboxes=inboxes,
+        polls=polls,
+        expected=expected,
+        cpu_seconds_per_poll=round(sum(cpu for name, cpu in used.items() if name != "dovecot") / divisor, 4),
+        cores={name: round(cpu / seconds, 3) for name, cpu in used.items()},
+        lateness_p50_seconds=round(p50 or 0.0, 2),
+        lateness_p95_seconds=round(p95 or 0.0, 2),
+        stack_pss_mb=round(pss_mb(here.part()), 1),
+        blocked_loop_warnings=log.count(BLOCKED),
+        seconds_until_known=round(known_after, 1),
+    )
+
+
+_POLLS = """SELECT count(*) FROM dag_run
+WHERE dag_id LIKE 'inbox\\_%%' AND run_type = 'scheduled' AND state IN ('success', 'failed') AND end_date BETWEEN %s AND %s"""
+
+_LATENESS = """
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY late), percentile_cont(0.95) WITHIN GROUP (ORDER BY late)
+FROM (
+    SELECT extract(epoch FROM coalesce(t.end_date, %s) - r.run_after)::float AS late
+    FROM dag_run r JOIN task_instance t ON t.dag_id = r.dag_id AND t.run_id = r.run_id AND t.task_id = 'fetch'
+    WHERE r.dag_id LIKE 'inbox\\_%%' AND r.run_type = 'scheduled' AND r.run_after BETWEEN %s AND %s
+) AS runs"""
+
+
+def _one(airflow: psycopg.Connection[Any], statement: str, *parameters: Any) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = airflow.execute(statement.encode(), parameters).fetchone()
+    assert row is not None
+    return row
+
+
+def _wait(seconds: float, tell: Callable[[float], None]) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        tell(left)
+        time.sleep(min(15.0, left))

@@ -1,0 +1,45 @@
+"""What time has made useless: rows past their retention, and objects that no row names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from inboxops.core.keys import message_of
+from inboxops.db.database import Database
+
+_ROWS_AT_ONCE = 5_000
+
+
+class HousekeepingStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def forget_listed(self, *, days: int) -> int:
+        """Delete set-aside mail (listed, dropped, duplicate; never a conflict or what is parked) untouched for `days`: how many."""
+        forgotten = 0
+        while True:
+            with self._database.transaction() as t:
+                gone = t.run("forget_listed", days=days, limit=_ROWS_AT_ONCE)
+            forgotten += gone
+            if gone < _ROWS_AT_ONCE:
+                return forgotten
+
+    def forget_uploads(self, *, days: int) -> int:
+        """Delete files that were uploaded and never became part of a message: how many."""
+        with self._database.transaction() as t:
+            return t.run("forget_uploads", days=days)
+
+    def sweep(self, keys: Sequence[str], delete: Callable[[Sequence[str]], None]) -> int:
+        """Have `delete` called for those of the keys that no row names and no mail in work is about to name: how many.
+
+        The keys must be of objects that nobody writes again but by working on a mail of theirs, whose row is held meanwhile.
+        """
+        messages = {key: id_ for key in keys if (id_ := message_of(key)) is not None}
+        with self._database.transaction() as t:
+            held = t.rows("hold_mail", message_ids=sorted(set(messages.values())))
+            in_work = {row["reserved_message_id"] for row in held if row["in_work"]}
+            named = {row["key"] for row in t.rows("named_objects", keys=list(keys))}
+            orphans = [key for key in keys if key not in named and messages.get(key) not in in_work]
+            if orphans:
+                delete(orphans)
+            return len(orphans)

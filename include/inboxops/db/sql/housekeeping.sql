@@ -1,0 +1,27 @@
+-- name: forget_listed
+-- The oldest first, a bounded number in one transaction; what is deleted here leaves its objects to `named_objects`.
+WITH old AS (
+    SELECT i.id FROM inbound i
+    WHERE i.state IN ('listed', 'dropped', 'duplicate') AND i.updated_at < now() - make_interval(days => %(days)s)
+      AND NOT EXISTS (SELECT FROM bounces b WHERE b.inbound_id = i.id AND b.message_id IS NOT NULL)
+    ORDER BY i.updated_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), unlinked AS (
+    DELETE FROM bounces b USING old WHERE b.inbound_id = old.id
+)
+DELETE FROM inbound i USING old WHERE i.id = old.id
+
+-- name: forget_uploads
+DELETE FROM attachments WHERE message_id IS NULL AND created_at < now() - make_interval(days => %(days)s)
+
+-- name: hold_mail
+-- Who releases such a mail, or has it read again, waits for the transaction that asks, and then writes its objects anew.
+SELECT reserved_message_id, state IN ('stored', 'classified') AS in_work FROM inbound
+WHERE reserved_message_id = ANY (%(message_ids)s)
+FOR UPDATE
+
+-- name: named_objects
+SELECT k.key FROM unnest(%(keys)s::text[]) AS k (key)
+WHERE EXISTS (SELECT FROM inbound i WHERE i.storage_key = k.key)
+   OR EXISTS (SELECT FROM attachments a WHERE a.storage_key = k.key)

@@ -1,0 +1,65 @@
+"""Housekeep: rows past their retention go, and then objects that no row names any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Protocol
+
+from inboxops.core.keys import may_be_written_again
+
+YOUNG = timedelta(days=1)
+"""An object may wait for its row: a batch for the commit behind it, an upload for its message. None waits for a day."""
+
+_KEYS_AT_ONCE = 500
+
+
+class Rows(Protocol):
+    def forget_listed(self, *, days: int) -> int: ...
+
+    def forget_uploads(self, *, days: int) -> int: ...
+
+    def sweep(self, keys: Sequence[str], delete: Callable[[Sequence[str]], None]) -> int: ...
+
+
+class Delivered(Protocol):
+    def clean(self, *, days: int) -> int: ...
+
+
+class Objects(Protocol):
+    def written_before(self, moment: datetime) -> Iterator[str]: ...
+
+    def delete(self, keys: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Days that things are kept after they came to their end."""
+
+    listed_days: int
+    outbox_days: int
+    upload_days: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Housekept:
+    """How many of each were deleted."""
+
+    listed: int
+    uploads: int
+    outbox: int
+    orphaned_objects: int
+
+
+def housekeep(rows: Rows, outbox: Delivered, objects: Objects, retention: Retention, *, now: datetime) -> Housekept:
+    """Raises TransientError when the database or the object store is away; what was done until then stays done."""
+    listed = rows.forget_listed(days=retention.listed_days)
+    uploads = rows.forget_uploads(days=retention.upload_days)
+    delivered = outbox.clean(days=retention.outbox_days)
+    old = (key for key in objects.written_before(now - YOUNG) if not may_be_written_again(key, today=now.date()))
+    orphaned = 0
+    while keys := list(islice(old, _KEYS_AT_ONCE)):
+        orphaned += rows.sweep(keys, objects.delete)
+    return Housekept(listed, uploads, delivered, orphaned)

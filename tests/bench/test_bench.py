@@ -1,0 +1,87 @@
+"""The bench measures what it says, on a size that CI has time for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from inboxops.bench.corpus import corpus
+from inboxops.bench.meter import cpu_seconds
+from inboxops.core.mime import parse
+from inboxops.stack.layout import command
+from inboxops.testing.mailserver import dovecot_binary
+
+needs_dovecot = pytest.mark.skipif(dovecot_binary() is None, reason="needs Dovecot, which is not installed")
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def bench(*arguments: str, tmp_path: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        command("bench", *arguments, "--json"),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "INBOXOPS_HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_the_corpus_is_the_same_for_the_same_seed_and_every_id_its_own() -> None:
+    one, again, other = (list(corpus(400, seed=seed, now=NOW)) for seed in (1, 1, 2))
+    assert one == again
+    assert one != other
+    ids = [parse(mail.raw).message_id for mail in one]
+    assert len(set(ids)) >= 395, "but for the few demonstration mails that have no id that can be read"
+
+
+def test_the_corpus_is_as_mixed_as_it_says() -> None:
+    mails = list(corpus(1000, now=NOW))
+    read = [parse(mail.raw) for mail in mails]
+    with_files = sum(bool(message.attachments) for message in read)
+    assert 0.18 < with_files / len(read) < 0.4
+    assert sum(len(mail.raw) > 100_000 for mail in mails) > 20
+    assert max(len(mail.raw) for mail in mails) > 600_000
+    assert sum(message.in_reply_to != () for message in read) > 200
+
+
+def test_cpu_time_of_children_that_ended_counts() -> None:
+    before = cpu_seconds([os.getpid()])
+    subprocess.run([shutil.which("python3") or "python3", "-c", "sum(range(10_000_000))"], check=True)
+    spent = psutil.Process().cpu_times()
+    assert cpu_seconds([os.getpid()]) - before > 0.05
+    assert spent.children_user > 0
+
+
+@needs_dovecot
+def test_ingest_files_every_message_and_says_what_it_cost(tmp_path: Path) -> None:
+    result = bench("ingest", "--messages", "120", "--no-rivals", tmp_path=tmp_path)
+    assert result["messages"] == 120
+    assert sum(result["states"].values()) == 120
+    assert result["messages_per_second"] > 0
+    assert set(result["stage_seconds"]) == {"fetch", "classify", "persist"}
+    assert set(result["comparators"]) == {"dovecot_raw_fetch"}
+    assert max(result["peak_rss_mb"].values()) > 10
+
+
+@needs_dovecot
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_latency_of_a_mail_by_idle_and_by_event(tmp_path: Path) -> None:
+    result = bench("latency", "--samples", "2", tmp_path=tmp_path)
+    for name in (
+        "idle_p50_seconds",
+        "idle_p95_seconds",
+        "event_p50_seconds",
+        "event_p95_seconds",
+        "api_to_task_p50_seconds",
+    ):
+        assert 0 < result[name] < 60

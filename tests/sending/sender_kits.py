@@ -1,0 +1,159 @@
+"""What the sender contract needs of each way out: an account, what arrived, and ways to go wrong on the way.
+
+Another sender joins with one class and one line in `KITS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from inboxops.ports import Account, Sender
+from inboxops.providers.gmail_send import GmailSender
+from inboxops.providers.graph_send import GraphSender
+from inboxops.providers.smtp import SmtpSender
+from inboxops.standins.http import Fault
+from inboxops.testing.mailserver import MailServer
+from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer, sent_by
+from tests.sending.smtpserver import SteppedSmtp, Submission
+
+
+class SenderKit(Protocol):
+    sender: Sender
+    account: Account
+
+    def arrived(self) -> list[bytes]:
+        """Every message that the server took, oldest first."""
+        ...
+
+    def refuse(self) -> None:
+        """The server says no to the next message, for good."""
+        ...
+
+    def ask_for_patience(self) -> None: ...
+
+    def vanish(self) -> None:
+        """Nothing listens there any more."""
+        ...
+
+    def lose_the_answer(self) -> None:
+        """The server takes the next message, and the connection ends before it says so."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SmtpKit:
+    """An IMAP inbox with its submission server."""
+
+    def __init__(self, mail_server: MailServer) -> None:
+        self._users = {"u": "password"}
+        self._server: Submission | SteppedSmtp = Submission(users=self._users)
+        self.sender: Sender = SmtpSender(connect_seconds=3, reply_seconds=10, final_seconds=10)
+        self._connect()
+
+    def _connect(self) -> None:
+        connection = {"smtp_host": "localhost", "smtp_port": self._server.port, "smtp_security": "plain"}
+        connection["smtp_auth"] = "auto" if isinstance(self._server, Submission) else "none"
+        self.account = Account(
+            1, 1, "support@acme.example", "imap", connection, {"username": "u", "password": "password"}
+        )
+
+    def arrived(self) -> list[bytes]:
+        return [one if isinstance(one, bytes) else one.raw for one in self._server.taken]
+
+    def refuse(self) -> None:
+        self._answer("554 5.7.1 we don't like it")
+
+    def ask_for_patience(self) -> None:
+        self._answer("451 4.7.1 slow down")
+
+    def _answer(self, reply: str) -> None:
+        assert isinstance(self._server, Submission)
+        self._server.answer = reply
+
+    def vanish(self) -> None:
+        self._server.stop()
+        self._server = SteppedSmtp(lambda step: False)  # on another port than the account's
+
+    def lose_the_answer(self) -> None:
+        self._server.stop()
+        self._server = SteppedSmtp(lambda step: step != "end")
+        self._connect()
+
+    def close(self) -> None:
+        self._server.stop()
+
+
+class CloudSenderKit:
+    """Gmail and Microsoft: a stand-in behind a proxy that can be cut."""
+
+    box: CloudKit
+    refusal: str
+    _server: GmailServer | GraphServer
+
+    def arrived(self) -> list[bytes]:
+        return sent_by(self._server, self.account.email_address)
+
+    @property
+    def account(self) -> Account:
+        return self.box.account
+
+    def refuse(self) -> None:
+        self.fail(400, self.refusal)
+
+    def ask_for_patience(self) -> None:
+        self.fail(429, "", {"Retry-After": "30"})
+
+    def fail(self, status: int, body: str = "", headers: dict[str, str] | None = None) -> None:
+        """The next request that would send is answered so and does nothing."""
+        self.box.fail(Fault("POST .*/(send|sendMail)($|\\?)", status=status, body=body, headers=headers or {}))
+
+    def vanish(self) -> None:
+        self.account.tokens.access_token()  # type: ignore[union-attr]  # the sign-in is elsewhere
+        self.box.cut_off()
+
+    def lose_the_answer(self) -> None:
+        self.at_sending("behind", self.box.drop_connections)
+
+    def at_sending(self, when: str, do: Callable[[], None]) -> None:
+        """Once, "before" or "behind" the request that sends."""
+
+        def at(now: str, line: str) -> None:
+            if now == when and re.search(r"POST .*/(send|sendMail)($|\?)", line):
+                self.box.stand_in.at = lambda when, line: None
+                do()
+
+        self.box.stand_in.at = at
+
+    def close(self) -> None:
+        self.box.stand_in.at = lambda when, line: None
+        self.box.stand_in.replaces_message_id = False
+        self.box.close()
+
+
+class GmailSenderKit(CloudSenderKit):
+    refusal = '{"error": {"code": 400, "message": "Invalid To header", "errors": [{"reason": "invalidArgument"}]}}'
+
+    def __init__(self, server: GmailServer) -> None:
+        self._server = server
+        self.box: GmailKit = GmailKit(server)
+        self.sender: Sender = GmailSender(self.box.provider)
+
+
+class GraphSenderKit(CloudSenderKit):
+    refusal = '{"error": {"code": "ErrorInvalidRecipients", "message": "At least one recipient is not valid."}}'
+
+    def __init__(self, server: GraphServer) -> None:
+        self._server = server
+        self.box: GraphKit = GraphKit(server)
+        self.sender: Sender = GraphSender(self.box.provider, looks_seconds=(0, 0.1))
+
+
+KITS = {
+    "smtp": (SmtpKit, "mail_server"),
+    "gmail": (GmailSenderKit, "gmail_server"),
+    "microsoft": (GraphSenderKit, "graph_server"),
+}
+"""Way out -> its kit and the fixture that is its server."""

@@ -1,0 +1,55 @@
+"""Inboxes are polled every period, each at a moment of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.sdk import timezone
+from airflow.timetables.base import DataInterval, TimeRestriction
+
+from inboxops_airflow.timetables import EveryPeriod, offset_of
+
+ANY_TIME = TimeRestriction(
+    earliest=timezone.coerce_datetime(datetime(2026, 1, 1, tzinfo=UTC)), latest=None, catchup=False
+)
+
+
+def after(timetable: EveryPeriod, moment: datetime) -> datetime:
+    last = DataInterval.exact(timezone.coerce_datetime(moment))
+    info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=ANY_TIME)
+    assert info is not None
+    return info.run_after
+
+
+def test_polls_are_a_period_apart_at_the_inboxes_own_moment() -> None:
+    timetable = EveryPeriod(300, 73)
+    now = datetime.now(UTC)
+    moments = [after(timetable, now + timedelta(hours=1))]
+    moments.append(after(timetable, moments[0]))
+    assert moments[1] - moments[0] == timedelta(minutes=5)
+    assert {moment.timestamp() % 300 for moment in moments} == {73.0}
+
+
+def test_an_inbox_that_was_never_polled_is_polled_at_once() -> None:
+    info = EveryPeriod(300, 73).next_dagrun_info(last_automated_data_interval=None, restriction=ANY_TIME)
+    assert info is not None
+    assert timedelta(0) <= datetime.now(UTC) - info.run_after <= timedelta(seconds=301)
+
+
+def test_missed_polls_are_not_made_up() -> None:
+    due = after(EveryPeriod(300, 73), datetime.now(UTC) - timedelta(days=3))
+    assert datetime.now(UTC) - due <= timedelta(seconds=301)
+
+
+@pytest.mark.parametrize("count", [10, 100, 1000])
+def test_however_many_inboxes_there_are_no_moment_has_many(count: int) -> None:
+    seconds = [offset_of(inbox_id, 300) for inbox_id in range(5000, 5000 + count)]
+    assert all(0 <= second < 300 for second in seconds)
+    busiest = max(sum(at <= second < at + 10 for second in seconds) for at in range(0, 300, 10))
+    assert busiest <= count / 30 + 2
+
+
+def test_what_is_serialised_is_the_same_again() -> None:
+    again = EveryPeriod.deserialize(EveryPeriod(300, 73).serialize())
+    assert (again.period, again.offset, again.summary) == (300, 73, "every 5 min")
