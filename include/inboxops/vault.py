@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from inboxops.errors import OperatorError
 
+_REMEMBERED = 4096  # credentials that a process keeps open: a poll decrypts only what has changed
 _FIX = "Set INBOXOPS_CREDENTIAL_KEYS to comma-separated Fernet keys; make one with `openssl rand -base64 32`"
 
 
@@ -28,6 +30,7 @@ class Vault:
         except ValueError:
             # `from None`: the library's error could quote the key.
             raise OperatorError("a key for the credentials is not 32 bytes in base64", fix=_FIX) from None
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._opened)
 
     def seal(self, secrets: Mapping[str, str]) -> bytes:
         """What the database stores."""
@@ -35,8 +38,11 @@ class Vault:
 
     def open(self, sealed: bytes) -> dict[str, str]:
         """The secrets. Raises OperatorError when none of the keys sealed them, or they were changed since."""
+        return dict(self._remembered(bytes(sealed)))
+
+    def _opened(self, sealed: bytes) -> dict[str, str]:
         try:
-            opened = json.loads(self._fernet.decrypt(bytes(sealed)))
+            opened = json.loads(self._fernet.decrypt(sealed))
         except InvalidToken as exc:
             raise self._locked() from exc
         return {str(name): str(value) for name, value in opened.items()}

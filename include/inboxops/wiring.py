@@ -61,7 +61,9 @@ class World(Adapters):
 
     def account(self, inbox: Inbox) -> Account:
         """Raises AuthenticationFailed for an inbox without credentials."""
-        sealed = self.inboxes.credentials(inbox.id)
+        return self._opened(inbox, self.inboxes.credentials(inbox.id))
+
+    def _opened(self, inbox: Inbox, sealed: bytes | None) -> Account:
         if sealed is None:
             raise AuthenticationFailed(f"inbox {inbox.name} has no credentials", fix="Connect it again")
         account = Account(
@@ -349,12 +351,12 @@ class World(Adapters):
 
         Raises the provider's errors, after they were recorded on the inbox.
         """
-        inbox = self.inboxes.get(inbox_id)
-        if self.inboxes.has_work(inbox_id):
+        inbox, has_work, sealed = self.inboxes.to_probe(inbox_id)
+        if has_work:
             return True
         if not inbox.is_live:
             self.prober(inbox.connection_type).forget(inbox_id)
             return False
         with fetching.standing(inbox, self.inboxes):
-            news = self.prober(inbox.connection_type).has_news(self.account(inbox), inbox.cursor)
+            news = self.prober(inbox.connection_type).has_news(self._opened(inbox, sealed), inbox.cursor)
         return news and self.inboxes.take_fetch_slot(inbox_id, per_hour=self.settings.fetch_limit_per_hour)

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from inboxops.errors import TransientError
 from inboxops.settings import Settings
 from inboxops.stack.home import read_env
+from inboxops.stories.classify import FEW
 from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
 from tests.e2e.conftest import eventually
@@ -50,6 +51,18 @@ def test_a_mail_becomes_a_ticket_with_its_attachment_when_the_inbox_is_woken(mai
         mailbox.inbox_id,
     )
     assert [world.objects.get(str(key)).strip() for (key,) in keys] == [b"a,b", b"c,d"]
+
+
+def test_a_backlog_goes_through_a_worker_that_reads_it_with_processes_of_its_own(
+    mailbox: Mailbox, world: World, airflow_runs: Runs
+) -> None:
+    count = 3 * FEW
+    mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
+    world.wake(mailbox.inbox_id)
+    eventually("all mail is filed", lambda: mailbox.states() == {"persisted": count}, seconds=120)
+    files = "SELECT count(*) FROM attachments a JOIN messages m ON m.id = a.message_id WHERE m.inbox_id = %s"
+    assert mailbox.query(files, mailbox.inbox_id) == [(2 * count,)]
+    eventually("its run ended", lambda: airflow_runs(mailbox.inbox.dag_id)[0]["state"] == "success")
 
 
 def test_an_empty_poll_ends_in_the_triggerer(mailbox: Mailbox, world: World, airflow_runs: Runs) -> None:

@@ -87,6 +87,17 @@ class InboxStore:
             raise NotFound(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
         return found[0]
 
+    def to_probe(self, inbox_id: int) -> tuple[Inbox, bool, bytes | None]:
+        """The inbox, whether mail of it is durable and not yet filed, and its sealed credentials, in one transaction.
+
+        Raises InvalidInput as `get` does.
+        """
+        with self._database.transaction() as t:
+            row = t.row("inbox_columns", id=inbox_id, tenant=None, name=None)
+            if row is None:
+                raise _missing(inbox_id)
+            return _inbox(row), bool(t.value("has_work", id=inbox_id)), t.value("credentials", id=inbox_id)
+
     def named(self, name: str, tenant: str | None = None) -> Inbox:
         """The inbox called `name`, or with that e-mail address. Raises InvalidInput when there is none or more than one."""
         found = [i for i in self._inboxes(tenant=tenant) if name in (i.name, i.email_address, str(i.id))]
@@ -202,6 +213,10 @@ def move_cursor(t: Transaction, inbox_id: int, old: Cursor, new: Cursor, note: s
     """Compare and set: False when someone else moved it meanwhile."""
     before = {f"old_{name}": value for name, value in asdict(old).items()}
     return t.run("move_cursor", id=inbox_id, note=note, **asdict(new), **before) == 1
+
+
+def _missing(inbox_id: int) -> InvalidInput:
+    return InvalidInput(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
 
 
 def _inbox(row: Row) -> Inbox:
