@@ -14,9 +14,9 @@ from inboxops.testing.processes import free_ports, wait_until
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, port: int | None = None) -> Iterator[str]:
     """The base URL."""
-    (port,) = free_ports(1)
+    port = port or free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
     app = create_app(settings.model_copy(update={"api_url": url}))
     config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)

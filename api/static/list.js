@@ -3,7 +3,7 @@
 import { get, query } from "./api.js";
 import { h, icon } from "./dom.js";
 import { exactTime, initials, nameOf, shortTime, tone, withoutMark } from "./format.js";
-import { coalesced } from "./live.js";
+import { AGAIN_MS, coalesced } from "./live.js";
 
 const PAGE = 50;
 const TROUBLE = { failed: "Not sent", unknown: "Check sending", bounced: "Bounced" };
@@ -108,7 +108,10 @@ export class TicketList {
     try {
       page = await get(`/tickets${query({ ...asked, limit: PAGE })}`);
     } catch (problem) {
-      if (problem.status !== 401) this.state.replaceChildren(h("p", { class: "notice bad" }, problem.message));
+      if (problem.status === 401) return;
+      this.state.replaceChildren(h("p", { class: "notice bad" }, problem.message));
+      clearTimeout(this.again);
+      this.again = setTimeout(() => this.refresh(), AGAIN_MS);
       return;
     }
     if (asked !== this.filter) return this.#refresh();

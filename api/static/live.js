@@ -5,7 +5,8 @@ const NAMES = [
   "ticket.updated", "ticket.message_added", "message.failed", "message.unknown", "message.bounced", "inbox.disconnected",
   "inbox.connected",
 ];
-const AGAIN_MS = 3000;
+/** Between two tries, when the server is away. */
+export const AGAIN_MS = 3000;
 
 export class Live extends EventTarget {
   #source = null;

@@ -3,10 +3,12 @@
 import { call, get, query } from "./api.js";
 import { Composer } from "./composer.js";
 import { h, icon, toast } from "./dom.js";
-import { coalesced } from "./live.js";
+import { AGAIN_MS, coalesced } from "./live.js";
 import { messageElement, retry } from "./message.js";
 
 const STATUSES = [["open", "Open"], ["pending", "Pending"], ["closed", "Closed"]];
+
+const isGone = (problem) => problem.status === 404 || problem.status === 422;
 
 export class Thread {
   /** hooks: {back(), changed()} */
@@ -57,7 +59,10 @@ export class Thread {
     try {
       ticket = await get(`/tickets/${id}${query({ limit: 50 })}`);
     } catch (problem) {
-      if (id === this.id && !this.ticket) this.#showProblem(problem);
+      if (id !== this.id || problem.status === 401) return;
+      if (!this.ticket) this.#showProblem(problem);
+      clearTimeout(this.again);
+      if (!isGone(problem)) this.again = setTimeout(() => this.refresh(), AGAIN_MS);
       return;
     }
     if (id !== this.id) return;
@@ -76,11 +81,9 @@ export class Thread {
   }
 
   #showProblem(problem) {
-    const isGone = problem.status === 404 || problem.status === 422;
     this.element.replaceChildren(this.#backButton(), h("div", { class: "empty", role: "alert" },
-      h("h2", {}, isGone ? "There is no such ticket" : "The ticket can’t be shown"),
-      h("p", {}, isGone ? "It does not exist, or belongs to somebody else." : problem.message),
-      !isGone && h("button", { onclick: () => this.refresh() }, "Try again")));
+      h("h2", {}, isGone(problem) ? "There is no such ticket" : "The ticket can’t be shown"),
+      h("p", {}, isGone(problem) ? "It does not exist, or belongs to somebody else." : `${problem.message} Trying again …`)));
   }
 
   /** The newest message at the top of the view: long threads start where there is news. */

@@ -14,6 +14,7 @@ from inboxops.db.database import Database
 from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
+from inboxops.db.notices import NoticeStore
 from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
@@ -22,8 +23,10 @@ from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
 from inboxops.events.redis_bus import RedisBus
 from inboxops.events.redis_bus import client as redis_client
+from inboxops.events.relay import Relay
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Prober
+from inboxops.providers import sender
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
@@ -92,6 +95,15 @@ class Adapters:
     @cached_property
     def api_keys(self) -> ApiKeyStore:
         return ApiKeyStore(self.database)
+
+    @cached_property
+    def notices(self) -> NoticeStore:
+        return NoticeStore(self.database, open_secret=self.vault.open)
+
+    @cached_property
+    def relay(self) -> Relay:
+        known = self.settings
+        return Relay(known.notify_smtp_url.get_secret_value(), known.notify_from, known.api_url, sender("imap"))
 
     @cached_property
     def objects(self) -> S3Store:

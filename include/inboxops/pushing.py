@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from inboxops.core.inbox import Inbox
 from inboxops.core.push import RENEW_WITHIN, Errand
@@ -54,7 +55,7 @@ class Pushing:
             return Watched(inbox_id, skipped="the inbox is disconnected")
         watched = story.register(
             inbox,
-            world.account(inbox),
+            partial(world.account, inbox),
             watcher(inbox.connection_type, where),
             world.push,
             world.inboxes,
@@ -81,4 +82,4 @@ class Pushing:
         if inbox.connection_type == "gmail" and world.credentials.account_is_shared(inbox.id):
             world.push.stopped(inbox.id)
         else:
-            story.stop(inbox, world.account(inbox), watcher(inbox.connection_type, ""), world.push)
+            story.stop(inbox, partial(world.account, inbox), watcher(inbox.connection_type, ""), world.push)

@@ -125,6 +125,10 @@ class Settings(BaseSettings):
     wake_gap_seconds: float = Field(default=6, ge=0, le=15, description="least time between two wake-ups of an inbox")
     production: bool = Field(default=False, description="refuse to start with what is good for trying things out only")
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
+    notify_smtp_url: SecretStr = Field(
+        default=SecretStr(""), description="relay for notices to admins: smtps://user:password@host[:port]"
+    )
+    notify_from: str = Field(default="", description="the address that notices to admins come from")
     idle_inboxes: int = Field(default=500, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off")
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
     keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")

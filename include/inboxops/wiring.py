@@ -17,6 +17,7 @@ from inboxops.core.push import Errand
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
+from inboxops.events import webhook
 from inboxops.forks import Died, processors, spread
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
 from inboxops.oauth.tokens import StoredTokens
@@ -27,6 +28,7 @@ from inboxops.stories import connect as connecting
 from inboxops.stories import drain as draining
 from inboxops.stories import fetch as fetching
 from inboxops.stories import housekeep as housekeeping
+from inboxops.stories import notify as notifying
 from inboxops.stories import persist as persisting
 from inboxops.stories import rehearse as rehearsing
 from inboxops.stories import reply as replying
@@ -328,6 +330,7 @@ class World(Adapters):
         sends, sends_waiting = self.outbox.deliver_sends(self._start_send)
         resumed, unresolved = draining.resume_left_sends(self.outbound, self.send, minutes=LEFT_MINUTES)
         filed, failed = draining.file_left_mail(self.inboxes, self.file, minutes=LEFT_MINUTES)
+        notified = self.notify()
         return draining.Drained(
             events=events,
             wakes=wakes,
@@ -339,7 +342,21 @@ class World(Adapters):
             sends_failed=unresolved,
             inboxes_filed=filed,
             inboxes_failed=failed,
+            notices_delivered=notified.delivered,
+            notices_waiting=notified.kept,
         )
+
+    def notify(self) -> notifying.Notified:
+        """Tell the tenants' admins what began to be wrong, and what is over."""
+        return notifying.notify(self.notices, {"mail": self.relay, "webhook": webhook.post})
+
+    def tell(self, tenant_id: int, *, mail: str, url: str, kinds: Sequence[str]) -> tuple[int, str]:
+        """Tell one address or URL from now on: (channel, the webhook's secret)."""
+        if mail:
+            self.relay.check()
+        secret = "" if mail else webhook.new_secret()
+        sealed = self.vault.seal({"secret": secret}) if secret else None
+        return notifying.tell(tenant_id, self.notices, mail=mail, url=url, sealed=sealed, kinds=kinds), secret
 
     def housekeep(self) -> housekeeping.Housekept:
         """What is past its retention, and objects that no row names."""

@@ -30,15 +30,16 @@ def chromium_binary() -> str | None:
     return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
+    """No longer than a module: while it runs, no other test of this thread can have an event loop."""
     if chromium_binary() is None:
         pytest.skip(WITHOUT_CHROMIUM)
     with sync_playwright() as running:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     browser = playwright.chromium.launch(executable_path=chromium_binary(), args=arguments)
@@ -46,7 +47,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def url(services: Settings) -> Iterator[str]:
     """The API; what it starts in Airflow is started by the tests instead."""
     airflow = StandInAirflow()

@@ -260,5 +260,5 @@ def test_secrets_are_made_once_and_for_us_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
     assert stat.S_IMODE(home.env_file.stat().st_mode) == 0o600
     moved = {name for name in first.values if first[name] != again[name]}
-    assert moved == {name for name in first.values if name.endswith(("_URL", "_ENDPOINT"))}
+    assert moved == {name for name in first.values if name.endswith(("_URL", "_ENDPOINT", "_AUTHORITY"))}
     assert all(value not in repr(first) for value in first.values.values())

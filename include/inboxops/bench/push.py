@@ -1,6 +1,6 @@
 """`inboxops bench push`: how fast webhooks answer, how few runs a burst makes, and how soon a pushed mail is a ticket.
 
-A whole stack of its own, with Google and Microsoft stood in for in this process; what Google signs is checked.
+What Google signs is checked, as in production.
 """
 
 from __future__ import annotations
@@ -9,40 +9,21 @@ import asyncio
 import json
 import random
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
-import httpx
-
-from inboxops.bench.place import without_ours
+from inboxops.bench.clouds import Clouds, clouds, until
 from inboxops.core.inbox import Inbox
-from inboxops.demo import certificates
 from inboxops.errors import OperatorError, TransientError
-from inboxops.oauth.http import trust
 from inboxops.pushing import Pushing
-from inboxops.settings import Settings
-from inboxops.stack.testing import running
-from inboxops.standins.demo import Account, consent
-from inboxops.standins.gmail import Gmail
-from inboxops.standins.graph import Graph
-from inboxops.standins.http import Serving
-from inboxops.standins.pubsub import SERVICE_ACCOUNT
-from inboxops.standins.running import CA_FILE, CHAIN_FILE, run
 from inboxops.wiring import World
 
-TENANT, AUDIENCE = "bench", "bench-push"
 RATE, SECONDS = 200, 10
 BURST, BURST_SECONDS, BURST_MAILS = 1000, 10, 20
-PATIENCE_SECONDS = 120.0
 QUIET_SECONDS = 5.0
 
-T = TypeVar("T")
 Say = Callable[[str], None]
 
 
@@ -59,35 +40,15 @@ class PushNumbers:
     push_to_ticket_p95_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    world: World
-    gmail: Gmail
-    graph: Graph
-
-    def tickets(self, inbox: Inbox) -> set[str]:
-        with self.world.database.transaction() as t:
-            rows = t.connection.execute("SELECT subject FROM tickets WHERE inbox_id = %s", (inbox.id,)).fetchall()
-        return {row["subject"] for row in rows}
-
-    def runs(self, inbox: Inbox) -> dict[str, str]:
-        """Runs that something woke, by name, with their states."""
-        answer = self.world.airflow.get(f"/dags/{inbox.dag_id}/dagRuns", order_by="-run_after", limit=100)
-        return {run["dag_run_id"]: run["state"] for run in answer["dag_runs"] if run["run_type"] != "scheduled"}
-
-    def is_quiet(self, inbox: Inbox) -> bool:
-        with self.world.database.transaction() as t:
-            waiting = t.connection.execute(
-                "SELECT 1 FROM outbox WHERE kind = 'wake' AND name = %s AND done_at IS NULL", (str(inbox.id),)
-            ).fetchone()
-        return waiting is None and {"queued", "running"}.isdisjoint(self.runs(inbox).values())
-
-
 def push(mails: int, *, say: Say) -> PushNumbers:
     """mails: how many are measured on their way to a ticket. Raises OperatorError when the stack does not start or stalls."""
-    with _scene(say) as scene:
-        gmail = _connected(scene, Account("gmail", "gmail", "burst@bench.example", "Burst"), say)
-        microsoft = _connected(scene, Account("microsoft", "microsoft", "slow@bench.example", "One by one"), say)
+    say("starting PostgreSQL, Valkey, S3, the API and Airflow")
+    with clouds() as scene:
+        say("connecting")
+        gmail, microsoft = scene.connect("gmail", "burst"), scene.connect("microsoft", "one-by-one")
+        _register(scene, microsoft)
+        for inbox in (gmail, microsoft):
+            _settle(scene, inbox)
         say(f"{RATE} pushes a second for {SECONDS} s")
         answers, per_second = asyncio.run(_steadily(scene, gmail.email_address, RATE * SECONDS, RATE))
         _quiet(scene, gmail)
@@ -106,7 +67,7 @@ def push(mails: int, *, say: Say) -> PushNumbers:
 
 
 async def _steadily(
-    scene: _Scene, address: str, count: int, rate: float, *, before: Callable[[int], None] = lambda number: None
+    scene: Clouds, address: str, count: int, rate: float, *, before: Callable[[int], None] = lambda number: None
 ) -> tuple[list[float], float]:
     """Send `count` pushes at a steady rate, whether answers come or not: (seconds to each answer, answers a second)."""
     pubsub, token = scene.gmail.pubsub, scene.gmail.pubsub.token()
@@ -155,9 +116,9 @@ class _Lines:
         self._idle.append((reader, writer))
 
 
-def _burst(scene: _Scene, inbox: Inbox) -> tuple[int, int]:
+def _burst(scene: Clouds, inbox: Inbox) -> tuple[int, int]:
     """(runs that it made, mails that they did not bring in)"""
-    known = set(scene.runs(inbox))
+    known = set(_runs(scene, inbox))
     wanted = {f"Burst {number}" for number in range(BURST_MAILS)}
     every = BURST // BURST_MAILS
 
@@ -167,87 +128,65 @@ def _burst(scene: _Scene, inbox: Inbox) -> tuple[int, int]:
 
     asyncio.run(_steadily(scene, inbox.email_address, BURST, BURST / BURST_SECONDS, before=deliver))
     _quiet(scene, inbox)
-    return len(set(scene.runs(inbox)) - known), len(wanted - scene.tickets(inbox))
+    return len(set(_runs(scene, inbox)) - known), len(wanted - scene.tickets(inbox))
 
 
-def _one_mail(scene: _Scene, inbox: Inbox, number: int, say: Say) -> float:
+def _one_mail(scene: Clouds, inbox: Inbox, number: int, say: Say) -> float:
     """Seconds from a mail's arrival at Microsoft to its committed ticket. Waits first until nothing is held back."""
     say(f"mail {number + 1} on its way to a ticket")
     time.sleep(scene.world.settings.wake_gap_seconds + random.uniform(0.5, 1.5))
     subject = f"Mail {number}"
     began = time.perf_counter()
     scene.graph.deliver(inbox.email_address, _mail(subject))
-    _until("the mail is a ticket", lambda: subject in scene.tickets(inbox), every=0.02)
+    until("the mail is a ticket", lambda: subject in scene.tickets(inbox), every=0.02)
     return time.perf_counter() - began
 
 
-@contextmanager
-def _scene(say: Say) -> Iterator[_Scene]:
-    say("starting PostgreSQL, Valkey, S3, the API and Airflow")
-    environment = {
-        **without_ours(),
-        "INBOXOPS_GOOGLE_PUBSUB_AUDIENCE": AUDIENCE,
-        "INBOXOPS_GOOGLE_PUBSUB_SERVICE_ACCOUNT": SERVICE_ACCOUNT,
-    }
-    with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder) / "home"
-        (home / "standins").mkdir(parents=True)  # the API reads the authority's certificate when it starts
-        certificates.make(home / "standins" / CA_FILE, home / "standins" / CHAIN_FILE)
-        with (
-            running(home, environment=environment, seconds=300) as settings,
-            _standing_in("gmail", settings.google_api_url, home) as google,
-            _standing_in("graph", settings.microsoft_graph_url, home) as microsoft,
-        ):
-            gmail, graph = google.stand_in, microsoft.stand_in
-            assert isinstance(gmail, Gmail)
-            assert isinstance(graph, Graph)
-            gmail.pubsub.audience = AUDIENCE
-            world = World(_with_push(settings))
-            try:
-                world.inboxes.add_tenant(TENANT, "Bench Ltd")
-                yield _Scene(world, gmail, graph)
-            finally:
-                world.close()
-
-
-def _with_push(settings: Settings) -> Settings:
-    """Google's notices are sent by the measurement, Microsoft's by its stand-in."""
-    return settings.model_copy(update={"graph_push_notification_url": f"{settings.api_url}/api/webhooks/graph-push"})
-
-
-def _standing_in(kind: str, url: str, home: Path) -> Serving:
-    """Where the stack's settings look for it."""
-    return run(kind, port=urlsplit(url).port or 0, users=[], ask=False, folder=home / "standins")
-
-
-def _connected(scene: _Scene, account: Account, say: Say) -> Inbox:
-    say(f"connecting {account.address}")
-    world = scene.world
-    with httpx.Client(verify=trust(world.settings.provider_ca_file)) as http:
-        stand_in = scene.gmail if account.kind == "gmail" else scene.graph
-        stand_in.mailbox(account.address)
-        inbox = consent(world, account, TENANT, None, http)
-    if account.kind == "microsoft":
+def _register(scene: Clouds, inbox: Inbox) -> None:
+    """Microsoft's stand-in pushes by itself then; what Google would push, the measurement does."""
+    url = f"{scene.world.settings.api_url}/api/webhooks/graph-push"
+    world = World(scene.world.settings.model_copy(update={"graph_push_notification_url": url}))
+    try:
         Pushing(world).register(inbox.id)
-    _until("Airflow knows the inbox", lambda: _wakes(world, inbox))
-    _until("it was read once", lambda: not world.inboxes.get(inbox.id).cursor.is_start)
+    finally:
+        world.close()
+
+
+def _runs(scene: Clouds, inbox: Inbox) -> dict[str, str]:
+    """Runs that something woke, by name, with their states."""
+    answer = scene.world.airflow.get(f"/dags/{inbox.dag_id}/dagRuns", order_by="-run_after", limit=100)
+    return {run["dag_run_id"]: run["state"] for run in answer["dag_runs"] if run["run_type"] != "scheduled"}
+
+
+def _is_quiet(scene: Clouds, inbox: Inbox) -> bool:
+    with scene.world.database.transaction() as t:
+        waiting = t.connection.execute(
+            "SELECT 1 FROM outbox WHERE kind = 'wake' AND name = %s AND done_at IS NULL", (str(inbox.id),)
+        ).fetchone()
+    return waiting is None and {"queued", "running"}.isdisjoint(_runs(scene, inbox).values())
+
+
+def _settle(scene: Clouds, inbox: Inbox) -> None:
+    """Airflow knows the inbox, and it was read once."""
+    world = scene.world
+    until("Airflow knows the inbox", lambda: _wakes(world, inbox))
+    until("it was read once", lambda: not world.inboxes.get(inbox.id).cursor.is_start)
     _quiet(scene, inbox)
-    return inbox
 
 
-def _quiet(scene: _Scene, inbox: Inbox) -> None:
+def _quiet(scene: Clouds, inbox: Inbox) -> None:
     """Wait until no wake-up and no run was seen for a while: Airflow makes a run a moment after the event."""
     since = 0.0
 
     def lasts() -> bool:
         nonlocal since
-        if not scene.is_quiet(inbox):
+        if not _is_quiet(scene, inbox):
             since = 0.0
             return False
         since = since or time.monotonic()
         return time.monotonic() - since > QUIET_SECONDS
 
-    _until("the inbox is quiet", lasts, every=0.5)
+    until("the inbox is quiet", lasts, every=0.5)
 
 
 def _wakes(world: World, inbox: Inbox) -> bool:
@@ -256,15 +195,6 @@ def _wakes(world: World, inbox: Inbox) -> bool:
     except TransientError:
         return False
     return True
-
-
-def _until(what: str, look: Callable[[], T], *, every: float = 0.1) -> T:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(every)
-    raise OperatorError(f"not within {PATIENCE_SECONDS:.0f} s: {what}")
 
 
 def _mail(subject: str) -> bytes:

@@ -13,6 +13,7 @@ from inboxops.cli import (
     inbound,
     inboxes,
     keys,
+    notify,
     push,
     secrets,
     stack,
@@ -37,6 +38,7 @@ app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(keys.app, name="key")
+app.add_typer(notify.app, name="notify")
 app.command()(keys.login_link)
 app.add_typer(bench.app, name="bench")
 app.add_typer(secrets.app, name="secrets")

@@ -20,7 +20,7 @@ from inboxops.stack.layout import Layout, checkout
 from inboxops.stack.part import Part
 
 POOLS = {
-    "inbox": (4, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
+    "inbox": (3, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
     "send": (2, "outbound messages"),
 }
 COMPONENTS = {
@@ -111,7 +111,6 @@ def environment(layout: Layout) -> dict[str, str]:
         AIRFLOW_CONFIG=str(home.airflow / "airflow.cfg"),  # would be read, so it must not be someone else's
         MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
         PYTHONWARNINGS="ignore",
-        PYTHONNODEBUGRANGES="1",  # column positions in tracebacks: 25 MB over all processes
         NO_PROXY=f"{checks.HOST},localhost",
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
         **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()},

@@ -29,6 +29,8 @@ class Drained:
     sends_failed: int = 0
     inboxes_filed: int = 0
     inboxes_failed: int = 0
+    notices_delivered: int = 0
+    notices_waiting: int = 0
 
 
 def file_left_mail(inboxes: LeftMail, file: Callable[[int], object], *, minutes: int) -> tuple[int, int]:

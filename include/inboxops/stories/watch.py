@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -43,16 +43,22 @@ class Watched:
 
 
 def register(
-    inbox: Inbox, account: Account, watcher: Watcher, channels: Channels, inboxes: Standing, *, now: datetime
+    inbox: Inbox,
+    account: Callable[[], Account],
+    watcher: Watcher,
+    channels: Channels,
+    inboxes: Standing,
+    *,
+    now: datetime,
 ) -> Watched:
     """Renew the inbox's channel, or make it; one that is suspect or has ended is made anew.
 
-    Raises the provider's errors, after they were noted: the next renewal tries again.
+    Raises what `account` does and the provider's errors, after they were noted: the next renewal tries again.
     """
     channel = channels.channels([inbox.id])[inbox.id]
     known = channels.subscription_id(inbox.id) or ""
     try:
-        done = watcher.register(account, known, anew=channel.is_suspect or not channel.is_alive(now))
+        done = watcher.register(account(), known, anew=channel.is_suspect or not channel.is_alive(now))
     except InboxOpsError as exc:
         channels.failed(inbox.id, str(exc))
         if isinstance(exc, AuthenticationFailed):
@@ -68,13 +74,13 @@ def register(
     return Watched(inbox.id, done.made)
 
 
-def stop(inbox: Inbox, account: Account, watcher: Watcher, channels: Channels) -> None:
+def stop(inbox: Inbox, account: Callable[[], Account], watcher: Watcher, channels: Channels) -> None:
     """End the channel and forget it, whatever the provider says: without credentials it ends by itself.
 
-    Raises the provider's errors after that.
+    Raises what `account` does and the provider's errors after that.
     """
     known = channels.subscription_id(inbox.id) or ""
     try:
-        watcher.stop(account, known)
+        watcher.stop(account(), known)
     finally:
         channels.stopped(inbox.id)

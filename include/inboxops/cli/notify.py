@@ -1,0 +1,70 @@
+"""inboxops notify ...: who is told what is wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from inboxops.cli.show import console, table
+from inboxops.cli.world import opened
+from inboxops.core.notices import KINDS, Notice
+from inboxops.errors import InvalidInput
+
+app = typer.Typer(help="Who is told of trouble: by mail or by webhook, for each tenant.", no_args_is_help=True)
+Id = Annotated[int, typer.Argument(help="The number that `notify list` shows.")]
+
+
+@app.command()
+def add(
+    tenant: Annotated[str, typer.Option(help="The tenant's short name.")],
+    mail: Annotated[str, typer.Option(help="An e-mail address to tell.")] = "",
+    webhook: Annotated[str, typer.Option(help="A URL to tell. Its secret is shown this once.")] = "",
+    kind: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(KINDS)}. By default all.")] = None,
+) -> None:
+    """Tell somebody when something begins to be wrong, and when it is over."""
+    if bool(mail) == bool(webhook):
+        raise InvalidInput("give one of --mail and --webhook")
+    with opened() as world:
+        tenant_id = world.inboxes.tenant_id(tenant)
+        channel, secret = world.tell(tenant_id, mail=mail, url=webhook, kinds=kind or list(KINDS))
+    console.print(
+        f"channel {channel} tells {mail or webhook}; try it with `inboxops notify test {channel}`", markup=False
+    )
+    if secret:
+        console.file.write(f"secret: {secret}\n")
+
+
+@app.command("list")
+def list_(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None) -> None:
+    """Show who is told of what, and what does not get through."""
+    with opened() as world:
+        rows = world.notices.channels(tenant)
+    columns = ["id", "tenant", "way", "target", "kinds", "last_error"]
+    table(
+        "Told of trouble", columns, ([", ".join(row[c]) if c == "kinds" else row[c] for c in columns] for row in rows)
+    )
+
+
+@app.command()
+def remove(channel: Id) -> None:
+    """Tell somebody no longer."""
+    with opened() as world:
+        world.notices.remove_channel(channel)
+    console.print(f"channel {channel} removed", markup=False)
+
+
+@app.command()
+def test(channel: Id) -> None:
+    """Send a notice of nothing by this channel, now."""
+    with opened() as world:
+        now = datetime.now(UTC)
+        world.notices.rehearse(
+            channel,
+            Notice("inbox_disconnected", True, "example", "example@inboxops.example", "A test of the channel.", now),
+        )
+        done = world.notify()
+    console.print(
+        f"delivered {done.delivered}, kept for later {done.kept} (`inboxops notify list` says why)", markup=False
+    )

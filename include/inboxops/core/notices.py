@@ -1,0 +1,101 @@
+"""What admins are told, in words: what is wrong and what to do, and that it is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, formataddr
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A condition: its title about an inbox or a ticket, and what helps."""
+
+    title: str
+    fix: str
+
+
+KINDS = {
+    "inbox_disconnected": Kind("{inbox} is disconnected", "Connect it again: `inboxops inbox reconnect {name}`."),
+    "push_failed": Kind(
+        "{inbox} gets no pushes", "Its mail is polled meanwhile; the channel is tried again by itself."
+    ),
+    "mail_parked": Kind(
+        "mail to {inbox} is parked",
+        "Look at it under Parked on the tickets page, or with `inboxops inbound list --state parked`.",
+    ),
+    "reply_failed": Kind("an answer in ticket #{ticket} was not sent", "Open the ticket and try again."),
+    "reply_bounced": Kind("an answer in ticket #{ticket} came back", "Check the customer's address in the ticket."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One condition of one inbox or message. over: this tells of its end."""
+
+    kind: str
+    over: bool
+    inbox: str
+    inbox_address: str
+    detail: str
+    at: datetime
+    ticket_number: int | None = None
+    ticket_id: int | None = None
+    message_id: int | None = None
+
+    @property
+    def title(self) -> str:
+        said = KINDS[self.kind].title.format(inbox=self.inbox_address, ticket=self.ticket_number)
+        return f"over: {said}" if self.over else said
+
+    @property
+    def fix(self) -> str:
+        return "" if self.over else KINDS[self.kind].fix.format(name=self.inbox)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Notices on their way to one channel. id: stays the same over all tries, so that a receiver can tell a repeat.
+
+    secret: what a webhook's deliveries are signed with.
+    """
+
+    id: int
+    tenant: str
+    way: str
+    target: str
+    created_at: datetime
+    notices: tuple[Notice, ...]
+    secret: str = field(default="", repr=False)
+
+
+def subject(delivery: Delivery) -> str:
+    first = delivery.notices[0].title
+    more = len(delivery.notices) - 1
+    said = first[:1].upper() + first[1:]
+    return f"[InboxOps] {said}" + (f" (and {more} more)" if more else "")
+
+
+def text(delivery: Delivery, page_url: str) -> str:
+    blocks = []
+    for notice in delivery.notices:
+        lines = [notice.title[:1].upper() + notice.title[1:] + ".", *([] if notice.over else [notice.detail])]
+        if notice.ticket_id is not None:
+            lines.append(f"{page_url.rstrip('/')}/tickets/{notice.ticket_id}")
+        blocks.append("\n".join([*lines, *([notice.fix] if notice.fix else [])]))
+    return "\n\n".join([*blocks, f"-- \nInboxOps, for {delivery.tenant}"]) + "\n"
+
+
+def mail(delivery: Delivery, *, sender: str, page_url: str, now: datetime) -> bytes:
+    """RFC 5322 bytes. Nothing answers it by itself (RFC 3834, 5)."""
+    message = EmailMessage(policy=SMTP)
+    message["From"] = formataddr(("InboxOps", sender))
+    message["To"] = delivery.target
+    message["Subject"] = " ".join(subject(delivery).split())
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = f"<notice-{delivery.id}@{sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text(delivery, page_url))
+    return message.as_bytes()

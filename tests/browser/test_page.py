@@ -1,0 +1,358 @@
+"""What an agent does at the page, and what happens there by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from inboxops.core.mime import parse
+from inboxops.errors import AuthenticationFailed, InboxOpsError
+from inboxops.settings import Settings
+from inboxops.testing.processes import free_ports
+from inboxops.wiring import World
+from tests.browser.conftest import PATIENCE_MS, Agent, Customer, watched
+from tests.sending.conftest import Desk
+from tests.stories.conftest import mail
+from tests.webserver import serving
+
+
+def test_an_empty_page_says_how_to_connect_an_inbox(agent: Agent) -> None:
+    agent.log_in()
+    expect(agent.page.get_by_role("heading", name="Connect an inbox")).to_be_visible()
+    expect(agent.page.get_by_text("inboxops inbox add", exact=False).first).to_be_visible()
+    assert (agent.calls, agent.complaints) == ([], [])
+
+
+def test_a_mail_that_arrives_appears_without_reload(agent: Agent, desk: Desk) -> None:
+    agent.log_in()
+    expect(agent.page.get_by_role("heading", name="All done")).to_be_visible()
+    desk.ticket(subject="It came by itself", sender="Zoë Kraft <zoe@kunde.example>", id="first")
+    expect(agent.row("It came by itself")).to_contain_text("Zoë Kraft")
+    agent.open("It came by itself")
+    desk.ticket(subject="Re: It came by itself", answers="first", body="And one thing more.")
+    expect(agent.page.locator(".message")).to_have_count(2)
+    expect(agent.page.locator(".message").last).to_contain_text("And one thing more.")
+    assert agent.complaints == []
+
+
+def test_a_reply_reaches_the_customers_mailbox(agent: Agent, desk: Desk, customer: Customer) -> None:
+    desk.ticket(subject="Where is my parcel?", sender=f"Carl Customer <{customer.address}>", id="parcel")
+    agent.log_in("Ann Agent")
+    agent.open("Where is my parcel?")
+    agent.reply("It arrives today.\n\nAnn")
+    expect(agent.page.get_by_text("Waits to be sent")).to_be_visible()
+    desk.world.send(agent.newest_outbound(), 0)
+    expect(agent.page.locator(".sent-state.sent")).to_be_visible()
+    (raw,) = customer.inbox()
+    received = parse(raw, received_at=None, trusted_authserv_ids=frozenset())
+    assert (received.subject, received.in_reply_to) == ("Re: Where is my parcel? [#1]", ("parcel@customer.example",))
+    assert received.text.startswith("It arrives today.\n\nAnn")
+
+
+def test_a_reply_that_failed_is_tried_again(agent: Agent, desk: Desk, customer: Customer) -> None:
+    desk.ticket(subject="Refund please", sender=customer.address)
+    agent.log_in()
+    agent.open("Refund please")
+    agent.reply("It is booked.")
+    message = agent.newest_outbound()
+    desk.submission.answer = "554 5.7.1 refused by policy"
+    with pytest.raises(InboxOpsError, match="554"):
+        desk.world.send(message, 0)
+    expect(agent.page.locator(".message .notice.bad")).to_contain_text("refused by policy")
+    expect(agent.row("Refund please")).to_contain_text("Not sent")
+    desk.submission.answer = ""
+    agent.page.get_by_role("button", name="Try again").click()
+    expect(agent.page.get_by_text("Waits to be sent")).to_be_visible()
+    desk.world.send(message, 1)
+    expect(agent.page.locator(".sent-state.sent")).to_be_visible()
+    assert len(customer.inbox()) == 1
+
+
+def test_what_is_unknown_is_explained_and_sent_again_only_when_asked(
+    agent: Agent, desk: Desk, customer: Customer
+) -> None:
+    ticket = desk.ticket(subject="Did you get it?", sender=customer.address)
+    accepted = desk.reply(ticket)
+    desk.box.query("UPDATE messages SET send_status = 'unknown' WHERE id = %s RETURNING 1", accepted.message_id)
+    agent.log_in()
+    agent.open("Did you get it?")
+    expect(agent.page.get_by_text("It may have been sent, or not.")).to_be_visible()
+    assert customer.inbox() == []
+    agent.page.get_by_role("button", name="Send again").click()
+    expect(agent.page.get_by_text("Waits to be sent")).to_be_visible()
+
+
+def test_a_bounce_stands_at_the_message_that_it_returned(agent: Agent, desk: Desk) -> None:
+    ticket = desk.ticket(subject="Typo in my address", sender="ann@custmer.example")
+    accepted = desk.reply(ticket)
+    desk.send(accepted)
+    agent.log_in()
+    agent.open("Typo in my address")
+    report = "\r\n".join(
+        [
+            "--b", "Content-Type: message/delivery-status", "", "Reporting-MTA: dns; mx.example", "",
+            "Final-Recipient: rfc822; ann@custmer.example", "Action: failed", "Status: 5.1.2",
+            "Diagnostic-Code: smtp; 550 no such domain", "--b", "Content-Type: text/rfc822-headers", "",
+            f"Message-ID: <{accepted.message_id_header}>", "--b--",
+        ]
+    )  # fmt: skip
+    kind = 'MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary="b"'
+    desk.box.deliver(mail("Undelivered", sender="MAILER-DAEMON@mx.example", more=kind, body=report))
+    desk.box.run()
+    expect(agent.page.locator(".message.outbound .notice.bad")).to_contain_text("550 no such domain")
+    expect(agent.row("Typo in my address")).to_contain_text("Bounced")
+
+
+def test_files_go_up_with_a_reply_and_come_down_from_a_mail(
+    agent: Agent, desk: Desk, customer: Customer, tmp_path: Path
+) -> None:
+    kind = 'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"'
+    body = (
+        "--b\r\nContent-Type: text/plain\r\n\r\nSee the list.\r\n--b\r\nContent-Type: text/csv\r\n"
+        'Content-Disposition: attachment; filename="list.csv"\r\n\r\na,b\r\n1,2\r\n--b--'
+    )
+    desk.ticket(subject="Our list", sender=customer.address, more=kind, body=body)
+    agent.log_in()
+    agent.open("Our list")
+    with agent.page.expect_download() as down:
+        agent.page.get_by_role("link", name="list.csv").click()
+    assert down.value.suggested_filename == "list.csv"
+    assert Path(down.value.path()).read_bytes().replace(b"\r\n", b"\n").strip() == b"a,b\n1,2"
+
+    content = b"\x00\x01 not a text " * 150_000  # 2 MB
+    file = tmp_path / "Prüfbericht.bin"
+    file.write_bytes(content)
+    agent.page.locator(".composer input[type=file]").set_input_files(file)
+    expect(agent.page.locator(".uploads .uploaded")).to_be_visible()
+    agent.reply("Here is ours.")
+    desk.world.send(agent.newest_outbound(), 0)
+    (raw,) = customer.inbox()
+    (sent,) = parse(raw, received_at=None, trusted_authserv_ids=frozenset()).attachments
+    assert (sent.file_name, hashlib.sha256(sent.content).hexdigest()) == (
+        "Prüfbericht.bin",
+        hashlib.sha256(content).hexdigest(),
+    )
+    expect(agent.page.locator(".message.outbound").get_by_role("link", name="Prüfbericht.bin")).to_be_visible()
+
+
+def test_a_copy_goes_to_whom_the_agent_names(agent: Agent, desk: Desk, customer: Customer) -> None:
+    desk.ticket(subject="Copy the depot", sender=customer.address)
+    agent.log_in()
+    agent.open("Copy the depot")
+    agent.page.get_by_role("button", name="Cc").click()
+    agent.page.get_by_label("Cc", exact=True).last.fill("depot@example.com; not an address")
+    agent.page.get_by_label("Reply", exact=True).last.fill("On its way.")
+    agent.page.get_by_role("button", name="Send", exact=True).click()
+    expect(agent.page.locator(".composer .error")).to_contain_text("not an address")
+    agent.page.get_by_label("Cc", exact=True).last.fill("depot@example.com")
+    agent.reply("On its way.")
+    desk.world.send(agent.newest_outbound(), 0)
+    assert desk.taken[0].recipients == [customer.address, "depot@example.com"]
+
+
+def test_a_draft_survives_news_and_a_reload(agent: Agent, desk: Desk) -> None:
+    desk.ticket(subject="Long story", id="long")
+    agent.log_in()
+    agent.open("Long story")
+    agent.page.get_by_label("Reply", exact=True).last.fill("Half a sentence")
+    desk.ticket(subject="Re: Long story", answers="long")
+    expect(agent.page.locator(".message")).to_have_count(2)
+    expect(agent.page.get_by_label("Reply", exact=True).last).to_have_value("Half a sentence")
+    agent.page.reload()
+    expect(agent.page.get_by_label("Reply", exact=True).last).to_have_value("Half a sentence")
+
+
+def test_another_tenants_ticket_is_not_there(
+    agent: Agent, desk: Desk, world: World, url: str, browser: Browser
+) -> None:
+    ticket = desk.ticket(subject="None of your business")
+    world.inboxes.add_tenant(f"{desk.box.inbox.tenant}-other", "Other Ltd")
+    other = watched(browser.new_context(), url, world, world.inboxes.tenant_id(f"{desk.box.inbox.tenant}-other"))
+    other.log_in()
+    other.page.goto(f"{url}/tickets/{ticket}")
+    expect(other.page.get_by_role("heading", name="There is no such ticket")).to_be_visible()
+    answers = [
+        other.page.request.get(f"{url}/v1/{path}").status
+        for path in (f"tickets/{ticket}", f"messages/{ticket}/view", f"inboxes/{desk.box.inbox_id}")
+    ]
+    assert answers == [404, 404, 404]
+    expect(other.row("None of your business")).to_have_count(0)
+    other.page.context.close()
+
+
+def test_spam_is_released_into_a_ticket(agent: Agent, desk: Desk) -> None:
+    desk.box.deliver(mail("You have won", more="X-Spam-Flag: YES"))
+    desk.box.run()
+    agent.log_in()
+    agent.page.get_by_role("link", name="Spam and automatic").click()
+    agent.page.get_by_role("button", name="Why").click()
+    expect(agent.page.get_by_role("cell", name="X-Spam-Flag")).to_be_visible()
+    agent.page.get_by_role("button", name="Release").click()
+    expect(agent.page.get_by_text("Released")).to_be_visible()
+    desk.world.file(desk.box.inbox_id)
+    agent.page.get_by_role("link", name="Open").click()
+    expect(agent.row("You have won")).to_be_visible()
+
+
+def test_the_list_is_searched_and_filtered(agent: Agent, desk: Desk) -> None:
+    for subject in ("Broken lamp", "Broken chair", "Invoice 2026"):
+        desk.ticket(subject=subject)
+    agent.log_in()
+    expect(agent.page.locator(".row")).to_have_count(3)
+    agent.page.get_by_label("Search tickets").fill("brok cha")
+    expect(agent.page.locator(".row")).to_have_count(1)
+    expect(agent.row("Broken chair")).to_be_visible()
+    agent.page.get_by_label("Search tickets").fill("")
+    agent.open("Invoice 2026")
+    agent.page.get_by_role("group", name="Status").get_by_role("button", name="Closed").click()
+    expect(agent.row("Invoice 2026")).to_have_count(0)
+    agent.page.get_by_role("link", name="Closed").click()
+    expect(agent.row("Invoice 2026")).to_be_visible()
+    agent.page.get_by_role("link", name="Open").click()
+    agent.page.get_by_role("button", name="Unread").click()
+    expect(agent.page.locator(".row.unread")).to_have_count(2)
+
+
+def test_everything_is_done_by_keys(agent: Agent, desk: Desk, customer: Customer) -> None:
+    for subject in ("First", "Second"):
+        desk.ticket(subject=subject, sender=customer.address)
+    agent.log_in()
+    agent.row("First").wait_for()
+    keys = agent.page.keyboard
+    for key in ("j", "j", "Enter"):
+        keys.press(key)
+    expect(agent.page.get_by_role("heading", name="First")).to_be_visible()
+    expect(agent.page.get_by_label("Reply", exact=True).last).to_be_visible()
+    keys.press("r")
+    keys.type("Done by keys")
+    keys.press("Control+Enter")
+    expect(agent.page.locator(".message.outbound")).to_contain_text("Done by keys")
+    keys.press("Escape")
+    keys.press("e")
+    expect(agent.page.get_by_role("button", name="Closed", pressed=True)).to_be_visible()
+    keys.press("?")
+    expect(agent.page.get_by_role("dialog")).to_contain_text("Search")
+    keys.press("Escape")
+    keys.press("/")
+    keys.type("second")
+    expect(agent.page.locator(".row")).to_have_count(1)
+
+
+def test_a_disconnected_inbox_is_told_of_and_forgotten_when_it_is_back(agent: Agent, desk: Desk) -> None:
+    inbox = desk.box.inbox
+    sealed = desk.world.inboxes.credentials(inbox.id)
+    assert sealed is not None
+    agent.log_in()
+    desk.world.inboxes.disconnect(inbox.id, AuthenticationFailed("the server refuses the password"))
+    desk.world.publish(desk.tenant_id)
+    expect(agent.page.locator(".inbox-trouble")).to_contain_text("refuses the password")
+    desk.world.inboxes.reconnect(inbox.id, inbox.connection, sealed)
+    desk.world.publish(desk.tenant_id)
+    expect(agent.page.locator(".inbox-trouble .notice")).to_have_count(0)
+
+
+def test_a_link_logs_in_once_and_the_key_logs_in_until_it_is_revoked(agent: Agent, world: World, url: str) -> None:
+    link = world.login_link(agent.tenant_id, name="Ann", role="agent", minutes=5).partition("#")[2]
+    key = world.api_keys.add(agent.tenant_id, name="Ben", role="agent")
+    first, second = (httpx.post(f"{url}/v1/session", json={"link": link}, headers={"Origin": url}) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 401)
+    cookie = first.headers["set-cookie"]
+    assert all(flag in cookie for flag in ("HttpOnly", "SameSite=strict", "Max-Age=43200"))
+    agent.page.goto(f"{url}/login#{link}")
+    expect(agent.page.get_by_role("alert")).to_contain_text("was used")
+    agent.page.get_by_label("API key").fill(key)
+    agent.page.get_by_role("button", name="Log in").click()
+    expect(agent.page.get_by_text("Ben")).to_be_visible()
+    world.api_keys.revoke(key.split("_")[1])
+    agent.page.get_by_role("link", name="Pending").click()
+    expect(agent.page.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_another_site_changes_nothing_in_a_session(agent: Agent, desk: Desk, url: str) -> None:
+    ticket = desk.ticket()
+    agent.log_in()
+    cookies = {each["name"]: each["value"] for each in agent.page.context.cookies()}
+    for origin in ("http://evil.example", url.replace("127.0.0.1", "localhost"), "null", ""):
+        headers = {"Origin": origin} if origin else {}
+        answer = httpx.patch(f"{url}/v1/tickets/{ticket}", json={"status": "closed"}, headers=headers, cookies=cookies)
+        assert answer.status_code == 403, origin
+    own = httpx.patch(f"{url}/v1/tickets/{ticket}", json={"status": "closed"}, headers={"Origin": url}, cookies=cookies)
+    assert own.status_code == 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(browser: Browser, url: str, world: World, desk: Desk, scheme: str) -> None:
+    html = "MIME-Version: 1.0\r\nContent-Type: text/html"
+    desk.ticket(subject="A picture", more=html, body="<p>Hi <img src='https://pictures.example/x.png'></p>", id="a")
+    failed = desk.reply(desk.ticket(subject="Failed"))
+    desk.box.query(
+        "UPDATE messages SET send_status = 'failed', send_error = '554 no' WHERE id = %s RETURNING 1", failed.message_id
+    )
+    desk.box.deliver(mail("You have won", more="X-Spam-Flag: YES"))
+    desk.box.run()
+    context = browser.new_context(viewport={"width": 1360, "height": 860}, color_scheme=scheme)  # type: ignore[arg-type]
+    agent = watched(context, url, world, desk.tenant_id)
+    page = agent.page
+
+    def check(what: str) -> None:
+        page.wait_for_timeout(200)  # colours change over a tenth of a second
+        violations = [
+            f"{v['id']}: {n['html']} {n['failureSummary']}"
+            for v in Axe().run(page).response["violations"]
+            for n in v["nodes"]
+        ]
+        assert violations == [], what
+
+    page.goto(url)
+    page.get_by_role("button", name="Log in").wait_for()
+    check("log-in")
+    agent.log_in()
+    agent.row("A picture").wait_for()
+    check("list")
+    agent.open("Failed")
+    page.get_by_text("Not sent.").wait_for()
+    page.get_by_role("button", name="Details").first.click()
+    check("failed")
+    agent.open("A picture")
+    page.get_by_role("button", name="Show images").wait_for()
+    check("html")
+    page.keyboard.press("?")
+    check("keys")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Spam and automatic").click()
+    page.get_by_role("button", name="Why").click()
+    check("aside")
+    context.close()
+
+
+def test_a_link_in_a_text_is_a_link(agent: Agent, desk: Desk) -> None:
+    desk.ticket(subject="Links", body="See https://shop.example/a?b=(c). <b>No markup</b> javascript:alert(1)")
+    agent.log_in()
+    agent.open("Links")
+    link = agent.page.locator(".text a")
+    expect(link).to_have_attribute("href", "https://shop.example/a?b=(c")
+    expect(link).to_have_attribute("rel", re.compile("noopener"))
+    expect(agent.page.locator(".text")).to_contain_text("<b>No markup</b>")
+
+
+def test_the_server_may_restart_and_nothing_is_missed(
+    browser: Browser, world: World, desk: Desk, services: Settings
+) -> None:
+    (port,) = free_ports(1)
+    context = browser.new_context()
+    with serving(services, port) as url:
+        agent = watched(context, url, world, desk.tenant_id)
+        agent.log_in()
+        expect(agent.page.get_by_role("heading", name="All done")).to_be_visible()
+    expect(agent.page.locator(".live.away")).to_be_attached()
+    desk.ticket(subject="While you were away")
+    with serving(services, port):
+        expect(agent.row("While you were away")).to_be_visible(timeout=PATIENCE_MS)
+        expect(agent.page.locator(".live.live")).to_be_attached(timeout=PATIENCE_MS)
+    context.close()

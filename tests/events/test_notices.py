@@ -1,0 +1,247 @@
+"""Admins are told once that something began to be wrong and once that it is over, by the ways that they chose."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.policy import default
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from inboxops.core.notices import KINDS
+from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, OperatorError
+from inboxops.testing.mailserver import MailServer
+from inboxops.wiring import World
+from tests.sending.conftest import Desk
+from tests.sending.smtpserver import Submission
+from tests.stories.conftest import connect, mail
+
+
+@dataclass
+class Receiver:
+    """An admin's webhook: keeps what comes, answers `status`."""
+
+    status: int = 204
+    taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        receiver = self
+
+        class Answers(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.taken.append((dict(self.headers), body))
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing to say."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/notices"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def told(self) -> list[tuple[str, bool]]:
+        """(kind, over) of every notice, in order."""
+        return [(one["kind"], one["over"]) for _, body in self.taken for one in json.loads(body)["data"]["notices"]]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
+
+
+@pytest.fixture
+def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
+    box = connect(world, tenant, mail_server)
+    submission = Submission(users={box.user: "secret password"})
+    desk = Desk(box, submission)
+    desk.through(submission.port, smtp_security="plain")
+    yield desk
+    submission.stop()
+
+
+def watch(desk: Desk, receiver: Receiver, *kinds: str) -> str:
+    """The webhook's secret."""
+    return desk.world.tell(desk.tenant_id, mail="", url=receiver.url, kinds=kinds or list(KINDS))[1]
+
+
+def disconnect(desk: Desk) -> None:
+    desk.world.inboxes.disconnect(desk.box.inbox_id, AuthenticationFailed("the server refuses the password"))
+
+
+def reconnect(desk: Desk) -> None:
+    sealed = desk.world.inboxes.credentials(desk.box.inbox_id)
+    assert sealed is not None
+    desk.world.inboxes.reconnect(desk.box.inbox_id, desk.box.inbox.connection, sealed)
+
+
+def let_pause_end(desk: Desk) -> None:
+    """What waiting does after a failed delivery."""
+    desk.box.query(
+        "UPDATE outbox SET available_at = now() WHERE tenant_id = %s AND kind = 'notice' RETURNING 1", desk.tenant_id
+    )
+
+
+def test_an_inbox_that_disconnects_is_told_once_and_so_is_its_return(desk: Desk, receiver: Receiver) -> None:
+    watch(desk, receiver)
+    disconnect(desk)
+    for _ in range(3):
+        desk.world.notify()
+    assert receiver.told == [("inbox_disconnected", False)]
+    (notice,) = json.loads(receiver.taken[0][1])["data"]["notices"]
+    assert notice["detail"] == "the server refuses the password"
+    assert notice["fix"] == "Connect it again: `inboxops inbox reconnect support`."
+    reconnect(desk)
+    for _ in range(3):
+        desk.world.notify()
+    assert receiver.told == [("inbox_disconnected", False), ("inbox_disconnected", True)]
+
+
+def test_a_failed_answer_is_over_when_it_was_sent(desk: Desk, receiver: Receiver) -> None:
+    watch(desk, receiver)
+    accepted = desk.reply(desk.ticket())
+    desk.submission.answer = "550 no"
+    with pytest.raises(InboxOpsError):
+        desk.send(accepted)
+    desk.world.notify()
+    desk.submission.answer = ""
+    desk.world.outbound.retry(desk.tenant_id, accepted.message_id)
+    desk.world.notify()
+    assert receiver.told == [("reply_failed", False)], "it is only being tried again"
+    desk.send(accepted, attempt=1)
+    desk.world.notify()
+    assert receiver.told == [("reply_failed", False), ("reply_failed", True)]
+
+
+def test_a_bounce_and_parked_mail_are_told_together(desk: Desk, receiver: Receiver) -> None:
+    watch(desk, receiver)
+    accepted = desk.reply(desk.ticket())
+    desk.send(accepted)
+    desk.box.query("UPDATE messages SET bounce_received_at = now() WHERE id = %s RETURNING 1", accepted.message_id)
+    desk.box.query(
+        "UPDATE inbound SET state = 'parked', reason = 'reading it failed' WHERE inbox_id = %s RETURNING 1",
+        desk.box.inbox_id,
+    )
+    desk.world.notify()
+    assert (len(receiver.taken), receiver.told) == (1, [("mail_parked", False), ("reply_bounced", False)])
+    desk.box.query("UPDATE inbound SET state = 'persisted' WHERE inbox_id = %s RETURNING 1", desk.box.inbox_id)
+    desk.world.notify()
+    desk.world.notify()
+    assert receiver.told[2:] == [("mail_parked", True)]
+
+
+def test_what_was_wrong_before_anybody_wanted_to_know_is_no_news(desk: Desk, receiver: Receiver) -> None:
+    accepted = desk.reply(desk.ticket())
+    desk.box.query("UPDATE messages SET send_status = 'failed' WHERE id = %s RETURNING 1", accepted.message_id)
+    watch(desk, receiver)
+    desk.world.notify()
+    assert receiver.told == []
+
+
+def test_a_tenant_chooses_what_it_is_told(desk: Desk, receiver: Receiver) -> None:
+    watch(desk, receiver, "mail_parked")
+    disconnect(desk)
+    desk.world.notify()
+    assert receiver.told == []
+
+
+def test_the_webhook_is_signed_so_that_a_library_checks_it(desk: Desk, receiver: Receiver) -> None:
+    secret = watch(desk, receiver)
+    disconnect(desk)
+    desk.world.notify()
+    headers, body = receiver.taken[0]
+    assert Webhook(secret).verify(body, headers)["type"] == "inboxops.notices"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(body + b" ", headers)
+    old = headers | {"webhook-timestamp": str(int(headers["webhook-timestamp"]) - 600)}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(body, old)
+    kept = desk.box.query("SELECT secret_encrypted FROM notify_channels WHERE tenant_id = %s", desk.tenant_id)
+    assert secret.encode() not in bytes(kept[0][0])  # type: ignore[arg-type]
+
+
+def test_a_webhook_that_is_down_gets_the_same_delivery_later(desk: Desk, receiver: Receiver) -> None:
+    watch(desk, receiver)
+    receiver.status = 503
+    disconnect(desk)
+    desk.world.notify()
+    desk.world.notify()
+    assert len(receiver.taken) == 1, "the next try waits"
+    receiver.status = 200
+    let_pause_end(desk)
+    desk.world.notify()
+    first, second = (headers["webhook-id"] for headers, _ in receiver.taken)
+    assert first == second
+    assert desk.world.notices.channels(desk.box.inbox.tenant)[0]["last_error"] is None
+
+
+def test_a_notice_goes_by_mail_through_the_relay(desk: Desk) -> None:
+    relay = Submission(users={"relay": "p@ss word"})
+    desk.world.settings = desk.world.settings.model_copy(
+        update={
+            "notify_smtp_url": SecretStr(f"smtp://relay:p%40ss%20word@127.0.0.1:{relay.port}"),
+            "notify_from": "inboxops@ops.example",
+        }
+    )
+    desk.world.tell(desk.tenant_id, mail="admin@acme.example", url="", kinds=list(KINDS))
+    accepted = desk.reply(desk.ticket())
+    desk.box.query(
+        "UPDATE messages SET send_status = 'failed', send_error = '554 no' WHERE id = %s RETURNING 1",
+        accepted.message_id,
+    )
+    disconnect(desk)
+    desk.world.notify()
+    relay.stop()
+    (taken,) = relay.taken
+    assert (taken.sender, taken.recipients) == ("inboxops@ops.example", ["admin@acme.example"])
+    message = message_from_bytes(taken.raw, policy=default)
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Subject"] == f"[InboxOps] {desk.box.inbox.email_address.capitalize()} is disconnected (and 1 more)"
+    text = message.get_content()
+    assert "the server refuses the password" in text
+    assert f"/tickets/{accepted.ticket_id}" in text
+
+
+def test_nobody_is_told_by_mail_without_a_relay(desk: Desk) -> None:
+    with pytest.raises(OperatorError, match="INBOXOPS_NOTIFY_SMTP_URL"):
+        desk.world.tell(desk.tenant_id, mail="admin@acme.example", url="", kinds=["mail_parked"])
+
+
+def test_a_channel_is_checked_listed_and_removed(desk: Desk, receiver: Receiver) -> None:
+    world = desk.world
+    watch(desk, receiver)
+    with pytest.raises(Conflict, match="already"):
+        watch(desk, receiver)
+    with pytest.raises(InvalidInput, match="Known: inbox_disconnected"):
+        watch(desk, receiver, "nonsense")
+    with pytest.raises(InvalidInput, match="https://"):
+        world.tell(desk.tenant_id, mail="", url="ftp://x", kinds=["mail_parked"])
+    (channel,) = world.notices.channels(desk.box.inbox.tenant)
+    disconnect(desk)
+    world.notices.look()
+    world.notices.remove_channel(channel["id"])
+    world.notify()
+    assert receiver.taken == [], "what waited for it was dropped"
+    assert world.notices.channels(desk.box.inbox.tenant) == []
+
+
+def test_drain_tells_too(desk: Desk, receiver: Receiver) -> None:
+    watch(desk, receiver)
+    desk.box.deliver(mail("One mail"))
+    disconnect(desk)
+    assert desk.world.drain().notices_delivered >= 1
+    assert receiver.told == [("inbox_disconnected", False)]
