@@ -145,3 +145,18 @@ def push(
     with _progress() as say:
         result = measure(mails, say=say)
     _show("Push", result, json=json)
+
+
+@app.command()
+def live(
+    tickets: Annotated[int, typer.Option(min=100, help="Tickets of one tenant.")] = 1_000_000,
+    clients: Annotated[int, typer.Option(min=1, help="Clients that listen for events.")] = 500,
+    events: Annotated[int, typer.Option(min=1, help="Changes of tickets, one by one.")] = 200,
+    json: Json = False,
+) -> None:
+    """The list of tickets with many of them, and events from the commit to clients and to a browser; takes some minutes."""
+    from inboxops.bench.live import live as measure
+
+    with _progress() as say:
+        result = measure(tickets, clients, events, say=say)
+    _show("Lists and events", result, json=json)
