@@ -48,7 +48,7 @@ SELECT %(tenant_id)s, %(inbox_id)s, g,
        CASE WHEN g %% 100 < 3 THEN 'open' WHEN g %% 100 < 5 THEN 'pending' ELSE 'closed' END,
        CASE WHEN g %% 100 >= 5 THEN now() END, g %% 500 = 0,
        now() - (%(count)s - g) * interval '31 seconds', now() - (%(count)s - g) * interval '31 seconds'
-FROM generate_series(1, %(count)s) AS g
+FROM generate_series(1, %(count)s::bigint) AS g
 """
 # One message each for the newest, so that the list has something to preview.
 _MESSAGES = b"""
