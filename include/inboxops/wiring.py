@@ -16,6 +16,7 @@ from inboxops.core.outbound import Accepted, Claim, ReplyRequest
 from inboxops.core.push import Errand
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
+from inboxops.db.inboxes import room_after
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
 from inboxops.events import webhook
 from inboxops.forks import Died, processors, spread
@@ -192,10 +193,18 @@ class World(Adapters):
         return fetched
 
     def fetch_woken(self, inbox_id: int) -> fetching.Fetched:
-        """As `fetch`, within the hourly limit: who finds no room is served by the next poll."""
-        if self.inboxes.take_fetch_slot(inbox_id, per_hour=self.settings.fetch_limit_per_hour):
+        """As `fetch`, within the hourly limit."""
+        if self._has_room(self.inboxes.get(inbox_id)):
             return self.fetch(inbox_id)
-        return fetching.Fetched(skipped="the hourly limit is reached: the next poll fetches")
+        return fetching.Fetched(skipped="the hourly limit is reached: the inbox is woken when there is room again")
+
+    def _has_room(self, inbox: Inbox) -> bool:
+        """Whether the hourly limit lets the inbox fetch now. Otherwise it is woken once there is room: nothing is refused."""
+        limit = self.settings.fetch_limit_per_hour
+        if self.inboxes.take_fetch_slot(inbox.id, per_hour=limit):
+            return True
+        self.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id, delay=room_after(limit))
+        return False
 
     def fetch_by_clock(self, inbox_id: int) -> fetching.Fetched:
         """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
@@ -376,4 +385,4 @@ class World(Adapters):
             return False
         with fetching.standing(inbox, self.inboxes):
             news = self.prober(inbox.connection_type).has_news(self._opened(inbox, sealed), inbox.cursor)
-        return news and self.inboxes.take_fetch_slot(inbox_id, per_hour=self.settings.fetch_limit_per_hour)
+        return news and self._has_room(inbox)

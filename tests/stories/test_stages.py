@@ -306,6 +306,13 @@ def test_the_hourly_limit_coalesces_and_nothing_is_lost(mailbox: Mailbox) -> Non
     mailbox.deliver(mail("One"))
     world.settings = world.settings.model_copy(update={"fetch_limit_per_hour": 10})
     assert not world.wants_fetch(mailbox.inbox_id)
+    assert world.fetch_woken(mailbox.inbox_id).skipped
+    waking = mailbox.query(
+        "SELECT available_at > now() + interval '11 minutes' AND available_at <= now() + interval '12 minutes' FROM outbox"
+        " WHERE kind = 'wake' AND name = %s AND done_at IS NULL",
+        str(mailbox.inbox_id),
+    )
+    assert waking == [(True,)], "who found no room is woken once there is some, however far away the next poll is"
     with world.database.transaction() as t:
         t.connection.execute(
             "UPDATE inboxes SET fetch_slot_at = fetch_slot_at - interval '13 minutes' WHERE id = %s",

@@ -179,8 +179,8 @@ class InboxStore:
             t.run("clear_error", id=inbox_id)
 
     def take_fetch_slot(self, inbox_id: int, *, per_hour: int) -> bool:
-        """Whether the hourly limit has room for a fetch now; takes the room if so. Who gets none is served by the next poll."""
-        interval = timedelta(hours=1) / max(per_hour / 2, 1)
+        """Whether the hourly limit has room for a fetch now; takes the room if so."""
+        interval = room_after(per_hour)
         with self._database.transaction() as t:
             return t.value("take_fetch_slot", id=inbox_id, interval=interval) is not None
 
@@ -207,6 +207,11 @@ class InboxStore:
     def own_addresses(self, tenant_id: int) -> frozenset[str]:
         with self._database.transaction() as t:
             return frozenset(row["lower"] for row in t.rows("own_addresses", tenant_id=tenant_id))
+
+
+def room_after(per_hour: int) -> timedelta:
+    """How long an inbox that used up its hourly limit waits for room: half the limit flows in evenly."""
+    return timedelta(hours=1) / max(per_hour / 2, 1)
 
 
 def move_cursor(t: Transaction, inbox_id: int, old: Cursor, new: Cursor, note: str) -> bool:

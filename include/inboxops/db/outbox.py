@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from inboxops.core.push import Errand
@@ -39,10 +40,10 @@ class OutboxStore:
                 t.run("outbox_done", ids=[row["id"] for row in rows])
             return len(rows)
 
-    def add_errand(self, kind: Errand, tenant_id: int, inbox_id: int) -> None:
+    def add_errand(self, kind: Errand, tenant_id: int, inbox_id: int, *, delay: timedelta = timedelta()) -> None:
         """One open errand of a kind is enough for an inbox: whoever runs it looks at how things stand then."""
         with self._database.transaction() as t:
-            add_errand(t, kind, tenant_id, inbox_id)
+            add_errand(t, kind, tenant_id, inbox_id, delay=delay)
 
     def deliver_errands(
         self, kind: Errand, deliver: Callable[[int, int], object], *, inbox_id: int | None = None
@@ -93,8 +94,8 @@ class OutboxStore:
             return t.run("outbox_clean", days=days)
 
 
-def add_errand(t: Transaction, kind: Errand, tenant_id: int, inbox_id: int) -> None:
-    t.run("add_errand", kind=kind, tenant_id=tenant_id, name=str(inbox_id))
+def add_errand(t: Transaction, kind: Errand, tenant_id: int, inbox_id: int, *, delay: timedelta = timedelta()) -> None:
+    t.run("add_errand", kind=kind, tenant_id=tenant_id, name=str(inbox_id), delay=delay)
 
 
 def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:

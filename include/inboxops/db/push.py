@@ -35,7 +35,8 @@ class PushStore:
 
     def subscription_id(self, inbox_id: int) -> str | None:
         with self._database.transaction() as t:
-            return t.value("push_subscription", id=inbox_id)  # type: ignore[no-any-return]
+            found: str | None = t.value("push_subscription", id=inbox_id)
+            return found
 
     def due(self, connection_type: str, *, within: timedelta, limit: int) -> list[int]:
         """Connected inboxes whose channel ends soon, has ended, was never made or is suspect; the most urgent first."""

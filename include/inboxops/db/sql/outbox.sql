@@ -35,9 +35,9 @@ DELETE FROM outbox WHERE done_at < now() - make_interval(days => %(days)s)
 
 -- name: add_errand
 -- One that is just being delivered opens again: its delivery may have come too early.
-INSERT INTO outbox (tenant_id, kind, name) VALUES (%(tenant_id)s, %(kind)s, %(name)s)
+INSERT INTO outbox (tenant_id, kind, name, available_at) VALUES (%(tenant_id)s, %(kind)s, %(name)s, now() + %(delay)s)
 ON CONFLICT (kind, name) WHERE kind IN ('wake', 'register') AND done_at IS NULL
-DO UPDATE SET payload = '{}', available_at = now() WHERE outbox.payload <> '{}'
+DO UPDATE SET payload = '{}', available_at = excluded.available_at WHERE outbox.payload <> '{}'
 
 -- name: claim_errands
 -- Nothing is locked while Airflow is called. A claim that nobody ends is free again after the lease.
