@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,9 @@ from inboxops.stories.publish import publish
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
+
+TRY_AGAIN = timedelta(minutes=5)
+"""After a woken fetch that failed for now: as long as an inbox that is not in IDLE waits for its next poll."""
 
 SEND_DAG = "send_message"
 REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
@@ -193,9 +196,14 @@ class World(Adapters):
         return fetched
 
     def fetch_woken(self, inbox_id: int) -> fetching.Fetched:
-        """As `fetch`, within the hourly limit."""
-        if self._has_room(self.inboxes.get(inbox_id)):
-            return self.fetch(inbox_id)
+        """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
+        inbox = self.inboxes.get(inbox_id)
+        if self._has_room(inbox):
+            try:
+                return self.fetch(inbox_id)
+            except TransientError:
+                self.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
+                raise
         return fetching.Fetched(skipped="the hourly limit is reached: the inbox is woken when there is room again")
 
     def _has_room(self, inbox: Inbox) -> bool:

@@ -262,6 +262,19 @@ def test_a_server_that_is_away_changes_nothing_about_the_inbox(mailbox: Mailbox)
     assert mailbox.inbox.last_error is None
 
 
+def test_a_woken_fetch_that_fails_for_now_is_tried_again_however_far_away_the_next_poll_is(mailbox: Mailbox) -> None:
+    with mailbox.world.database.transaction() as t:
+        t.connection.execute(
+            "UPDATE inboxes SET connection = jsonb_set(connection, '{port}', '1') WHERE id = %s", (mailbox.inbox_id,)
+        )
+    with pytest.raises(TransientError):
+        mailbox.world.fetch_woken(mailbox.inbox_id)
+    waking = (
+        "SELECT count(*) FROM outbox WHERE kind = 'wake' AND name = %s AND done_at IS NULL AND available_at > now()"
+    )
+    assert mailbox.query(waking, str(mailbox.inbox_id)) == [(1,)]
+
+
 def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(mailbox: Mailbox) -> None:
     world = mailbox.world
     subscriber = redis.Redis.from_url(world.settings.redis_url.get_secret_value()).pubsub()
