@@ -69,7 +69,8 @@ class _TenantDatabase(Database):
 
     @contextmanager
     def transaction(self, *, tenant_id: int | None = None) -> Iterator[Transaction]:
-        with self._whole.transaction(tenant_id=self._tenant_id if tenant_id is None else tenant_id) as t:
+        """Of this tenant, whatever else is asked for."""
+        with self._whole.transaction(tenant_id=self._tenant_id) as t:
             yield t
 
     def close(self) -> None:

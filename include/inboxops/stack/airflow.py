@@ -152,9 +152,8 @@ def parts(layout: Layout, *, roster_after: str) -> list[Part]:
             needs=("airflow-db", *waits_for.get(name, ())),
             ready=_beats(health, name.replace("-", "_"), began),
             deadline=120.0,
-            grace=2.0
-            if name == "triggerer"
-            else 10.0,  # its runner seldom hears the first signal; the second ends it in order
+            # The triggerer's runner seldom hears the first signal; the second ends it in order.
+            grace=2.0 if name == "triggerer" else 10.0,
         )
         for name, arguments in COMPONENTS.items()
     ]

@@ -29,9 +29,8 @@ CHUNK_BYTES = 2 * 1024 * 1024
 """What is read and saved together at most, unless one message alone is larger: bytes as packed."""
 
 PUTS_AT_ONCE = 4
-_LISTED_AT_ONCE = (
-    10_000  # a few MB; while they are read, nothing here needs the database, so no thread is there at a fork
-)
+_LISTED_AT_ONCE = 10_000
+"""A few MB. While they are read, nothing here needs the database, so no thread is there at a fork."""
 
 Begin = Callable[[int], None]
 
