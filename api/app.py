@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             health.probes(known) as (app.state.database, app.state.redis),
             webhooks.desk(known, app.state.world) as app.state.push,
         ):
+            gc.freeze()  # what was imported stays: going through it held requests up for 60 ms, one in fifteen at 100 a second
             yield
         await app.state.feeds.close()
         app.state.world.close()

@@ -96,3 +96,10 @@ def test_growth_fills_the_database_and_compares(tmp_path: Path) -> None:
     assert result["sizes"] == [3000, 9000]
     assert result["cost_seconds"].keys() == {"3000", "9000"}
     assert result["cost_ratio"] > 0
+
+
+def test_whole_threads_are_read_at_the_rate_that_was_asked_for(tmp_path: Path) -> None:
+    result = bench("thread", "--messages", "20", "--rate", "20", "--seconds", "2", tmp_path=tmp_path)
+    assert 0 < result["requests_per_second"] <= 21
+    assert 0 < result["answer_p50_seconds"] <= result["answer_p95_seconds"]
+    assert result["answer_kb"] > 20

@@ -10,31 +10,18 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 
-from inboxops.bench.place import TENANT, without_ours
-from inboxops.db.migrate import migrate
-from inboxops.errors import OperatorError
-from inboxops.settings import Settings
-from inboxops.stack import checks
-from inboxops.stack.testing import running
-from inboxops.testing.processes import free_ports
+from inboxops.bench.place import PATIENCE_SECONDS, api, plain_inbox, stack
 from inboxops.wiring import World
-
-PATIENCE_SECONDS = 120.0
 
 _TICKETS = b"""
 INSERT INTO tickets (tenant_id, inbox_id, ticket_number, subject, requester_address, requester_name, status, closed_at, unread,
@@ -75,25 +62,18 @@ LISTS = {
 
 
 def live(tickets: int, clients: int, events: int, *, say: Callable[[str], None]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder) / "home"
-        with running(home, "--only=services", environment=without_ours(), seconds=300) as settings:
-            migrate(settings.database_url.get_secret_value())
-            world = World(settings)
-            try:
-                say(f"making {tickets} tickets")
-                tenant_id = _fill(world, tickets)
-                key = world.api_keys.add(tenant_id, name="bench", role="agent")
-                with _api(home, settings) as (url, process):
-                    say("reading lists")
-                    listed = _lists(url, key)
-                    say(f"{clients} clients hear {events} events")
-                    heard = asyncio.run(_events(world, tenant_id, url, key, clients, events))
-                    rss = process.memory_info().rss / 1_000_000
-                    say("a browser hears events")
-                    in_browser = _in_browser(world, tenant_id, url, events=50)
-            finally:
-                world.close()
+    with stack("--only=services") as (home, world):
+        say(f"making {tickets} tickets")
+        tenant_id = _fill(world, tickets)
+        key = world.api_keys.add(tenant_id, name="bench", role="agent")
+        with api(home) as (url, process):
+            say("reading lists")
+            listed = _lists(url, key)
+            say(f"{clients} clients hear {events} events")
+            heard = asyncio.run(_events(world, tenant_id, url, key, clients, events))
+            rss = process.memory_info().rss / 1_000_000
+            say("a browser hears events")
+            in_browser = _in_browser(world, tenant_id, url, events=50)
     return {
         "tickets": tickets,
         **listed,
@@ -106,12 +86,7 @@ def live(tickets: int, clients: int, events: int, *, say: Callable[[str], None])
 
 
 def _fill(world: World, tickets: int) -> int:
-    world.inboxes.add_tenant(TENANT, "Bench Ltd")
-    tenant_id = world.inboxes.tenant_id(TENANT)
-    inbox_id = world.inboxes.add(
-        tenant_id=tenant_id, name="support", email_address="support@bench.example", display_name="", connection_type="imap",
-        connection={}, credentials=world.vault.seal({}), first_sync_days=7, first_sync_messages=500,
-    )  # fmt: skip
+    tenant_id, inbox_id = plain_inbox(world)
     with world.database.transaction() as t:
         about = {"tenant_id": tenant_id, "inbox_id": inbox_id, "count": tickets}
         t.connection.execute(_TICKETS, about)
@@ -123,41 +98,18 @@ def _fill(world: World, tickets: int) -> int:
     return tenant_id
 
 
-@contextmanager
-def _api(home: Path, settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
-    (port,) = free_ports(1)
-    url = f"http://{checks.HOST}:{port}"
-    environment = {**without_ours(), "INBOXOPS_HOME": str(home), "INBOXOPS_API_URL": url}
-    command = [sys.executable, "-m", "uvicorn", "api.app:app", "--port", str(port), "--no-access-log"]
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                httpx.get(f"{url}/healthz", trust_env=False).raise_for_status()
-                break
-            except httpx.HTTPError as exc:
-                if time.monotonic() > deadline or child.poll() is not None:
-                    raise OperatorError(f"the API does not start: {exc}") from exc
-                time.sleep(0.1)
-        yield url, psutil.Process(child.pid)
-    finally:
-        child.terminate()
-        child.wait(timeout=30)
-
-
 def _lists(url: str, key: str, rounds: int = 25) -> dict[str, Any]:
     """Milliseconds from request to whole answer, one after the other, over all kinds of lists and following pages."""
     each: dict[str, list[float]] = {name: [] for name in LISTS}
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30) as api:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30) as client:
         for _ in range(rounds):
             for name, query in LISTS.items():
                 began = time.perf_counter()
-                page = api.get(f"/v1/tickets?{query}").raise_for_status().json()
+                page = client.get(f"/v1/tickets?{query}").raise_for_status().json()
                 each[name].append((time.perf_counter() - began) * 1000)
                 if page["next"]:
                     began = time.perf_counter()
-                    api.get(f"/v1/tickets?{query}&cursor={page['next']}").raise_for_status()
+                    client.get(f"/v1/tickets?{query}&cursor={page['next']}").raise_for_status()
                     each[name].append((time.perf_counter() - began) * 1000)
     every = sorted(value for values in each.values() for value in values)
     return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -10,14 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+import psutil
+
 from inboxops.db.migrate import migrate
 from inboxops.errors import OperatorError, TransientError
+from inboxops.stack import checks
 from inboxops.stack.record import Record
 from inboxops.stack.testing import running
 from inboxops.testing.mailserver import Dovecot, dovecot_binary
+from inboxops.testing.processes import free_ports
 from inboxops.wiring import World
 
 TENANT, PASSWORD = "bench", "bench password"
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +81,62 @@ def place(*options: str, more: Mapping[str, str] | None = None, clients_per_proc
     """
     if dovecot_binary() is None:
         raise OperatorError("the bench needs Dovecot, which is not installed", fix="apt-get install dovecot-imapd")
+    with stack(*options, more=more) as (home, world):
+        dovecot = Dovecot(clients_per_process=clients_per_process)
+        try:
+            yield Place(home, world, dovecot)
+        finally:
+            dovecot.stop()
+
+
+@contextmanager
+def stack(*options: str, more: Mapping[str, str] | None = None) -> Iterator[tuple[Path, World]]:
+    """Start `inboxops up` with `options`, in a folder of its own, with one tenant; `more` is added to its environment."""
     with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         with running(home, *options, environment={**without_ours(), **(more or {})}, seconds=300) as settings:
             migrate(settings.database_url.get_secret_value())
             world = World(settings)
-            dovecot = Dovecot(clients_per_process=clients_per_process)
             try:
                 world.inboxes.add_tenant(TENANT, "Bench Ltd")
-                yield Place(home, world, dovecot)
+                yield home, world
             finally:
-                dovecot.stop()
                 world.close()
+
+
+@contextmanager
+def api(home: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """One process of the API beside the services of the stack at `home`: its address, and the process."""
+    (port,) = free_ports(1)
+    url = f"http://{checks.HOST}:{port}"
+    environment = {**without_ours(), "INBOXOPS_HOME": str(home), "INBOXOPS_API_URL": url}
+    command = [sys.executable, "-m", "uvicorn", "api.app:app", "--port", str(port), "--no-access-log"]
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                httpx.get(f"{url}/healthz", trust_env=False).raise_for_status()
+                break
+            except httpx.HTTPError as exc:
+                if time.monotonic() > deadline or child.poll() is not None:
+                    raise OperatorError(f"the API does not start: {exc}") from exc
+                time.sleep(0.1)
+        yield url, psutil.Process(child.pid)
+    finally:
+        child.terminate()
+        child.wait(timeout=30)
+
+
+def plain_inbox(world: World) -> tuple[int, int]:
+    """An inbox that nothing fetches: (tenant id, inbox id)."""
+    tenant_id = world.inboxes.tenant_id(TENANT)
+    inbox_id = world.inboxes.add(
+        tenant_id=tenant_id, name="support", email_address="support@bench.example", display_name="", connection_type="imap",
+        connection={}, credentials=world.vault.seal({}), first_sync_days=7, first_sync_messages=500,
+    )  # fmt: skip
+    assert inbox_id is not None
+    return tenant_id, inbox_id
 
 
 def without_ours() -> dict[str, str]:
@@ -92,7 +144,7 @@ def without_ours() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("INBOXOPS_", "AIRFLOW_"))}
 
 
-def appears(here: Place, inbox_id: int, *, seconds: float = 120.0) -> None:
+def appears(here: Place, inbox_id: int, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Have Airflow read the list of inboxes, and wait until it knows the inbox's DAG."""
     here.world.show_inboxes()
     deadline = time.monotonic() + seconds

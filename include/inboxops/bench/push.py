@@ -10,13 +10,13 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from inboxops.bench.clouds import Clouds, clouds, until
+from inboxops.bench.lines import Lines, percentile, steadily
 from inboxops.core.inbox import Inbox
-from inboxops.errors import OperatorError, TransientError
+from inboxops.errors import TransientError
 from inboxops.pushing import Pushing
 from inboxops.wiring import World
 
@@ -50,70 +50,34 @@ def push(mails: int, *, say: Say) -> PushNumbers:
         for inbox in (gmail, microsoft):
             _settle(scene, inbox)
         say(f"{RATE} pushes a second for {SECONDS} s")
-        answers, per_second = asyncio.run(_steadily(scene, gmail.email_address, RATE * SECONDS, RATE))
+        answers, per_second = _pushes(scene, gmail.email_address, RATE * SECONDS, RATE)
         _quiet(scene, gmail)
         say(f"{BURST} pushes for one inbox in {BURST_SECONDS} s")
         runs, missed = _burst(scene, gmail)
         waited = [_one_mail(scene, microsoft, number, say) for number in range(mails)]
     return PushNumbers(
-        answer_p95_seconds=_p95(answers),
+        answer_p95_seconds=round(percentile(answers, 0.95), 4),
         requests_per_second=round(per_second, 1),
         burst_notifications=BURST,
         burst_fetch_runs=runs,
         missed=missed,
         push_to_ticket_p50_seconds=round(statistics.median(waited), 3),
-        push_to_ticket_p95_seconds=_p95(waited),
+        push_to_ticket_p95_seconds=round(percentile(waited, 0.95), 3),
     )
 
 
-async def _steadily(
+def _pushes(
     scene: Clouds, address: str, count: int, rate: float, *, before: Callable[[int], None] = lambda number: None
 ) -> tuple[list[float], float]:
-    """Send `count` pushes at a steady rate, whether answers come or not: (seconds to each answer, answers a second)."""
-    pubsub, token = scene.gmail.pubsub, scene.gmail.pubsub.token()
+    """As `steadily`: pushes of Google's for this address."""
+    pubsub = scene.gmail.pubsub
     bodies = [json.dumps(pubsub.envelope(address, number + 1)).encode() for number in range(count)]
-    lines = _Lines(scene.world.settings.api_url)
-    seconds: list[float] = []
+    lines = Lines(scene.world.settings.api_url, pubsub.token())
 
-    async def one(body: bytes) -> None:
-        sent = time.perf_counter()
-        await lines.post("/api/webhooks/gmail-push", token, body)
-        seconds.append(time.perf_counter() - sent)
+    def request(number: int) -> Awaitable[object]:
+        return lines.ask("POST", "/api/webhooks/gmail-push", bodies[number])
 
-    begin = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for number, body in enumerate(bodies):
-            await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
-            before(number)
-            group.create_task(one(body))
-    return seconds, count / (time.perf_counter() - begin)
-
-
-class _Lines:
-    """As little of an HTTP client as can be: on two cores a real one would cost more than the server that is measured."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-
-    async def post(self, path: str, token: str, body: bytes) -> None:
-        """Raises OperatorError for any answer but 204."""
-        while self._idle and self._idle[-1][0].at_eof():
-            self._idle.pop()
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
-        head = (
-            f"POST {path} HTTP/1.1",
-            f"Host: {self._host}",
-            f"Authorization: Bearer {token}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-        )
-        writer.write("\r\n".join([*head, "", ""]).encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        if not answer.startswith(b"HTTP/1.1 204 "):
-            raise OperatorError(f"the webhook answers {answer.partition(b' ')[2][:60]!r}")
-        self._idle.append((reader, writer))
+    return asyncio.run(steadily(count, rate, request, before=before))
 
 
 def _burst(scene: Clouds, inbox: Inbox) -> tuple[int, int]:
@@ -126,7 +90,7 @@ def _burst(scene: Clouds, inbox: Inbox) -> tuple[int, int]:
         if number % every == 0:
             scene.gmail.deliver(inbox.email_address, _mail(f"Burst {number // every}"))
 
-    asyncio.run(_steadily(scene, inbox.email_address, BURST, BURST / BURST_SECONDS, before=deliver))
+    _pushes(scene, inbox.email_address, BURST, BURST / BURST_SECONDS, before=deliver)
     _quiet(scene, inbox)
     return len(set(_runs(scene, inbox)) - known), len(wanted - scene.tickets(inbox))
 
@@ -200,7 +164,3 @@ def _wakes(world: World, inbox: Inbox) -> bool:
 def _mail(subject: str) -> bytes:
     head = f"From: Ann <ann@customer.example>\r\nTo: help@bench.example\r\nSubject: {subject}\r\n"
     return f"{head}Message-ID: <{subject.replace(' ', '.')}@customer.example>\r\n\r\nPlease help.\r\n".encode()
-
-
-def _p95(seconds: list[float]) -> float:
-    return round(sorted(seconds)[int(0.95 * (len(seconds) - 1))], 4)

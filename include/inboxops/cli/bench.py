@@ -160,3 +160,18 @@ def live(
     with _progress() as say:
         result = measure(tickets, clients, events, say=say)
     _show("Lists and events", result, json=json)
+
+
+@app.command()
+def thread(
+    messages: Annotated[int, typer.Option(min=1, max=100, help="Messages of each thread.")] = 50,
+    rate: Annotated[float, typer.Option(min=1, help="Requests a second.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 20,
+    json: Json = False,
+) -> None:
+    """Long threads, read through one process of the API at a steady rate."""
+    from inboxops.bench.thread import thread as measure
+
+    with _progress() as say:
+        result = measure(messages, rate, seconds, say=say)
+    _show(f"Threads of {messages} messages", result, json=json)
