@@ -13,8 +13,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 from inboxops.demo.mails import Mail, demonstration
+from inboxops.errors import OperatorError
 
 _PEOPLE = (
     ("Anna Berg", "anna@kontor.example"), ("Jonas Weiß", "jonas@werk.example"), ("Maeve O'Neill", "maeve@shopper.example"),
@@ -103,9 +105,36 @@ def corpus(
         yield Mail(raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), received)
 
 
+def of_folder(folder: Path, count: int, *, now: datetime | None = None) -> Iterator[Mail]:
+    """`count` messages made of the .eml files below `folder`, over and over, each time under ids of their own.
+
+    Raises OperatorError when there is none.
+    """
+    end = now or datetime.now(UTC)
+    files = [path.read_bytes() for path in sorted(folder.rglob("*.eml"))]
+    if not files:
+        raise OperatorError(f"no .eml file below {folder}", fix="Name a folder of saved mails")
+    for number in range(count):
+        raw = _own_id(files[number % len(files)], f"{number}")
+        yield Mail(raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), end - timedelta(days=6) * (1 - number / count))
+
+
+def large(megabytes: int, *, now: datetime | None = None) -> Mail:
+    """One mail of that many million bytes: a text and a file in base64."""
+    content = base64.encodebytes(random.Random(megabytes).randbytes(megabytes * 1_000_000 * 3 // 4))
+    head = (
+        b"From: Ann <ann@customer.example>\nTo: support@bench.example\nSubject: The film\nMessage-ID: <film@customer.example>\n"
+        b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nHere it is.\n"
+        b'--b\nContent-Type: video/mp4\nContent-Disposition: attachment; filename="film.mp4"\n'
+        b"Content-Transfer-Encoding: base64\n\n"
+    )
+    return Mail((head + content + b"--b--\n").replace(b"\n", b"\r\n"), now or datetime.now(UTC))
+
+
 def _own_id(raw: bytes, unique: str) -> bytes:
-    """The demonstration mail as one more message: its own id in front of the one it was written with."""
-    return re.sub(rb"(?im)^(message-id: <?)", rb"\g<1>" + unique.encode() + b".", raw, count=1)
+    """One more message: its own id in front of the one it was written with, or a header of its own where it has none."""
+    own, found = re.subn(rb"(?im)^(message-id: <?)", rb"\g<1>" + unique.encode() + b".", raw, count=1)
+    return own if found else b"X-Copy: %s\n%s" % (unique.encode(), raw)
 
 
 class _Letter:

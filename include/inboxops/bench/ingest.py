@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import psutil
 
 from inboxops.bench import rivals
-from inboxops.bench.corpus import corpus
 from inboxops.bench.meter import cpu_seconds, watching
 from inboxops.bench.place import PASSWORD, Place, place
 from inboxops.bench.stages import STAGES
+from inboxops.demo.mails import Mail
 from inboxops.errors import OperatorError
 
 Say = Callable[[str], None]
 USER = "backlog"
+ADDRESS = f"{USER}@bench.example"
 SERVERS = {"postgres": ("postgres",), "s3": ("s3",)}
 
 
@@ -40,14 +41,14 @@ class Ingested:
     attachments: int
 
 
-def ingest(count: int, *, seed: int = 1, with_rivals: bool = True, say: Say) -> Ingested:
-    """Raises OperatorError without Dovecot, or when a message is missing at the end."""
+def ingest(mails: Iterable[Mail], count: int, *, with_rivals: bool = True, say: Say) -> Ingested:
+    """mails: `count` of them. Raises OperatorError without Dovecot, or when a message is missing at the end."""
     say("starting PostgreSQL, Valkey, S3 and Dovecot")
     with place("--only=services") as here:
         inbox_id = here.add_mailbox(USER, first_sync_messages=count, plain=True)
         say(f"writing {count} messages into the mailbox")
         size = 0
-        for mail in corpus(count, seed=seed, to=f"{USER}@bench.example"):
+        for mail in mails:
             here.dovecot.append(USER, mail.raw, when=mail.received)
             size += len(mail.raw)
         say("Dovecot alone: raw FETCH")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from inboxops.errors import OperatorError
 Say = Callable[[str], None]
 PER_HOUR = 100_000  # fetches: the limit must not be what is measured
 PATIENCE_SECONDS = 60.0
-PAUSE_SECONDS = 1.0  # between two mails, so that each finds a quiet inbox
+PAUSE_SECONDS = 1.0, 2.0
+"""Between two mails, so that each finds a quiet inbox; by chance, or all would meet Airflow's loop of a second at one point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def latency(samples: int, *, say: Say) -> Latency:
 
 def _timed(inbox: _Inbox, then: Callable[[], None] = lambda: None) -> float:
     """Seconds from the delivery of one mail to its commit."""
-    time.sleep(PAUSE_SECONDS)
+    time.sleep(random.uniform(*PAUSE_SECONDS))
     began = time.monotonic()
     inbox.deliver()
     then()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,13 +56,25 @@ def ingest(
     messages: Annotated[int, typer.Option(min=1, help="How many messages the mailbox holds.")] = 5000,
     rivals: Annotated[bool, typer.Option(help="Let imapflow and mailparser (npm) read the same mailbox.")] = True,
     seed: Annotated[int, typer.Option(help="Another seed is another mailbox.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--from", exists=True, file_okay=False, help="Of the .eml files below this folder.")
+    ] = None,
+    megabytes: Annotated[int | None, typer.Option(min=1, max=200, help="One mail of this size.")] = None,
     json: Json = False,
 ) -> None:
     """A full mailbox in Dovecot becomes committed tickets with raw mail and attachments in S3."""
+    from inboxops.bench.corpus import corpus, large, of_folder
+    from inboxops.bench.ingest import ADDRESS
     from inboxops.bench.ingest import ingest as measure
 
+    if megabytes is not None:
+        messages, mailbox = 1, iter([large(megabytes)])
+    elif folder is not None:
+        mailbox = of_folder(folder, messages)
+    else:
+        mailbox = corpus(messages, seed=seed, to=ADDRESS)
     with _progress() as say:
-        result = measure(messages, seed=seed, with_rivals=rivals, say=say)
+        result = measure(mailbox, messages, with_rivals=rivals, say=say)
     _show(f"Ingest of {messages} messages", result, json=json)
 
 
