@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inboxops.providers.imap_idle import IdleHub
 
 log = structlog.get_logger("inboxops.probe")
-PROBES_AT_ONCE = 32
+PROBES_AT_ONCE = 16  # with 32 busy ones the event loop waited up to 0.9 s for its turn at the interpreter
 LOOK_AGAIN_SECONDS = 20.0
 
 

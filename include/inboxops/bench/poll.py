@@ -36,7 +36,8 @@ class Measured:
     """One design. A poll is one run of an inbox's DAG by the clock; with IDLE it is one inbox for one period.
 
     cpu_seconds_per_poll: all processes of the stack, divided by the polls. expected: polls that the timetable asks for in the
-    same time. lateness: from the moment that the timetable names to the end of fetch.
+    same time. lateness: from the moment that the timetable names to the end of fetch. blocked_loop_warnings: Airflow's, while it
+    was measured; "before", all inboxes were connected at one moment and had their first runs at once.
     """
 
     inboxes: int
@@ -48,6 +49,7 @@ class Measured:
     lateness_p95_seconds: float
     stack_pss_mb: float
     blocked_loop_warnings: int
+    blocked_loop_warnings_before: int
     seconds_until_known: float
 
 
@@ -162,6 +164,7 @@ def _window(
 ) -> Measured:
     names = ("postgres", "redis", "s3", "api", "airflow-api", "scheduler", "dag-processor", "triggerer")
     roots = {name: here.part(name) for name in names} | {"dovecot": [here.dovecot.pid]}
+    blocked = _blocked(here)
     start, began = datetime.now(UTC), time.monotonic()
     before = {name: cpu_seconds(pids) for name, pids in roots.items()}
     _wait(minutes * 60, lambda left: say(f"{design}: measuring, {left:.0f} s more"))
@@ -171,7 +174,6 @@ def _window(
     (polls,) = _one(airflow, _POLLS, start, end)
     p50, p95 = _one(airflow, _LATENESS, end, start, end)
     divisor = expected if design is Design.IDLE else max(polls, 1)
-    log = (here.home / "logs" / "triggerer.log").read_text(errors="replace")
     return Measured(
         inboxes=inboxes,
         polls=polls,
@@ -181,7 +183,8 @@ def _window(
         lateness_p50_seconds=round(p50 or 0.0, 2),
         lateness_p95_seconds=round(p95 or 0.0, 2),
         stack_pss_mb=round(pss_mb(here.part()), 1),
-        blocked_loop_warnings=log.count(BLOCKED),
+        blocked_loop_warnings=_blocked(here) - blocked,
+        blocked_loop_warnings_before=blocked,
         seconds_until_known=round(known_after, 1),
     )
 
@@ -196,6 +199,10 @@ FROM (
     FROM dag_run r JOIN task_instance t ON t.dag_id = r.dag_id AND t.run_id = r.run_id AND t.task_id = 'fetch'
     WHERE r.dag_id LIKE 'inbox\\_%%' AND r.run_type = 'scheduled' AND r.run_after BETWEEN %s AND %s
 ) AS runs"""
+
+
+def _blocked(here: Place) -> int:
+    return (here.home / "logs" / "triggerer.log").read_text(errors="replace").count(BLOCKED)
 
 
 def _one(airflow: psycopg.Connection[Any], statement: str, *parameters: Any) -> tuple[Any, ...]:

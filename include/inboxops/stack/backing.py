@@ -91,7 +91,7 @@ def s3(layout: Layout) -> list[Part]:
     sockets |= {"master-grpc": master_grpc, "volume-grpc": volume_grpc}
     server = Part(
         name="s3",
-        argv=(_weed(), "server", *(f"-{name}={value}" for name, value in options.items())),
+        argv=(_weed(), "-logtostderr", "server", *(f"-{name}={value}" for name, value in options.items())),
         env=layout.environment(
             WEED_MASTER_VOLUME_GROWTH_COPY_1="1",  # one volume for a bucket, not seven
             GOMEMLIMIT="300MiB",  # 500 MB without it; at 250 and below a large PUT leaves it collecting, at 7 times the CPU
