@@ -25,7 +25,13 @@ class S3Server:
         config.write_text(json.dumps(identities))
         parts = ("master", "volume", "filer", "s3")
         ports = free_ports(2 * len(parts))
-        command = [Path(sys.executable).with_name("weed"), "-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        command = [
+            Path(sys.executable).with_name("weed"),
+            "-logtostderr",
+            "server",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+        ]
         command += [f"-dir={self._folder}", "-master.volumeSizeLimitMB=64", "-volume.max=20", "-filer", "-s3"]
         # Without a 0 these two listen on fixed ports, and a second SeaweedFS of the machine dies of it.
         command += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
