@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime
 from email import message_from_bytes
+from email.message import Message
 from email.policy import compat32
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from inboxops.bench.corpus import corpus
 from inboxops.core import bulk
+from inboxops.core.mime import parse
+from inboxops.core.parts import payload, plain
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 BODY = base64.encodebytes(bytes(range(256)) * 40).replace(b"\n", b"\r\n")
@@ -43,6 +46,10 @@ ODD = {
         b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + BODY
     ),
     "a message within, plain": multipart(b"Content-Type: message/rfc822\r\n\r\nSubject: y\r\n" + HEAD + BODY),
+    "a NUL in the charset of a text beside it": multipart(
+        b'Content-Type: text/plain; charset="utf\0-8"\r\n\r\nGr\xfc\xdfe', HEAD + BODY
+    ),
+    "8-bit text in front of it in the same part": multipart(HEAD + b"\xfc\r\n" + BODY),
     "the mark in the mail": multipart(b"\r\n\0bulk 0\0", HEAD + BODY),
 }
 
@@ -53,10 +60,11 @@ def same(raw: bytes) -> bool:
     message = message_from_bytes(light, policy=compat32)
     if not bulk.put_back(message, runs):
         return True
-    whole = message_from_bytes(raw, policy=compat32)
-    return [(p.items(), str(p.get_payload()) if not p.is_multipart() else "") for p in message.walk()] == [
-        (p.items(), str(p.get_payload()) if not p.is_multipart() else "") for p in whole.walk()
-    ]
+    return leaves(message) == leaves(message_from_bytes(raw, policy=compat32))
+
+
+def leaves(root: Message) -> list[tuple[list[tuple[str, str]], str, bytes]]:
+    return [(p.items(), "", b"") if p.is_multipart() else (p.items(), plain(p), payload(p)) for p in root.walk()]
 
 
 @pytest.mark.parametrize("raw", ODD.values(), ids=ODD)
@@ -76,3 +84,9 @@ def test_no_mail_of_the_corpora_is_read_differently() -> None:
     assert ours
     for raw in (*ours, *(mail.raw for mail in corpus(300, now=NOW))):
         assert same(raw)
+
+
+def test_a_charset_with_a_nul_beside_a_long_file_is_read() -> None:
+    message = parse(ODD["a NUL in the charset of a text beside it"])
+    assert message.text == "Grüße"
+    assert [file.size_bytes for file in message.attachments] == [256 * 40]

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from email.message import Message
 
+from inboxops.core.parts import messages, plain
+
 _SHORTEST = 2_000  # bytes
+_SLICE = 1 << 20  # bytes
 _BODY = re.compile(rb"content-transfer-encoding:[ \t]*base64", re.IGNORECASE)
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile("\0bulk ([0-9]+)\0")
@@ -27,34 +30,45 @@ def set_aside(raw: bytes) -> tuple[bytes, list[bytes]]:
         start = blank.end()
         stop = raw.find(b"\n--", start)
         stop = len(raw) if stop < 0 else stop
-        run = raw[start:stop].rstrip(b"\r\n")
-        if len(run) >= _SHORTEST and not run.translate(None, _ALPHABET):
+        while stop > start and raw[stop - 1] in b"\r\n":
+            stop -= 1
+        if stop - start >= _SHORTEST and _is_base64(raw, start, stop):
             kept += (raw[end:start], b"\0bulk %d\0" % len(runs))
-            runs.append(run)
-            end = start + len(run)
+            runs.append(raw[start:stop])
+            end = stop
         else:
             kept.append(raw[end:start])
             end = start
     return b"".join((*kept, raw[end:])), runs
 
 
+def _is_base64(raw: bytes, start: int, stop: int) -> bool:
+    """In slices: `translate` makes room for as much as it is given."""
+    return not any(raw[at : min(at + _SLICE, stop)].translate(None, _ALPHABET) for at in range(start, stop, _SLICE))
+
+
 def put_back(message: Message, runs: list[bytes]) -> bool:
-    """Every run where its line stands, so that nobody can tell. False when not each was found once."""
+    """Every run where its line stands, so that nobody can tell. False when not each was found once.
+
+    `runs` is empty then: the runs of a large mail are in memory once.
+    """
     if not runs:
         return True
-    found = 0
+    found, wanted = 0, len(runs)
 
     def run(line: re.Match[str]) -> str:
         nonlocal found
         found += 1
-        return runs[int(line[1])].decode("ascii")
+        content, runs[int(line[1])] = runs[int(line[1])], b""
+        return content.decode("ascii")
 
     waiting = [message]
     while waiting:
         part = waiting.pop()
-        content = part.get_payload()
-        if isinstance(content, list):
-            waiting += (one for one in content if isinstance(one, Message))
-        elif isinstance(content, str) and "\0" in content:
-            part.set_payload(_LINE.sub(run, content))
-    return found == len(runs)
+        if part.is_multipart():
+            waiting += messages(part)
+        elif "\0" in (content := plain(part)):
+            alone = _LINE.fullmatch(content)
+            part.set_payload(run(alone) if alone else _LINE.sub(run, content))
+    runs.clear()
+    return found == wanted
