@@ -20,8 +20,10 @@ from inboxops.stack.home import Home, read_env
 from inboxops.stack.layout import checkout
 
 Say = Callable[[str], None]
-NAIVE_AT_MOST = 100  # inboxes: two cores poll about 500 of that kind in five minutes
+NAIVE_AT_MOST = 200  # inboxes: two cores poll about 500 of that kind in five minutes
 PATIENCE_SECONDS = 900.0
+PARTS = ("postgres", "redis", "s3", "api", "airflow-api", "scheduler", "dag-processor", "triggerer")
+SETTLED_SECONDS, ALONE_SECONDS = 30.0, 60.0
 BLOCKED = "async thread was blocked"
 
 
@@ -35,16 +37,19 @@ class Design(StrEnum):
 class Measured:
     """One design. A poll is one run of an inbox's DAG by the clock; with IDLE it is one inbox for one period.
 
-    cpu_seconds_per_poll: all processes of the stack, divided by the polls. expected: polls that the timetable asks for in the
-    same time. lateness: from the moment that the timetable names to the end of fetch. blocked_loop_warnings: Airflow's, while it
-    was measured; "before", all inboxes were connected at one moment and had their first runs at once.
+    cpu_seconds_per_poll: all processes of the stack, divided by the polls; marginal: less what they use without any inbox, which
+    is cores_without_inboxes. expected: polls that the timetable asks for in the same time. lateness: from the moment that the
+    timetable names to the end of fetch. blocked_loop_warnings: Airflow's, while it was measured; "before", all inboxes were
+    connected at one moment and had their first runs at once.
     """
 
     inboxes: int
     polls: int
     expected: int
     cpu_seconds_per_poll: float
+    marginal_cpu_seconds_per_poll: float
     cores: dict[str, float]
+    cores_without_inboxes: float
     lateness_p50_seconds: float
     lateness_p95_seconds: float
     stack_pss_mb: float
@@ -55,13 +60,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """The design that was asked for, and how many of its polls cost as much as one of the naive design."""
+    """The design that was asked for. ratio: how many of its polls cost as much as one of the naive design; marginal_ratio: the
+    same without what the stack uses when there is no inbox.
+    """
 
     inboxes: int
     design: str
     cpu_seconds_per_poll: float
     naive_cpu_seconds_per_poll: float | None
     ratio: float | None
+    marginal_ratio: float | None
     lateness_p50_seconds: float
     lateness_p95_seconds: float
     stack_pss_mb: float
@@ -84,6 +92,9 @@ def poll(inboxes: int, design: Design, *, every: int, minutes: float, with_naive
         cpu_seconds_per_poll=ours.cpu_seconds_per_poll,
         naive_cpu_seconds_per_poll=naive.cpu_seconds_per_poll if naive else None,
         ratio=round(naive.cpu_seconds_per_poll / ours.cpu_seconds_per_poll, 1) if naive else None,
+        marginal_ratio=round(naive.marginal_cpu_seconds_per_poll / ours.marginal_cpu_seconds_per_poll, 1)
+        if naive
+        else None,
         lateness_p50_seconds=ours.lateness_p50_seconds,
         lateness_p95_seconds=ours.lateness_p95_seconds,
         stack_pss_mb=ours.stack_pss_mb,
@@ -100,6 +111,11 @@ def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: 
         settings["INBOXOPS_DAGS_FOLDER"] = str(checkout() / "bench" / "naive_dags")
     say(f"{design}: starting the whole stack and Dovecot")
     with place(more=settings, clients_per_process=100) as here:
+        say(f"{design}: the stack without inboxes, for {ALONE_SECONDS:.0f} s")
+        time.sleep(SETTLED_SECONDS)
+        alone = _Use(here)
+        time.sleep(ALONE_SECONDS)
+        without = alone.cores()
         _connect(here, inboxes, say)
         began = time.monotonic()
         here.world.show_inboxes()
@@ -108,7 +124,7 @@ def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: 
             known_after = time.monotonic() - began
             settle = (12 if design is Design.IDLE else 0) + every
             _wait(settle * 60, lambda left: say(f"{design}: settling, {left:.0f} s more"))
-            return _window(here, airflow, inboxes, design, every, minutes, known_after, say)
+            return _window(here, airflow, inboxes, design, every, minutes, known_after, sum(without.values()), say)
 
 
 def _connect(here: Place, inboxes: int, say: Say) -> None:
@@ -152,6 +168,23 @@ def _until_known(airflow: psycopg.Connection[Any], inboxes: int, tell: Callable[
         time.sleep(1)
 
 
+class _Use:
+    """What the processes of the stack use from here on. The mail server is no part of it."""
+
+    def __init__(self, here: Place) -> None:
+        self._roots = {name: here.part(name) for name in PARTS}
+        self._before = {name: cpu_seconds(pids) for name, pids in self._roots.items()}
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def cores(self) -> dict[str, float]:
+        """CPU-seconds a second, by part."""
+        seconds = self.seconds()
+        return {name: (cpu_seconds(pids) - self._before[name]) / seconds for name, pids in self._roots.items()}
+
+
 def _window(
     here: Place,
     airflow: psycopg.Connection[Any],
@@ -160,26 +193,25 @@ def _window(
     every: int,
     minutes: float,
     known_after: float,
+    without: float,
     say: Say,
 ) -> Measured:
-    names = ("postgres", "redis", "s3", "api", "airflow-api", "scheduler", "dag-processor", "triggerer")
-    roots = {name: here.part(name) for name in names} | {"dovecot": [here.dovecot.pid]}
     blocked = _blocked(here)
-    start, began = datetime.now(UTC), time.monotonic()
-    before = {name: cpu_seconds(pids) for name, pids in roots.items()}
+    start, use = datetime.now(UTC), _Use(here)
     _wait(minutes * 60, lambda left: say(f"{design}: measuring, {left:.0f} s more"))
-    end, seconds = datetime.now(UTC), time.monotonic() - began
-    used = {name: cpu_seconds(pids) - before[name] for name, pids in roots.items()}
+    end, seconds, cores = datetime.now(UTC), use.seconds(), use.cores()
     expected = round(inboxes * seconds / (every * 60))
     (polls,) = _one(airflow, _POLLS, start, end)
     p50, p95 = _one(airflow, _LATENESS, end, start, end)
-    divisor = expected if design is Design.IDLE else max(polls, 1)
+    each = seconds / (expected if design is Design.IDLE else max(polls, 1))
     return Measured(
         inboxes=inboxes,
         polls=polls,
         expected=expected,
-        cpu_seconds_per_poll=round(sum(cpu for name, cpu in used.items() if name != "dovecot") / divisor, 4),
-        cores={name: round(cpu / seconds, 3) for name, cpu in used.items()},
+        cpu_seconds_per_poll=round(sum(cores.values()) * each, 4),
+        marginal_cpu_seconds_per_poll=round((sum(cores.values()) - without) * each, 4),
+        cores={name: round(used, 3) for name, used in cores.items()},
+        cores_without_inboxes=round(without, 3),
         lateness_p50_seconds=round(p50 or 0.0, 2),
         lateness_p95_seconds=round(p95 or 0.0, 2),
         stack_pss_mb=round(pss_mb(here.part()), 1),
