@@ -7,9 +7,10 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from inboxops.bench.place import Place, appears, place
+from inboxops.db.inboxes import room_after
 from inboxops.errors import OperatorError
 
 Say = Callable[[str], None]
@@ -52,9 +53,8 @@ def latency(samples: int, *, say: Say) -> Latency:
             idle.append(_timed(held))
         for number in range(samples):
             say(f"asset event: mail {number + 1} of {samples}")
-            began = datetime.now(UTC)
             events.append(_timed(woken, lambda: here.world.airflow.wake(woken.id)))
-            tasks.append((woken.fetch_began() - began).total_seconds())
+            tasks.append((woken.fetch_began() - woken.delivered_at).total_seconds())
     return Latency(
         samples=samples,
         idle_p50_seconds=_p(50, idle),
@@ -86,6 +86,7 @@ class _Inbox:
 
     def __init__(self, here: Place, user: str) -> None:
         self._here, self._user, self._delivered = here, user, 0
+        self.delivered_at = datetime.now(UTC)
         self.id = here.add_mailbox(user)
 
     def deliver(self) -> None:
@@ -93,6 +94,7 @@ class _Inbox:
         id_ = f"{self._user}.{self._delivered}@customer.example"
         head = f"From: ann@customer.example\r\nSubject: Question {self._delivered}\r\nMessage-ID: <{id_}>\r\n"
         self._here.dovecot.append(self._user, f"{head}\r\nHow long?\r\n".encode())
+        self.delivered_at = datetime.now(UTC)
 
     def until_filed(self) -> None:
         filed = "SELECT count(*) = %s AS so FROM messages WHERE inbox_id = %s"
@@ -109,7 +111,7 @@ class _Inbox:
         """When the last woken fetch took its place within the hourly limit, which is the first thing that it does."""
         slot = self._ask("SELECT fetch_slot_at AS so FROM inboxes WHERE id = %s")
         assert isinstance(slot, datetime)
-        return slot - timedelta(hours=1) / (PER_HOUR / 2)
+        return slot - room_after(PER_HOUR)
 
     def _ask(self, question: str, *parameters: int) -> object:
         with self._here.world.database.transaction() as t:
