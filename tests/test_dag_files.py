@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from inboxops.wiring import World
+
 ROOT = Path(__file__).parents[1]
 ADAPTERS = (
     "imapclient",
@@ -63,3 +65,36 @@ def test_when_the_database_is_away_the_dags_do_not_vanish(tmp_path: Path) -> Non
     }
     (tmp_path / "inboxops_roster.json").write_text(json.dumps([known]))
     assert parse("inboxes.py", tmp_path)["dags"] == ["drain_outbox", "inbox_7__acme__support"]
+
+
+def test_every_inbox_that_is_held_in_idle_is_watched(world: World) -> None:
+    """Else its arrivals would reach nobody, while it is polled seldom because it is held."""
+    world.inboxes.add_tenant("watched", "Watched")
+    tenant_id = world.inboxes.tenant_id("watched")
+
+    def add(name: str, kind: str, *, was_read: bool) -> int:
+        id_ = world.inboxes.add(
+            tenant_id=tenant_id, name=name, email_address=f"{name}@watched.example", display_name="", connection_type=kind,
+            connection={}, credentials=world.vault.seal({}), first_sync_days=7, first_sync_messages=500,
+        )  # fmt: skip
+        assert id_ is not None
+        if was_read:
+            with world.database.transaction() as t:
+                t.connection.execute(
+                    "UPDATE inboxes SET imap_last_uid = 1, imap_uid_validity = 1 WHERE id = %s", (id_,)
+                )
+        return id_
+
+    def watched(limit: int) -> set[int]:
+        with world.database.transaction() as t:
+            return {row["id"] for row in t.rows("roster", idle_inboxes=limit) if row["watched"]}
+
+    before = len(watched(100_000))
+    unread = add("unread", "imap", was_read=False)
+    add("cloud", "gmail", was_read=False)
+    read, beyond = add("read", "imap", was_read=True), add("beyond", "imap", was_read=True)
+    held = {row["id"] for row in world.inboxes.to_hold(limit=before + 2)}
+    assert held & {unread, read, beyond} == {read}
+    assert watched(before + 2) & {unread, read, beyond} == {unread, read}
+    assert held <= watched(before + 2)
+    assert not watched(0)

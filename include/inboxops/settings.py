@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from inboxops.core.inbox import IDLE_INBOXES
 from inboxops.errors import OperatorError
 
 ENV_FILE = "inboxops.env"
@@ -129,7 +130,9 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="relay for notices to admins: smtps://user:password@host[:port]"
     )
     notify_from: str = Field(default="", description="the address that notices to admins come from")
-    idle_inboxes: int = Field(default=500, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off")
+    idle_inboxes: int = Field(
+        default=IDLE_INBOXES, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off"
+    )
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
     keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")
     keep_listed_days: int = Field(default=90, ge=1, description="set-aside mail: listed, dropped, duplicate")

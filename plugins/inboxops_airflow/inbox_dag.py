@@ -27,7 +27,7 @@ notes, bounces and lists. Each stage works on the rows in its state, so clearing
 def inbox_dag(seat: Seat) -> DAG:
     """A paused or disconnected inbox keeps its DAG and its history, and has no schedule."""
     watchers = []
-    if seat.live and seat.connection_type == "imap":
+    if seat.watched:
         watchers.append(AssetWatcher(name="imap-idle", trigger=IdleTrigger(inbox_id=seat.inbox_id)))
     asset = Asset(name=asset_name(seat.inbox_id), uri=asset_uri(seat.inbox_id), watchers=watchers)
     period = 60 * (HELD_MINUTES if seat.held else EVERY_MINUTES)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airflow.sdk import Connection, get_parsing_context
 
-from inboxops.core.inbox import dag_id, inbox_id_of
+from inboxops.core.inbox import IDLE_INBOXES, dag_id, inbox_id_of
 from inboxops.db.queries import sql
 
 CONNECT_SECONDS = 3
@@ -19,7 +19,8 @@ CONNECT_SECONDS = 3
 class Seat:
     """One inbox's place in Airflow. `live`: connected and not paused, so it is polled and can be woken.
 
-    held: its server has told of new mail by IDLE without a break for a while, so it is polled less often.
+    watched: among those that IDLE may hold. held: its server has told of new mail by IDLE without a break for a while, so it is
+    polled less often.
     """
 
     inbox_id: int
@@ -28,6 +29,7 @@ class Seat:
     connection_type: str
     live: bool
     held: bool = False
+    watched: bool = False
 
 
 def roster() -> list[Seat]:
@@ -43,13 +45,15 @@ def roster() -> list[Seat]:
             return []
     import psycopg
 
+    idle = int(os.environ.get("INBOXOPS_IDLE_INBOXES", IDLE_INBOXES))
     try:
         with psycopg.connect(_dsn(), connect_timeout=CONNECT_SECONDS) as connection:
-            rows = connection.execute(sql("roster")).fetchall()
+            rows = connection.execute(sql("roster"), {"idle_inboxes": idle}).fetchall()
     except psycopg.Error:
         return _remembered()
     seats = [
-        Seat(id_, dag_id(id_, tenant, name), tenant, type_, live, held) for id_, tenant, name, type_, live, held in rows
+        Seat(id_, dag_id(id_, tenant, name), tenant, type_, live, held, watched)
+        for id_, tenant, name, type_, live, held, watched in rows
     ]
     _remember(seats)
     return seats

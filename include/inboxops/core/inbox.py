@@ -12,6 +12,8 @@ from inboxops.core.model import Cursor
 
 DAG_PREFIX = "inbox"
 ASSET_SCHEME = "x-inboxops"
+IDLE_INBOXES = 500
+"""As many IMAP inboxes are held in IDLE, unless a setting says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

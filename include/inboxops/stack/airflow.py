@@ -23,6 +23,9 @@ POOLS = {
     "inbox": (3, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
     "send": (2, "outbound messages"),
 }
+DAG_SETTINGS = ("INBOXOPS_POLL_MINUTES", "INBOXOPS_IDLE_POLL_MINUTES", "INBOXOPS_IDLE_INBOXES")
+"""DAG files read these from the environment, because reading all settings costs more than making a hundred DAGs."""
+
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),  # its log server would listen on every interface,
     "dag-processor": ("dag-processor",),
@@ -67,9 +70,12 @@ def environment(layout: Layout) -> dict[str, str]:
         "API_AUTH__JWT_ISSUER": "inboxops",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.25,
         "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": 100,
-        "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": 40,
+        # A poll is looked at in every loop until it ends, ten times or so. With 3,000 inboxes 35 are under way at any moment, and
+        # after a stop all are due at once: at 40 a loop the scheduler slept half of the time and never caught up.
+        "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": 200,
         "SCHEDULER__MAX_TIS_PER_QUERY": 0,
         "TRIGGERER__CAPACITY": 5000,
+        "TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": 200,  # 50 leave something for other triggerers, of which there are none
         # A file of 1,000 inboxes takes a core for seconds. Who changes the list has it read at once (World.show_inboxes).
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
@@ -112,6 +118,7 @@ def environment(layout: Layout) -> dict[str, str]:
         MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
         PYTHONWARNINGS="ignore",
         NO_PROXY=f"{checks.HOST},localhost",
+        **{name: secrets.values[name] for name in DAG_SETTINGS if name in secrets.values},
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
         **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()},
     )

@@ -12,10 +12,14 @@ ORDER BY i.id
 
 -- name: roster
 -- Held: in IDLE for ten minutes and seen so lately. Coming and going changes the DAG, so it has to last a while.
-SELECT i.id, t.slug AS tenant, i.name, i.connection_type, i.connected_at IS NOT NULL AND i.paused_at IS NULL AS live,
-       coalesce(i.idle_since < now() - interval '10 minutes' AND i.idle_seen_at > now() - interval '3 minutes', false) AS held
-FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
-WHERE i.removed_at IS NULL
+-- Watched: among those that `to_hold` names once they were read.
+SELECT i.id, t.slug AS tenant, i.name, i.connection_type, i.live,
+       coalesce(i.idle_since < now() - interval '10 minutes' AND i.idle_seen_at > now() - interval '3 minutes', false) AS held,
+       i.idles AND count(*) FILTER (WHERE i.idles) OVER (ORDER BY i.id) <= %(idle_inboxes)s AS watched
+FROM (SELECT *, connected_at IS NOT NULL AND paused_at IS NULL AS live,
+             connection_type = 'imap' AND connected_at IS NOT NULL AND paused_at IS NULL AS idles
+      FROM inboxes WHERE removed_at IS NULL) i
+JOIN tenants t ON t.id = i.tenant_id
 ORDER BY i.id
 
 -- name: add_tenant
@@ -111,11 +115,11 @@ SELECT lower(email_address) FROM inboxes WHERE tenant_id = %(tenant_id)s AND rem
 -- name: to_hold
 SELECT i.id, i.tenant_id, i.email_address, i.connection_type, i.connection, i.credentials_encrypted, i.imap_last_uid,
        i.imap_uid_validity
-FROM inboxes i
-WHERE i.connection_type = 'imap' AND i.removed_at IS NULL AND i.connected_at IS NOT NULL AND i.paused_at IS NULL
-  AND i.imap_last_uid IS NOT NULL
+FROM (SELECT * FROM inboxes
+      WHERE connection_type = 'imap' AND removed_at IS NULL AND connected_at IS NOT NULL AND paused_at IS NULL
+      ORDER BY id LIMIT %(limit)s) i
+WHERE i.imap_last_uid IS NOT NULL
 ORDER BY i.id
-LIMIT %(limit)s
 
 -- name: note_held
 UPDATE inboxes
