@@ -22,6 +22,7 @@ from inboxops.stack.layout import checkout
 Say = Callable[[str], None]
 NAIVE_AT_MOST = 200  # inboxes: two cores poll about 500 of that kind in five minutes
 PATIENCE_SECONDS = 900.0
+ON_TIME_SECONDS = 15.0
 PARTS = ("postgres", "redis", "s3", "api", "airflow-api", "scheduler", "dag-processor", "triggerer")
 SETTLED_SECONDS, ALONE_SECONDS = 30.0, 60.0
 BLOCKED = "async thread was blocked"
@@ -124,6 +125,7 @@ def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: 
             known_after = time.monotonic() - began
             settle = (12 if design is Design.IDLE else 0) + every
             _wait(settle * 60, lambda left: say(f"{design}: settling, {left:.0f} s more"))
+            _until_on_time(airflow, lambda late: say(f"{design}: the oldest run is {late:.0f} s late"))
             return _window(here, airflow, inboxes, design, every, minutes, known_after, sum(without.values()), say)
 
 
@@ -185,6 +187,17 @@ class _Use:
         return {name: (cpu_seconds(pids) - self._before[name]) / seconds for name, pids in self._roots.items()}
 
 
+def _until_on_time(airflow: psycopg.Connection[Any], tell: Callable[[float], None]) -> None:
+    """Until the first runs of all inboxes, which fell due at once, are worked off; or until it is clear that they never will be."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        (late,) = _one(airflow, _OLDEST)
+        if late < ON_TIME_SECONDS:
+            return
+        tell(late)
+        time.sleep(5)
+
+
 def _window(
     here: Place,
     airflow: psycopg.Connection[Any],
@@ -223,6 +236,10 @@ def _window(
 
 _POLLS = """SELECT count(*) FROM dag_run
 WHERE dag_id LIKE 'inbox\\_%%' AND run_type = 'scheduled' AND state IN ('success', 'failed') AND end_date BETWEEN %s AND %s"""
+
+_OLDEST = """SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float FROM (
+    SELECT min(run_after) AS since FROM dag_run WHERE dag_id LIKE 'inbox\\_%%' AND state IN ('queued', 'running')
+    UNION ALL SELECT min(next_dagrun_create_after) FROM dag WHERE dag_id LIKE 'inbox\\_%%' AND NOT is_stale) AS open"""
 
 _LATENESS = """
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY late), percentile_cont(0.95) WITHIN GROUP (ORDER BY late)

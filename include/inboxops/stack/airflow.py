@@ -69,10 +69,11 @@ def environment(layout: Layout) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": secrets["STACK_AIRFLOW_JWT_SECRET"],
         "API_AUTH__JWT_ISSUER": "inboxops",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.25,
-        "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": 100,
         # A poll is looked at in every loop until it ends, ten times or so. With 3,000 inboxes 35 are under way at any moment, and
         # after a stop all are due at once: at 40 a loop the scheduler slept half of the time and never caught up.
         "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": 200,
+        # New runs are looked at first, and each needs three looks more to end: with more than a quarter new ones none would.
+        "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": 50,
         "SCHEDULER__MAX_TIS_PER_QUERY": 0,
         "TRIGGERER__CAPACITY": 5000,
         "TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": 200,  # 50 leave something for other triggerers, of which there are none
