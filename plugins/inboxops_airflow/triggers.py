@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -52,7 +53,15 @@ class ProbeTrigger(BaseTrigger):
 def _wants_fetch(inbox_id: int) -> bool:
     from inboxops_airflow.connections import world
 
-    return world().wants_fetch(inbox_id)
+    here = world()
+    _leave_out_of_collections()
+    return here.wants_fetch(inbox_id)
+
+
+@cache
+def _leave_out_of_collections() -> None:
+    """What was imported until now stays. A collection that goes through it holds the event loop for longer than Airflow accepts."""
+    gc.freeze()
 
 
 class IdleTrigger(BaseEventTrigger):
