@@ -239,7 +239,8 @@ class World(Adapters):
         """`classifying.Spread` by forked processes."""
 
         self.database.close()  # a process is forked without threads
-        for outcome in spread(partial(self.reader, context), chunks, processes=processors()):
+        processes = processors() + 1  # while one waits for the object store, another reads
+        for outcome in spread(partial(self.reader, context), chunks, processes=processes):
             yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     def persist(self, inbox_id: int) -> persisting.Persisted:

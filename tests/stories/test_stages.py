@@ -14,10 +14,12 @@ import pytest
 import redis
 
 from inboxops.core.model import Cursor
+from inboxops.core.packs import unpack
 from inboxops.errors import AuthenticationFailed, TransientError
 from inboxops.events.redis_bus import channel
 from inboxops.forks import Begin, Died, spread
-from inboxops.ports import StoredRow
+from inboxops.ports import FetchLimits, StoredRow
+from inboxops.stories import fetch as fetching
 from inboxops.stories.classify import FEW, Classified, classify
 from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
@@ -124,6 +126,30 @@ def test_a_crash_between_storing_and_committing_leaves_the_cursor_and_the_mail_i
     assert mailbox.inbox.cursor == before == Cursor()
     mailbox.run()
     assert mailbox.states() == {"persisted": 1}
+
+
+@pytest.mark.parametrize("failing", [0, 1, 3, 5])
+def test_no_batch_is_passed_over_when_the_object_store_fails_for_one(mailbox: Mailbox, failing: int) -> None:
+    """Later batches may be durable by then: their cursor would leave the one that is not behind for ever."""
+    world = mailbox.world
+    mailbox.deliver(*(mail(f"Mail {number}") for number in range(6)))
+
+    class FailsOnce:
+        def put(self, key: str, content: bytes, **more: str) -> None:
+            if b"Mail %d" % failing in unpack(content):
+                raise TransientError("the object store is away")
+            world.objects.put(key, content, **more)
+
+    inbox = mailbox.inbox
+    with pytest.raises(TransientError, match="the object store is away"):
+        fetching.fetch(
+            *(inbox, world.account(inbox), world.provider(inbox), world.inbound, world.inboxes, FailsOnce()),
+            limits=FetchLimits(batch_messages=1),
+            max_batches=10,
+        )
+    assert mailbox.states() == ({"stored": failing} if failing else {})
+    mailbox.run()
+    assert [subject for subject, _ in mailbox.tickets()] == [f"Mail {number}" for number in range(6)]
 
 
 def test_two_runs_that_read_the_same_mail_at_once_store_it_once(mailbox: Mailbox, world: World) -> None:

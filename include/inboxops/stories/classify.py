@@ -24,8 +24,8 @@ from inboxops.ports import ClassifiedRow, StoredRow
 FEW = 40
 """Up to so many messages are read in this process: starting others would cost more than they save."""
 
-CHUNK_MESSAGES = 25
-CHUNK_BYTES = 2 * 1024 * 1024
+CHUNK_MESSAGES = 60
+CHUNK_BYTES = 4 * 1024 * 1024
 """What is read and saved together at most, unless one message alone is larger: bytes as packed."""
 
 PUTS_AT_ONCE = 4

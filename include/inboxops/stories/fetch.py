@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -92,6 +93,10 @@ def fetch(
     return Fetched(stored, refused, size, more=count == max_batches)
 
 
+PACKS_AT_ONCE = 2
+"""Batches on their way into the object store, besides the one that is read: one alone left a processor idle."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Durable:
     """A batch that is in the object store: its rows may be committed, and the cursor with them."""
@@ -102,22 +107,20 @@ class _Durable:
 
 
 def _durable(inbox: Inbox, batches: Iterator[Batch], objects: ObjectStore) -> Iterator[_Durable]:
-    """While one batch is put into the object store, the next is already read from the provider."""
-    with ThreadPoolExecutor(1, thread_name_prefix="pack") as packing:
-        before: Future[_Durable] | None = None
+    """While batches are put into the object store, the next is already read from the provider."""
+    with ThreadPoolExecutor(PACKS_AT_ONCE, thread_name_prefix="pack") as packing:
+        pending: deque[Future[_Durable]] = deque()
         try:
             for batch in batches:
-                now = packing.submit(_make_durable, inbox, batch, objects)
+                pending.append(packing.submit(_make_durable, inbox, batch, objects))
                 del batch  # its bytes are the packer's alone
-                if before is not None:
-                    yield before.result()
-                before = now
+                if len(pending) > PACKS_AT_ONCE:
+                    yield pending[0].result()
+                    pending.popleft()  # a batch that failed stays in front: none behind it may move the cursor over it
         except InboxOpsError:  # of the provider: what it delivered until then is kept
-            if before is not None:
-                yield before.result()
+            yield from (done.result() for done in pending)
             raise
-        if before is not None:
-            yield before.result()
+        yield from (done.result() for done in pending)
 
 
 def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> _Durable:
