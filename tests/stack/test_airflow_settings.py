@@ -50,3 +50,14 @@ def test_settings_of_another_installation_are_not_inherited(tmp_path: Path, monk
     assert found["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
     assert not {"AIRFLOW_CONN_ELSEWHERE", "INBOXOPS_DATABASE_URL"} & set(found)
     assert found["INBOXOPS_POLL_MINUTES"] == "1"
+
+
+def test_dag_files_see_what_the_settings_file_says(tmp_path: Path) -> None:
+    """They read the environment alone; a limit that IDLE has and they have not would leave held inboxes without a watcher."""
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    load_or_make_secrets(home, ports)
+    with home.env_file.open("a") as file:
+        file.write("INBOXOPS_IDLE_INBOXES=7\n")
+    found = airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
+    assert found["INBOXOPS_IDLE_INBOXES"] == "7"

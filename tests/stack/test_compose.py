@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from inboxops.stack.airflow import TUNING
 from inboxops.stack.home import GENERATED
 from inboxops.stack.layout import checkout
 
@@ -53,6 +54,13 @@ def test_every_airflow_setting_is_one_that_airflow_knows(compose: dict[str, Any]
     known = {f"AIRFLOW__{section}__{option}".upper() for section in core for option in core[section]["options"]}
     used = {name for name in compose["x-airflow"]["environment"] if name.startswith("AIRFLOW__")}
     assert {name for name in used - known if not name.startswith("AIRFLOW__CELERY__")} == set()
+
+
+def test_airflow_is_tuned_as_in_the_local_stack(compose: dict[str, Any]) -> None:
+    used = compose["x-airflow"]["environment"]
+    assert {name: used.get(f"AIRFLOW__{name}") for name in TUNING} == {
+        name: str(value) for name, value in TUNING.items()
+    }
 
 
 def test_the_image_copies_what_exists_and_leaves_out_wheels_that_are_in_the_lock() -> None:

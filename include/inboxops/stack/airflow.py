@@ -31,6 +31,23 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),  # and the API server reads the same folder anyway
 }
+TUNING = {
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.25,
+    # A poll is looked at in every loop until it ends, ten times or so. With 3,000 inboxes 35 are under way at any moment, and
+    # after a stop all are due at once: at 40 a loop the scheduler slept half of the time and never caught up.
+    "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": 200,
+    # New runs are looked at first, and each needs three looks more to end: with more than a quarter new ones none would.
+    "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": 50,
+    "SCHEDULER__MAX_TIS_PER_QUERY": 0,
+    "TRIGGERER__CAPACITY": 5000,
+    "TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": 200,  # 50 leave something for other triggerers, of which there are none
+    # A file of 1,000 inboxes takes a core for seconds. Who changes the list has it read at once (World.show_inboxes).
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
+    "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
+    "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # 5 would hold every worker for seconds after its task has ended
+}
+"""What makes thousands of inboxes cheap, the same in docker-compose.yaml; docs/performance.md has the figures."""
 
 
 def environment(layout: Layout) -> dict[str, str]:
@@ -68,20 +85,7 @@ def environment(layout: Layout) -> dict[str, str]:
         "API__INSTANCE_NAME": "InboxOps",
         "API_AUTH__JWT_SECRET": secrets["STACK_AIRFLOW_JWT_SECRET"],
         "API_AUTH__JWT_ISSUER": "inboxops",
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.25,
-        # A poll is looked at in every loop until it ends, ten times or so. With 3,000 inboxes 35 are under way at any moment, and
-        # after a stop all are due at once: at 40 a loop the scheduler slept half of the time and never caught up.
-        "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": 200,
-        # New runs are looked at first, and each needs three looks more to end: with more than a quarter new ones none would.
-        "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": 50,
-        "SCHEDULER__MAX_TIS_PER_QUERY": 0,
-        "TRIGGERER__CAPACITY": 5000,
-        "TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": 200,  # 50 leave something for other triggerers, of which there are none
-        # A file of 1,000 inboxes takes a core for seconds. Who changes the list has it read at once (World.show_inboxes).
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
-        "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
-        "DAG_PROCESSOR__PARSING_PROCESSES": 1,
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # 5 would hold every worker for seconds after its task has ended
+        **TUNING,
         "LOGGING__BASE_LOG_FOLDER": home.airflow / "logs",
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home.airflow / "logs" / "dag_processor",
         "LOGGING__COLORED_CONSOLE_LOG": False,
