@@ -111,7 +111,7 @@ def poll(
     ] = Kind.triggerer,
     every: Annotated[int, typer.Option(min=1, max=30, help="Minutes between two polls of one inbox.")] = 5,
     minutes: Annotated[float, typer.Option(min=0.5, help="How long to measure, after one period to settle.")] = 5,
-    naive: Annotated[bool, typer.Option(help="Measure the naive design as well, with at most 200 inboxes.")] = True,
+    naive: Annotated[bool, typer.Option(help="Measure the naive design as well, with at most 100 inboxes.")] = True,
     json: Json = False,
 ) -> None:
     """What a poll of a quiet inbox costs, and how late it is, with everything real."""
