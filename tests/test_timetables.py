@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk import timezone
+from airflow.settings import dispose_orm
 from airflow.timetables.base import DataInterval, TimeRestriction
 
 from inboxops_airflow.timetables import EveryPeriod, offset_of
@@ -13,6 +15,13 @@ from inboxops_airflow.timetables import EveryPeriod, offset_of
 ANY_TIME = TimeRestriction(
     earliest=timezone.coerce_datetime(datetime(2026, 1, 1, tzinfo=UTC)), latest=None, catchup=False
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _airflow_closed_in_time() -> Iterator[None]:
+    """Airflow closes its database pool at exit, and says so to a stream that pytest has closed by then."""
+    yield
+    dispose_orm()
 
 
 def after(timetable: EveryPeriod, moment: datetime) -> datetime:
