@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from inboxops.providers.imap_idle import IdleHub
 
 log = structlog.get_logger("inboxops.probe")
-PROBES_AT_ONCE = 16  # with 32 busy ones the event loop waited up to 0.9 s for its turn at the interpreter
+PROBES_AT_ONCE = (
+    16  # they share the interpreter with the event loop, which was seen to wait up to 0.9 s while 32 were busy
+)
 LOOK_AGAIN_SECONDS = 20.0
 
 
@@ -60,7 +62,7 @@ def _wants_fetch(inbox_id: int) -> bool:
 
 @cache
 def _leave_out_of_collections() -> None:
-    """What was imported until now stays. A collection that goes through it holds the event loop for longer than Airflow accepts."""
+    """What was imported until now stays: no collection goes through it while the event loop waits."""
     gc.freeze()
 
 

@@ -11,22 +11,16 @@ from inboxops.settings import Settings
 from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
 from tests.e2e.conftest import eventually
-from tests.sending.conftest import Desk
-from tests.sending.smtpserver import Submission
-from tests.stories.conftest import connect
+from tests.sending.conftest import Desk, set_up
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
 def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
-    box = connect(world, tenant, mail_server)
-    submission = Submission(users={box.user: "secret password"})
-    desk = Desk(box, submission)
-    desk.through(submission.port, smtp_security="plain")
-    yield desk
-    world.inboxes.remove(box.inbox_id)
-    submission.stop()
+    with set_up(world, tenant, mail_server) as desk:
+        yield desk
+        world.inboxes.remove(desk.box.inbox_id)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from inboxops.core.notices import KINDS
 from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, OperatorError
 from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
-from tests.sending.conftest import Desk
+from tests.sending.conftest import Desk, set_up
 from tests.sending.smtpserver import Submission
-from tests.stories.conftest import connect, mail
+from tests.stories.conftest import mail
 
 
 @dataclass
@@ -66,12 +66,8 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
-    box = connect(world, tenant, mail_server)
-    submission = Submission(users={box.user: "secret password"})
-    desk = Desk(box, submission)
-    desk.through(submission.port, smtp_security="plain")
-    yield desk
-    submission.stop()
+    with set_up(world, tenant, mail_server) as desk:
+        yield desk
 
 
 def watch(desk: Desk, receiver: Receiver, *kinds: str) -> str:

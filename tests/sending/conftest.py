@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +91,20 @@ class Desk(Agent):
         return self.submission.taken
 
 
-@pytest.fixture
-def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
+@contextmanager
+def set_up(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
+    """A connected inbox that sends through a mail server of its own."""
     box = connect(world, tenant, mail_server)
     submission = Submission(users={box.user: "secret password"})
     desk = Desk(box, submission)
     desk.through(submission.port, smtp_security="plain")
-    yield desk
-    submission.stop()
+    try:
+        yield desk
+    finally:
+        submission.stop()
+
+
+@pytest.fixture
+def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
+    with set_up(world, tenant, mail_server) as desk:
+        yield desk

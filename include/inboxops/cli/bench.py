@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Measure the product on this machine, with real servers in a folder of their own.", no_args_is_help=True
 )
 
+SIZES = [10_000, 100_000, 1_000_000]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
 
 
@@ -80,11 +81,9 @@ def ingest(
 
 @app.command()
 def grow(
-    size: Annotated[list[int], typer.Option(help="Messages already there; repeat it for more sizes, ascending.")] = [  # noqa: B006
-        10_000,
-        100_000,
-        1_000_000,
-    ],
+    size: Annotated[
+        list[int], typer.Option(help="Messages already there; repeat it for more sizes, ascending.")
+    ] = SIZES,
     batch: Annotated[int, typer.Option(min=10, help="Messages that are taken in and measured.")] = 500,
     rounds: Annotated[int, typer.Option(min=1, help="How often; the median counts.")] = 5,
     json: Json = False,

@@ -76,9 +76,10 @@ class NoticeStore:
     ) -> int | None:
         """The new channel's id; None when the tenant has it already."""
         with self._database.transaction() as t:
-            return t.value(  # type: ignore[no-any-return]
+            added: int | None = t.value(
                 "add_channel", tenant_id=tenant_id, way=way, target=target, secret=secret, kinds=list(kinds)
             )
+            return added
 
     def channels(self, tenant: str | None) -> list[Row]:
         with self._database.transaction() as t:
