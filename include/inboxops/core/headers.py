@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import urllib.parse
@@ -20,6 +21,7 @@ Raw = tuple[tuple[str, str], ...]
 
 _SLICE = 1 << 20  # bytes of a body that are hashed at once
 _TAIL = 65_536  # bytes at its end among which blank lines do not count
+_SHORT = 200  # characters of an address header that is remembered
 _BOUND = 32_768  # characters of one value that are looked at
 _PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))""", re.DOTALL)
 _CONTINUED = re.compile(r"([^*]+)\*(?:([0-9]{1,3})(\*?))?")
@@ -130,7 +132,7 @@ def content_hash(headers: Raw, raw: bytes, body_start: int = 0) -> str:
     while position < end:
         until = min(position + _SLICE, end)
         until += raw[until - 1 : until + 1] == b"\r\n"  # a line end is not cut in two
-        digest.update(raw[position:until].replace(b"\r\n", b"\n"))
+        digest.update(b"\n".join(raw[position:until].split(b"\r\n")))  # `replace` takes half as long again
         position = until
     return digest.hexdigest()
 
@@ -163,13 +165,20 @@ def _decodable(raw: str, message_charset: str | None) -> str:
     return decode_undeclared(raw_bytes(raw), message_charset)
 
 
-def _mailboxes(raw: str) -> list[tuple[str, str]]:
+def _mailboxes(raw: str) -> tuple[tuple[str, str], ...]:
     """What mail-parser makes of an address header. Encoded words are left to us: its own decoder raises on broken base64."""
+    return _short_header(raw) if len(raw) <= _SHORT else _long_header(raw)
+
+
+def _long_header(raw: str) -> tuple[tuple[str, str], ...]:
     try:
-        found: list[tuple[str, str]] = get_addresses(raw)
+        return tuple(get_addresses(raw))
     except (ValueError, LookupError, MessageError):
-        return []
-    return found
+        return ()
+
+
+_short_header = functools.lru_cache(maxsize=2_048)(_long_header)
+"""Most mails of an inbox have one of a few To headers, and reading one takes a tenth of what reading a mail does."""
 
 
 def _name(name: str, address: str) -> str:

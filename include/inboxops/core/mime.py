@@ -1,41 +1,23 @@
 """Bytes in, a ParsedMessage out. Never raises, whatever the bytes.
 
-Who does what: the standard library's parser with policy compat32 (the one that does not raise on real mail) makes the tree of
-parts; mail-parser reads addresses and dates out of the headers (`core.headers`); charsets, encoded words, parameters, parts and
-their files are read here (`core.text`, `core.parts`), because there mail-parser loses text that real mail brings. What the
-standard library can't read (endless nesting, boundaries in no charset) goes a tolerant path: containers below the depth limit
-are read as plain parts, and at last the message is its headers and one text.
+Who does what: `core.structure` makes the tree of parts, `core.parts` reads them and their files, mail-parser reads addresses and
+dates out of the headers (`core.headers`). Charsets, encoded words and parameters are read here too (`core.text`), because there
+mail-parser and the standard library lose text that real mail brings, or raise.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
-from email.message import Message
-from email.parser import HeaderParser
-from email.policy import compat32
 
-from inboxops.core import bulk, ids, parts, quote
 from inboxops.core import headers as header
 from inboxops.core import html as html_text
+from inboxops.core import ids, parts, quote, structure
 from inboxops.core.model import Address, ParsedMessage
+from inboxops.core.structure import Part
 from inboxops.core.text import clean, decode_words
 
-MOST_DEPTH = 50
-"""Containers within containers. Deeper ones are kept as plain parts."""
-MOST_LINES = 1_000_000
-MOST_DELIMITERS = 10_000
-
-_LINE_END = b"\n"
-_SLICE = 1 << 20  # bytes
-_HEAD = 65_536  # bytes in which a root that is a multipart says so
-
-_LEVEL = re.compile(
-    rb"""(?P<declared>content-type:[^;\w]{0,200}(?:multipart|message)/) | ^--(?P<line>[^\r\n]{1,200}) """
-    rb"""| boundary[ ]*=[ ]*(?:"(?P<quoted>[^"\r\n]{1,200})"|(?P<bare>[^\s;"]{1,200}))""",
-    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
-)
-_BLANK = re.compile(rb"\r?\n\r?\n|\r\r")
+_BLANK = re.compile(rb"\n\r?\n")
 _LEADING = b"\r\n\xef\xbb\xbf\0"
 _NO_HEADER = re.compile(rb"^(?![A-Za-z0-9_][!-9;-~]*:|[ \t]|\r?$)", re.MULTILINE)
 _GARBAGE = re.compile(rb"^[^A-Za-z0-9\s]{1,4}(?=[A-Za-z-]{2,30}:)")
@@ -55,8 +37,10 @@ def parse(
 
     received_at: when the provider took it in; the date is never later. trusted_authserv_ids: whose Authentication-Results count.
     """
-    message, defects = _structure(raw)
-    raw_headers: header.Raw = tuple((name, str(value)) for name, value in message.raw_items())[:_HEADER_BOUND]
+    defects: list[str] = []
+    start, end, body = _bounds(raw)
+    message = _structure(raw, start, end, defects)
+    raw_headers = message.headers[:_HEADER_BOUND]
     contents = parts.read(message)
     charset = contents.charset
     content_type, content_parameters = header.parameters(header.first(raw_headers, "content-type") or "", charset)
@@ -90,57 +74,38 @@ def parse(
         delivery_status=tuple(contents.delivery_status),
         returned=tuple(contents.returned),
         authentication=header.authentication(_values(raw_headers, "authentication-results"), trusted_authserv_ids),
-        marks=frozenset(contents.marks | ({"truncated"} if any(one.startswith("cut ") for one in defects) else set())),
+        marks=frozenset(contents.marks),
         defects=tuple(dict.fromkeys(filter(None, (*defects, defect, *contents.defects)))),
-        content_hash=header.content_hash(raw_headers, raw, _body_start(raw)),
+        content_hash=header.content_hash(raw_headers, raw, body),
         report_fields=contents.report_fields,
         part_types=tuple(contents.types),
     )
 
 
-def _structure(raw: bytes) -> tuple[Message, list[str]]:
-    """The tree of parts and what had to be forgiven for it."""
-    light, runs = bulk.set_aside(raw)
-    defects: list[str] = []
-    message = _tree(_prepared(light, defects), defects)
-    if not bulk.put_back(message, runs):
-        defects = []
-        message = _tree(_prepared(raw, defects), defects)
-    return message, defects
-
-
-def _prepared(raw: bytes, defects: list[str]) -> bytes:
-    """Without what stands in front of the first header, with broken header lines mended, without containers too deep to read."""
+def _bounds(raw: bytes) -> tuple[int, int, int]:
+    """Where the head begins, where it ends, where the body begins."""
     start = len(raw) - len(raw.lstrip(_LEADING))
-    end = _BLANK.search(raw, start)
-    head = raw[start : end.start() if end else len(raw)]
+    blank = _BLANK.search(raw, start)
+    end, body = blank.span() if blank else (len(raw), len(raw))
+    if (mac_os_9 := raw.find(b"\r\r", start, end)) >= 0:
+        return start, mac_os_9, mac_os_9 + 2
+    return start, end, body
+
+
+def _structure(raw: bytes, start: int, end: int, defects: list[str]) -> Part:
+    """The tree of parts and, in `defects`, what had to be forgiven for it. The head stands from `start` to `end`."""
+    head = raw[start:end]
     mended = _mended(head)
     if mended is not head:
         defects.append("a header line without a name or with space before its colon")
-    raw = mended + raw[start + len(head) :] if start or mended is not head else raw
-    raw = _bounded(raw, defects)
-    if _containers(raw) <= MOST_DEPTH:
-        return raw
-    deep = _too_deep(raw)
-    if deep:
-        defects.append(f"more than {MOST_DEPTH} parts within parts")
-        flat = bytearray(raw)
-        for offset in deep:
-            flat[offset : offset + 1] = b"x"  # `xultipart/` is a type nobody descends into
-        raw = bytes(flat)
-    return raw
-
-
-def _bounded(raw: bytes, defects: list[str]) -> bytes:
-    """As many lines and parts as can be read in well under a second. The largest mail that is taken in, in base64, stays below."""
-    for mark, most in ((_LINE_END, MOST_LINES), (b"\n--", MOST_DELIMITERS)):
-        if raw.count(mark) > most and (mark == _LINE_END or b"multipart/" in raw[:_HEAD].lower()):
-            position = -1
-            for _ in range(most):
-                position = raw.find(mark, position + 1)
-            defects.append(f"cut behind {most} {'lines' if mark == _LINE_END else 'delimiters'}")
-            raw = raw[:position]
-    return raw
+    if start or mended is not head:
+        raw = mended + raw[end:]
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\n")
+    message, is_too_deep = structure.read(raw)
+    if is_too_deep:
+        defects.append(f"more than {structure.MOST_DEPTH} parts within parts")
+    return message
 
 
 def _mended(head: bytes) -> bytes:
@@ -160,65 +125,6 @@ def _mended(head: bytes) -> bytes:
             lines[number] = b" " + line
     mended = b"".join(lines)
     return head if mended == head else mended
-
-
-def _containers(raw: bytes) -> int:
-    """How often a container's type is named, slice by slice: a lower-cased copy of a large mail would double its memory."""
-    slices = (raw[start : start + _SLICE].lower() for start in range(0, len(raw), _SLICE))
-    return sum(one.count(b"multipart/") + one.count(b"message/") for one in slices)
-
-
-def _too_deep(raw: bytes) -> list[int]:
-    """Where the types of those containers stand that are nested too deep.
-
-    A container is open from its boundary's declaration until a delimiter of one further out shows up. One pass, no recursion.
-    """
-    opened: list[bytes] = []
-    level: dict[bytes, int] = {}
-    deep: list[int] = []
-    for found in _LEVEL.finditer(raw):
-        if found["declared"]:
-            if len(opened) >= MOST_DEPTH:
-                deep.append(found.end() - (10 if raw[found.end() - 10 : found.end()].lower() == b"multipart/" else 8))
-            else:
-                opened.append(b"")
-        elif found["line"]:
-            line = found["line"].rstrip()
-            at = level.get(line, level.get(line.removesuffix(b"--"), -1))
-            if at >= 0:
-                for name in opened[at + 1 :]:
-                    level.pop(name, None)
-                del opened[at + 1 :]
-        elif opened and not opened[-1]:
-            opened[-1] = (found["quoted"] or found["bare"]).rstrip()
-            level.setdefault(opened[-1], len(opened) - 1)
-    return deep
-
-
-def _tree(raw: bytes, defects: list[str]) -> Message:
-    """The standard library's tree; where it raises, the headers and the rest as one text.
-
-    A message without parts is its headers and its body: no need to have the standard library read that line by line.
-    """
-    end = _BLANK.search(raw)
-    head, body = (raw[: end.start()], raw[end.end() :]) if end else (raw, b"")
-    top = HeaderParser(policy=compat32).parsestr(head.decode("ascii", "surrogateescape") + "\n\n")
-    try:
-        if top.defects or top.get_content_maintype() in {"multipart", "message"}:
-            return parts.tree(raw)
-    except parts.FAILURES as exc:
-        defects.append(f"structure can't be read: {type(exc).__name__}")
-        kept = [(name, value) for name, value in top.raw_items() if not name.lower().startswith("content-")]
-        top = Message(compat32)
-        for name, value in kept:
-            top[name] = value
-    top.set_payload(body.decode("ascii", "surrogateescape"))
-    return top
-
-
-def _body_start(raw: bytes) -> int:
-    end = _BLANK.search(raw, len(raw) - len(raw.lstrip(_LEADING)))
-    return end.end() if end else len(raw)
 
 
 def _values(raw_headers: header.Raw, name: str) -> list[str]:

@@ -1,51 +1,43 @@
 """The tree of a message's parts read once, without recursion: text, HTML, files, reports, what was returned.
 
-The standard library (policy compat32) makes the tree. mail-parser's own walk is not used here: it descends into attached
-messages, so that their text becomes the text of the mail around them, leaves ISO-2022-JP in 7-bit parts undecoded, and gives
-nameless parts random names.
+`core.structure` makes the tree. mail-parser's own walk is not used here: it descends into attached messages, so that their text
+becomes the text of the mail around them, leaves ISO-2022-JP in 7-bit parts undecoded, and gives nameless parts random names.
 """
 
 from __future__ import annotations
 
 import binascii
-import io
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.errors import MessageError
-from email.generator import BytesGenerator
 from email.message import Message
-from email.parser import BytesFeedParser, Parser
 from email.policy import compat32
 
 from inboxops.core import html as html_text
 from inboxops.core import tnef, uuencode
 from inboxops.core.headers import Raw, parameters
 from inboxops.core.model import Attachment
-from inboxops.core.text import clean, decode, decode_words, raw_bytes
+from inboxops.core.structure import MOST_PARTS, Part, divide, message
+from inboxops.core.text import clean, decode, decode_words
 
-MOST_PARTS = 1_000
 MOST_FILES = 200
 TEXT_BOUND = 1_000_000  # characters of text, and of HTML, that are kept
 _BLOCK_BOUND = 200_000  # characters of a delivery report that are read
 _MOST_BLOCKS = 500
 _MOST_RETURNED = 20
-_SLICE = 1 << 20  # bytes
-_TAIL = 100  # characters: the last line of a body in base64, and what follows it
-
-FAILURES = (
-    MessageError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError,
-)  # fmt: skip
-"""What the standard library is known to raise on mail that breaks the rules."""
+_TAIL = 100  # bytes: the last line of a body in base64, and what follows it
 
 _MOST_RECOVERED = 5
-_PREAMBLE = 200  # characters, "This is a MIME-encapsulated message" and the like
-_DELIMITER = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?$', re.MULTILINE)
-_PART_START = re.compile(r'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?\nContent-[A-Za-z-]{1,40}:', re.MULTILINE)
+_PREAMBLE = 200  # bytes, "This is a MIME-encapsulated message" and the like
+_DELIMITER = re.compile(rb'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?$', re.MULTILINE)
+_PART_START = re.compile(rb'^--([^\s"][^\r\n"]{0,199}?)[ \t]*\r?\nContent-[A-Za-z-]{1,40}:', re.MULTILINE)
 _FIELD = re.compile(r"^([!-9;-~]{1,80})[ \t]*:[ \t]*(.*)$")
 _EMBEDDED = frozenset({"message/rfc822", "message/global", "message/news", "message/x-rfc822"})
 _RETURNED_HEADERS = frozenset({"text/rfc822-headers", "message/rfc822-headers", "message/global-headers"})
 _STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_FORGIVING = frozenset({"base64", "uuencode", "x-uuencode", "uue", "x-uue"})
+"""What the standard library decodes and where it forgives much."""
 _FIELDS = frozenset({
     "message/disposition-notification", "message/global-disposition-notification", "message/feedback-report",
 })  # fmt: skip
@@ -70,11 +62,10 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """One part with its own headers read once: the first value of each by its lower-cased name."""
+class _Item:
+    """A part and what its headers say of it."""
 
-    message: Message
-    headers: dict[str, str]
+    part: Part
     content_type: str
     parameters: dict[str, str]
     disposition: str
@@ -83,95 +74,72 @@ class _Part:
     @property
     def placement(self) -> tuple[str, bool]:
         """(Content-ID without brackets, whether the part is shown within the text)."""
-        content_id = "".join(decode_words(self.headers.get("content-id", "")).split()).strip("<>")
+        content_id = "".join(decode_words(self.part.first.get("content-id", "")).split()).strip("<>")
         return content_id, self.disposition == "inline" or bool(content_id and self.disposition != "attachment")
 
 
-def tree(raw: bytes) -> Message:
-    """The standard library's tree. Raises one of FAILURES.
-
-    Fed in slices: its own `parsebytes` goes through a text buffer of four bytes a character.
-    """
-    parser = BytesFeedParser(policy=compat32)
-    for start in range(0, len(raw), _SLICE):
-        parser.feed(raw[start : start + _SLICE])
-    return parser.close()
-
-
-def read(root: Message) -> Contents:
+def read(root: Part) -> Contents:
     """Every part of the message itself. Embedded messages are kept whole and not entered."""
     contents = Contents()
-    attached: list[tuple[_Part, Message]] = []
-    waiting: list[tuple[Message, str]] = [(root, "")]
+    attached: list[tuple[_Item, bytes]] = []
+    waiting: list[tuple[Part, str]] = [(root, "")]
     while waiting:
-        message, parent = waiting.pop()
+        part, parent = waiting.pop()
         if len(contents.types) >= MOST_PARTS:
             contents.marks.add("truncated")
             contents.defects.append(f"more than {MOST_PARTS} parts")
             break
-        part = _part(message, parent, contents.charset)
-        contents.types.append(part.content_type)
-        _mark(contents, part)
-        declared = part.content_type.startswith("multipart/")
-        undeclared = message is root and "content-type" not in part.headers
-        if (declared or undeclared) and (children := _children(contents, message, declared)):
-            waiting.extend((child, part.content_type) for child in reversed(children))
-        elif part.content_type.startswith("message/") or part.content_type in _RETURNED_HEADERS:
-            attached += _read_message(contents, part)
+        item = _item(part, parent, contents.charset)
+        contents.types.append(item.content_type)
+        _mark(contents, item)
+        undeclared = part is root and "content-type" not in part.first
+        if (part.is_multipart or undeclared) and (children := _children(contents, part)):
+            waiting.extend((child, item.content_type) for child in reversed(children))
+        elif item.content_type.startswith("message/") or item.content_type in _RETURNED_HEADERS:
+            attached += _read_message(contents, item)
         else:
-            _read_leaf(contents, part)
+            _read_leaf(contents, item)
     if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
-        for part, inner in attached:
-            subject = " ".join(decode_words(str(inner.get("subject", ""))).split()) or "message"
-            content = _flattened(inner)
+        for item, content in attached:
+            subject = " ".join(decode_words(message(content).first.get("subject", "")).split()) or "message"
             _keep(
                 contents,
-                Attachment(f"{subject}.eml", part.content_type, content, *part.placement, named_by_subject=True),
+                Attachment(f"{subject}.eml", item.content_type, content, *item.placement, named_by_subject=True),
             )
     return contents
 
 
-def _part(message: Message, parent: str, charset: str | None) -> _Part:
-    headers: dict[str, str] = {}
-    for key, value in message.raw_items():
-        headers.setdefault(key.lower(), str(value))
-    content_type, content = parameters(headers.get("content-type", ""), charset)
-    disposition, placed = parameters(headers.get("content-disposition", ""), content.get("charset") or charset)
+def _item(part: Part, parent: str, charset: str | None) -> _Item:
+    content_type, content = part.content_type, part.parameters
+    if charset and not part.first.get("content-type", "").isascii():
+        _, content = parameters(part.first["content-type"], charset)
+    disposition, placed = "", dict[str, str]()
+    if "content-disposition" in part.first:
+        disposition, placed = parameters(part.first["content-disposition"], content.get("charset") or charset)
     if "/" not in content_type:
         content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
     name = placed.get("filename") or content.get("name") or placed.get("name") or ""
-    return _Part(message, headers, content_type, content, disposition, clean(name).strip())
+    return _Item(part, content_type, content, disposition, clean(name).strip())
 
 
-def _children(contents: Contents, part: Message, declared: bool) -> list[Message]:
+def _children(contents: Contents, part: Part) -> list[Part]:
     """The parts of a multipart; when its boundary is missing or broken, those between the delimiters that the body shows.
 
     Without any declaration (a gateway dropped the header) the delimiter must open the body, be repeated, and have a part's header
     behind it: a returned message further below has delimiters too.
     """
-    if part.is_multipart():
-        return messages(part)
-    if contents.recovered >= _MOST_RECOVERED:
-        return []
-    inner = plain(part)
-    delimiter = (_DELIMITER if declared else _PART_START).search(inner)
+    if part.parts or contents.recovered >= _MOST_RECOVERED:
+        return part.parts
+    delimiter = (_DELIMITER if part.is_multipart else _PART_START).search(part.source, part.start, part.end)
     if delimiter is None:
         return []
-    if not declared and (delimiter.start() > _PREAMBLE or inner.count(f"\n--{delimiter[1]}") < 2):
+    is_repeated = part.source.count(b"\n--" + delimiter[1], part.start, part.end) >= 2
+    if not part.is_multipart and (delimiter.start() - part.start > _PREAMBLE or not is_repeated):
         return []
     contents.recovered += 1
     contents.defects.append("a multipart without its boundary")
-    mended = f'Content-Type: multipart/mixed; boundary="{delimiter[1]}"\n\n{inner}'
-    try:
-        return messages(Parser(policy=compat32).parsestr(mended))
-    except FAILURES:
-        return []
-
-
-def messages(part: Message) -> list[Message]:
-    """The parts of a part that has some."""
-    inner = part.get_payload() if part.is_multipart() else []
-    return [one for one in inner if isinstance(one, Message)]
+    divide(part, delimiter[1])
+    return part.parts
 
 
 def blocks(text: str) -> list[dict[str, str]]:
@@ -196,80 +164,77 @@ def header_block(headers: Raw) -> str:
     return "\n".join(f"{name}: {decode_words(value)}" for name, value in headers[:500])
 
 
-def payload(part: Message) -> bytes:
-    """The bytes of a leaf with its transfer encoding undone; broken base64 gives what can be read.
-
-    Sound base64 needs no more than binascii: the standard library cuts it into lines first, which takes twice its size in memory.
-    """
-    if (text := _sound_base64(part)) is not None:
-        with suppress(binascii.Error):
-            return binascii.a2b_base64(text)
-    try:
-        content = part.get_payload(decode=True)
-    except FAILURES:
-        content = None
-    if isinstance(content, bytes):
-        return content
-    return raw_bytes(plain(part))
-
-
-def _sound_base64(part: Message) -> str | None:
-    """The text of a leaf in base64 that is padded nowhere but at its end."""
-    if str(part.get("content-transfer-encoding", "")).lower() != "base64":
-        return None
-    text = plain(part)
-    is_sound = text.isascii() and text.find("=", 0, -_TAIL) < 0 and "=" not in text[-_TAIL:].rstrip("=\r\n")
-    return text if is_sound else None
+def payload(part: Part) -> bytes:
+    """The body with its transfer encoding undone (RFC 2045, 6); of a broken one, what can be read."""
+    encoding = _encoding(part)
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(part.body)
+    if encoding == "base64" and part.source.find(b"=", part.start, part.end - _TAIL) < 0:
+        with suppress(binascii.Error):  # without a copy of a large body
+            return binascii.a2b_base64(memoryview(part.source)[part.start : part.end])
+    if encoding in _FORGIVING:
+        wrapper = Message(compat32)
+        wrapper["Content-Transfer-Encoding"] = encoding
+        wrapper.set_payload(part.body.decode("ascii", "surrogateescape"))
+        with suppress(ValueError, LookupError, TypeError, MessageError):
+            content = wrapper.get_payload(decode=True)
+            if isinstance(content, bytes):
+                return content
+    return part.body
 
 
-def plain(part: Message) -> str:
-    """The text of a leaf as the standard library gives it, transfer encoding and all; it raises on some mixtures of bytes."""
-    try:
-        plain = part.get_payload()
-    except FAILURES:
-        return ""
-    return plain if isinstance(plain, str) else ""
+def _encoding(part: Part) -> str:
+    return part.first.get("content-transfer-encoding", "").strip().lower()
 
 
-def _read_message(contents: Contents, part: _Part) -> list[tuple[_Part, Message]]:
+def _read_message(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
     """A part of type message/*, or the headers of one. Gives back a message without a name of its own: no file in a report."""
-    embedded = _embedded(part)
-    content_type = part.content_type
-    if content_type in _EMBEDDED or content_type not in _STATUS | _FIELDS | _RETURNED_HEADERS:
-        inner = embedded[0] if embedded else part.message
+    content_type = item.content_type
+    if content_type not in _STATUS | _FIELDS | _RETURNED_HEADERS:
+        content = _embedded(item.part)
         if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
-            contents.returned.append(header_block(tuple((key, str(value)) for key, value in inner.raw_items())))
-        if not part.name and content_type in _EMBEDDED:
-            return [(part, inner)]
-        _keep(contents, Attachment(part.name, content_type, _flattened(inner), *part.placement))
+            contents.returned.append(header_block(message(content).headers))
+        if not item.name and content_type in _EMBEDDED:
+            return [(item, content)]
+        _keep(contents, Attachment(item.name, content_type, content, *item.placement))
         return []
-    source = _source(part.message, embedded)
+    content = payload(item.part)
     if content_type in _STATUS:
-        contents.delivery_status += blocks(source)
+        contents.delivery_status += blocks(content[:_BLOCK_BOUND].decode("ascii", "surrogateescape"))
     elif content_type in _FIELDS:
-        for block in blocks(source):
+        for block in blocks(content[:_BLOCK_BOUND].decode("ascii", "surrogateescape")):
             contents.report_fields = block | contents.report_fields
     elif len(contents.returned) < _MOST_RETURNED:
-        contents.returned.append(decode(raw_bytes(source), None)[0][:_BLOCK_BOUND])
-    if part.name and (content_type in _RETURNED_HEADERS or part.disposition == "attachment"):
-        _keep(contents, Attachment(part.name, content_type, raw_bytes(source), *part.placement))
+        contents.returned.append(decode(content, None)[0][:_BLOCK_BOUND])
+    if item.name and (content_type in _RETURNED_HEADERS or item.disposition == "attachment"):
+        _keep(contents, Attachment(item.name, content_type, content, *item.placement))
     return []
 
 
-def _read_leaf(contents: Contents, part: _Part) -> None:
-    data = payload(part.message)
-    if part.content_type.startswith(("text/", "multipart/")) and part.content_type != "text/calendar":
-        charset = part.parameters.get("charset")
+def _embedded(part: Part) -> bytes:
+    """The message within a message/* part, byte for byte from its first header on; also when it is encoded, which RFC 2046, 5.2.1
+    forbids and Exchange does."""
+    content = part.body.lstrip(b"\r\n")
+    if _encoding(part) in {"base64", "quoted-printable"} and "subject" not in message(content).first:
+        decoded = payload(part).lstrip(b"\r\n")
+        return decoded if message(decoded).headers else content
+    return content
+
+
+def _read_leaf(contents: Contents, item: _Item) -> None:
+    data = payload(item.part)
+    if item.content_type.startswith(("text/", "multipart/")) and item.content_type != "text/calendar":
+        charset = item.parameters.get("charset")
         contents.charset = contents.charset or charset
-        if not part.name and part.disposition != "attachment":
+        if not item.name and item.disposition != "attachment":
             text, defect = decode(data, charset)
             if defect:
                 contents.defects.append(defect)
-            _read_text(contents, text, part.content_type)
+            _read_text(contents, text, item.content_type)
             return
-    if tnef.is_tnef(part.content_type, part.name) and _open_tnef(contents, data):
+    if tnef.is_tnef(item.content_type, item.name) and _open_tnef(contents, data):
         return
-    _keep(contents, Attachment(part.name, part.content_type, data, *part.placement))
+    _keep(contents, Attachment(item.name, item.content_type, data, *item.placement))
 
 
 def _open_tnef(contents: Contents, data: bytes) -> bool:
@@ -308,8 +273,8 @@ def _read_text(contents: Contents, text: str, content_type: str) -> None:
     contents.text.append(text)
 
 
-def _mark(contents: Contents, part: _Part) -> None:
-    content_type, protocol = part.content_type, part.parameters.get("protocol", "").lower()
+def _mark(contents: Contents, item: _Item) -> None:
+    content_type, protocol = item.content_type, item.parameters.get("protocol", "").lower()
     if content_type in {"text/calendar", "application/ics"}:
         contents.marks.add("calendar")
     elif content_type == "multipart/signed":
@@ -317,7 +282,7 @@ def _mark(contents: Contents, part: _Part) -> None:
     elif content_type == "multipart/encrypted":
         contents.marks.add("pgp-encrypted")
     elif content_type in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
-        signed = part.parameters.get("smime-type", "").lower() == "signed-data"
+        signed = item.parameters.get("smime-type", "").lower() == "signed-data"
         contents.marks.add("smime-signed" if signed else "smime-encrypted")
 
 
@@ -327,47 +292,3 @@ def _keep(contents: Contents, attachment: Attachment) -> None:
     elif "truncated" not in contents.marks:
         contents.marks.add("truncated")
         contents.defects.append(f"more than {MOST_FILES} attachments")
-
-
-def _embedded(part: _Part) -> list[Message]:
-    """The messages within a message/* part, also when it is encoded, which RFC 2046, 5.2.1 forbids and Exchange does, and when
-    blank lines stand before its headers."""
-    found = messages(part.message)
-    encoding = part.headers.get("content-transfer-encoding", "").strip().lower()
-    encoded = encoding in {"base64", "quoted-printable"}
-    if not found or (found[0].keys() and not (encoded and len(found) == 1 and not found[0].get("subject"))):
-        return found
-    source = _source(part.message, found)
-    if encoded:
-        wrapper = Message(compat32)
-        wrapper["Content-Transfer-Encoding"] = encoding
-        wrapper.set_payload(raw_bytes(source).decode("ascii", "surrogateescape"))
-        data = payload(wrapper)
-    else:
-        data = raw_bytes(source)
-    try:
-        return [tree(data.lstrip(b"\r\n"))]
-    except FAILURES:
-        return found
-
-
-def _source(part: Message, embedded: list[Message]) -> str:
-    """The text of a message/* part as it was before the standard library took it for a message."""
-    if not embedded:
-        return decode(payload(part), None)[0]
-    pieces = []
-    for one in embedded[:_MOST_BLOCKS]:
-        head = "\n".join(f"{name}: {value}" for name, value in one.raw_items())
-        body = plain(one)
-        pieces.append(f"{head}\n\n{body}" if body else head)
-    return "\n\n".join(pieces).lstrip("\n")
-
-
-def _flattened(message: Message) -> bytes:
-    """A message as bytes again; when its charset labels make that impossible, its headers and text."""
-    target = io.BytesIO()
-    try:
-        BytesGenerator(target, mangle_from_=False, maxheaderlen=0, policy=compat32).flatten(message)
-    except FAILURES:
-        return raw_bytes(f"{header_block(tuple(message.raw_items()))}\n\n{plain(message)}")
-    return target.getvalue()

@@ -69,7 +69,11 @@ def clean(text: str) -> str:
     """The text without NUL, and with U+FFFD for each lone surrogate."""
     if "\0" in text:
         text = text.replace("\0", "")
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+    try:
+        text.encode()  # finds surrogates ten times as fast as a pattern
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\ufffd", text)
+    return text
 
 
 def raw_bytes(text: str) -> bytes:

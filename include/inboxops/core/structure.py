@@ -1,0 +1,175 @@
+"""What a message consists of: its parts, each with its headers and where its body stands (RFC 2046, 5.1).
+
+One pass over the lines that begin with two hyphens, without recursion; bodies are neither looked at nor copied before somebody
+asks for them. Nothing here raises. The standard library's parser reads every line in Python, takes time that grows with the
+square of how deep a message is nested, and writes attached messages anew; the tests compare what it finds with what is found here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from inboxops.core.headers import Raw, parameters
+from inboxops.core.text import raw_bytes
+
+MOST_DEPTH = 50
+"""Multiparts within multiparts. Deeper ones are kept as plain parts."""
+MOST_PARTS = 1_000
+"""One more is made, so that it shows; all that stands behind is its body."""
+
+_BLANK_LINE = re.compile(rb"\n\r*\n")
+_HEADER = re.compile(r"^([!-9;-~]+)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
+_NO_HEADER = re.compile(r"^(?![!-9;-~]*[ \t]*:|[ \t]|From |\Z)", re.MULTILINE)
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A message, or a part of one: headers and a body (an "entity", RFC 2045, 2.4).
+
+    headers: in their order, folded, 8-bit bytes as surrogates. first: the first value of each by its lower-cased name.
+    start, end: where in `source` the body stands. parts: of a multipart, those between its delimiters.
+    """
+
+    source: bytes
+    headers: Raw
+    first: dict[str, str]
+    content_type: str
+    parameters: dict[str, str]
+    start: int
+    end: int
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def body(self) -> bytes:
+        """As it stands in the message, in its transfer encoding."""
+        return self.source[self.start : self.end]
+
+    @property
+    def is_multipart(self) -> bool:
+        return self.content_type.startswith("multipart/")
+
+
+def message(source: bytes) -> Part:
+    """The message as one part, not divided."""
+    blank = _BLANK_LINE.search(source)
+    return _part(source, 0, *((blank.start() + 1, blank.end()) if blank else (len(source), len(source))))
+
+
+def read(source: bytes) -> tuple[Part, bool]:
+    """(the message with all its parts, whether it is nested deeper than MOST_DEPTH)."""
+    root = message(source)
+    return root, root.is_multipart and _Division(root).run()
+
+
+def divide(part: Part, boundary: bytes) -> None:
+    """Find the parts between lines of a boundary that the part itself does not declare."""
+    part.parameters["boundary"] = boundary.decode("ascii", "surrogateescape")
+    _Division(part).run()
+
+
+def _part(source: bytes, begin: int, end_of_head: int, start: int) -> Part:
+    """The part whose head is `source[begin:end_of_head]` or ends before, at the first line that is no header: the body's first."""
+    head = source[begin:end_of_head].decode("ascii", "surrogateescape")
+    if stray := _NO_HEADER.search(head):
+        head, start = head[: stray.start()], begin + stray.start()
+    headers = tuple([(name, value.rstrip("\r\n")) for name, value in _HEADER.findall(head)])
+    first: dict[str, str] = {}
+    for name, value in headers:
+        first.setdefault(name.lower(), value)
+    content_type, found = parameters(first["content-type"]) if "content-type" in first else ("", {})
+    return Part(source, headers, first, content_type, found, start, len(source))
+
+
+def _hyphen_lines(source: bytes, begin: int, end: int) -> Iterator[tuple[int, bytes, int]]:
+    """(where it begins, what follows the hyphens without white space at its end, where the next one begins) of each such line."""
+    at = begin if source.startswith(b"--", begin, end) else source.find(b"\n--", begin, end) + 1
+    while at or source.startswith(b"--"):
+        stop = source.find(b"\n", at, end)
+        after = stop + 1 if stop >= 0 else end
+        yield at, source[at + 2 : after].rstrip(b" \t\r\n"), after
+        if not (at := source.find(b"\n--", after - 1, end) + 1):
+            return
+
+
+class _Division:
+    """Gives a multipart its parts, and theirs to them, line by line of those that begin with two hyphens."""
+
+    def __init__(self, root: Part) -> None:
+        self._source, self._start, self._end = root.source, root.start, root.end
+        self._open: list[
+            tuple[Part, bytes]
+        ] = []  # multiparts that have begun and not ended, outermost first; their boundaries
+        self._levels: dict[bytes, int] = {}  # where in there the one of a boundary stands
+        self._leaf: Part | None = None  # that has begun and not ended
+        self._begun: int | None = None  # where the head of a part begins that was not read yet
+        self._blank = (-1, -1)  # a blank line behind it, and what follows
+        self._count = 0
+        self._is_too_deep = False
+        self._enter(root)
+
+    def run(self) -> bool:
+        """Whether multiparts are nested too deep and were left whole."""
+        for at, line, after in _hyphen_lines(self._source, self._start, self._end):
+            level, closes = self._match(line)
+            if self._begun is not None and not (
+                level >= 0 and at == self._begun
+            ):  # two delimiters with nothing between
+                ends_head = level >= 0 or b":" not in line
+                if ends_head or at >= self._blank_line()[0]:
+                    self._add(at)
+                    level, closes = self._match(line)
+            if level >= 0:
+                if self._count > MOST_PARTS:
+                    break
+                self._cut(level if closes else level + 1, at - 1 - (self._source[at - 2 : at] == b"\r\n"))
+                self._begun = None if closes else after
+        if self._begun is not None:
+            self._add(self._end)
+        self._cut(0, self._end)
+        return self._is_too_deep
+
+    def _match(self, line: bytes) -> tuple[int, bool]:
+        """(level, whether it closes) of the open multipart whose delimiter the line is; level -1: of none."""
+        if line in self._levels:
+            return self._levels[line], False
+        return (self._levels.get(line[:-2], -1), True) if line.endswith(b"--") else (-1, False)
+
+    def _blank_line(self) -> tuple[int, int]:
+        assert self._begun is not None
+        if self._blank[0] < self._begun:
+            found = _BLANK_LINE.search(self._source, self._begun - 1, self._end)
+            self._blank = (found.start() + 1, found.end()) if found else (self._end, self._end)
+        return self._blank
+
+    def _add(self, limit: int) -> None:
+        """The part that has begun; its head ends at `limit` if not before."""
+        assert self._begun is not None
+        blank, body = self._blank_line()
+        part = _part(self._source, self._begun, *((blank, body) if blank < limit else (limit, limit)))
+        self._open[-1][0].parts.append(part)
+        self._begun, self._leaf = None, part
+        self._count += 1
+        if part.is_multipart:
+            self._enter(part)
+
+    def _enter(self, part: Part) -> None:
+        """The outer one of two multiparts with one boundary is the one that its delimiters mean (RFC 2046, 5.1.2)."""
+        boundary = raw_bytes(part.parameters.get("boundary", "")).rstrip()
+        if len(self._open) >= MOST_DEPTH:
+            self._is_too_deep = True
+        elif boundary and boundary not in self._levels:
+            self._levels[boundary] = len(self._open)
+            self._open.append((part, boundary))
+            self._leaf = None
+
+    def _cut(self, level: int, at: int) -> None:
+        """The multiparts from `level` on end there, and so does what was begun last."""
+        if self._leaf is not None:
+            self._leaf.end = max(self._leaf.start, at)
+            self._leaf = None
+        while len(self._open) > level:
+            part, boundary = self._open.pop()
+            part.end = max(part.start, at)
+            del self._levels[boundary]
