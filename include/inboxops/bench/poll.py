@@ -61,8 +61,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """The design that was asked for. ratio: how many of its polls cost as much as one of the naive design; marginal_ratio: the
-    same without what the stack uses when there is no inbox.
+    """The design that was asked for. ratio: how many of its polls cost as much as one of the naive design with as many inboxes,
+    of which it can't hold more than NAIVE_AT_MOST: beyond that each of its polls bears a smaller share of the idle stack, as ours
+    do. marginal_ratio: the same without what the stack uses when there is no inbox.
     """
 
     inboxes: int
@@ -92,7 +93,7 @@ def poll(inboxes: int, design: Design, *, every: int, minutes: float, with_naive
         design=design.value,
         cpu_seconds_per_poll=ours.cpu_seconds_per_poll,
         naive_cpu_seconds_per_poll=naive.cpu_seconds_per_poll if naive else None,
-        ratio=round(naive.cpu_seconds_per_poll / ours.cpu_seconds_per_poll, 1) if naive else None,
+        ratio=round(_of_as_many(naive, inboxes, every) / ours.cpu_seconds_per_poll, 1) if naive else None,
         marginal_ratio=round(naive.marginal_cpu_seconds_per_poll / ours.marginal_cpu_seconds_per_poll, 1)
         if naive
         else None,
@@ -101,6 +102,13 @@ def poll(inboxes: int, design: Design, *, every: int, minutes: float, with_naive
         stack_pss_mb=ours.stack_pss_mb,
         details=details,
     )
+
+
+def _of_as_many(naive: Measured, inboxes: int, every: int) -> float:
+    """CPU-seconds of a naive poll if that many inboxes shared the idle stack."""
+    if inboxes <= naive.inboxes:
+        return naive.cpu_seconds_per_poll
+    return naive.marginal_cpu_seconds_per_poll + naive.cores_without_inboxes * every * 60 / inboxes
 
 
 def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: Say) -> Measured:

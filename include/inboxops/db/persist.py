@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ from inboxops.core.reading import Reading
 from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.db.outbound import add_outbound
 from inboxops.db.outbox import add_event
+
+_reading = msgspec.json.Decoder(Reading)
 
 PlanMaker = Callable[[Sequence[Item], Facts], Plan]
 Responder = Callable[..., NewOutbound | None]
@@ -51,7 +53,7 @@ class PersistStore:
                 return [], Plan()
             facts = replace(_facts(t, inbox, items, own_addresses), auto_response=respond is not None)
             plan = make_plan(items, facts)
-            _write(t, inbox, plan, respond)
+            _write(t, inbox, items, plan, respond)
             return [item.inbound_id for item in items], plan
 
     def facts(self, inbox: Inbox, items: Sequence[Item], *, own_addresses: frozenset[str]) -> Facts:
@@ -73,7 +75,7 @@ def _item(row: dict[str, Any]) -> Item:
         imported=row["imported"],
         released=row["released"],
         provider_thread_id=row["provider_thread_id"],
-        reading=msgspec.convert(row["reading"], Reading),
+        reading=_reading.decode(row["reading"]),
     )
 
 
@@ -138,18 +140,18 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
     )
 
 
-def _write(t: Transaction, inbox: Inbox, plan: Plan, respond: Responder | None) -> None:
+def _write(t: Transaction, inbox: Inbox, items: Sequence[Item], plan: Plan, respond: Responder | None) -> None:
     numbers = _add_tickets(t, inbox, plan)
     ids = {handle: id_ for handle, (id_, _) in numbers.items()}
 
     def ticket(handle: int) -> int:
         return ids.get(handle, handle)
 
-    rows = [{**asdict(message), "ticket": ticket(message.ticket)} for message in plan.messages]
+    rows = [{**msgspec.to_builtins(message), "ticket": ticket(message.ticket)} for message in plan.messages]
     if rows:
         payload = jsonb(rows)
         t.run("add_messages", rows=payload)
-        t.run("add_attachments", rows=payload)
+        t.run("add_attachments", tenant_id=inbox.tenant_id, rows=jsonb(_attachments(items, plan)))
         t.run("add_participants", tenant_id=inbox.tenant_id, rows=payload)
         t.run("add_references", inbox_id=inbox.id, rows=payload)
     if plan.bounces:
@@ -159,7 +161,10 @@ def _write(t: Transaction, inbox: Inbox, plan: Plan, respond: Responder | None) 
             inbox_id=inbox.id,
             rows=jsonb(
                 [
-                    {**asdict(b.bounce), **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")}}
+                    {
+                        **msgspec.to_builtins(b.bounce),
+                        **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")},
+                    }
                     for b in plan.bounces
                 ]
             ),
@@ -183,6 +188,15 @@ def _write(t: Transaction, inbox: Inbox, plan: Plan, respond: Responder | None) 
         _announce(t, inbox, plan, rows)
     if plan.responses and respond is not None:
         _respond(t, inbox, plan, numbers, respond)
+
+
+def _attachments(items: Sequence[Item], plan: Plan) -> list[dict[str, Any]]:
+    files = {item.inbound_id: item.reading.attachments for item in items}
+    return [
+        {"message_id": message.id, **msgspec.to_builtins(file)}
+        for message in plan.messages
+        for file in files[message.inbound_id]
+    ]
 
 
 def _respond(t: Transaction, inbox: Inbox, plan: Plan, numbers: dict[int, tuple[int, int]], respond: Responder) -> None:
@@ -216,7 +230,7 @@ def _add_tickets(t: Transaction, inbox: Inbox, plan: Plan) -> dict[int, tuple[in
     last = t.value("take_ticket_numbers", tenant_id=inbox.tenant_id, count=count)
     ids = [row["nextval"] for row in t.rows("take_ticket_ids", count=count)]
     rows = [
-        {**asdict(new), "id": id_, "ticket_number": last - count + 1 + position}
+        {**msgspec.to_builtins(new), "id": id_, "ticket_number": last - count + 1 + position}
         for position, (new, id_) in enumerate(zip(plan.tickets, ids, strict=True))
     ]
     t.run("add_tickets", tenant_id=inbox.tenant_id, inbox_id=inbox.id, rows=jsonb(rows))

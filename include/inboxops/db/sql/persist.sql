@@ -2,9 +2,13 @@
 SELECT pg_advisory_xact_lock(hashtext('inboxops.persist'), %(inbox_id)s::integer)
 
 -- name: known_messages
-SELECT k.key, m.id, m.ticket_id, m.direction = 'outbound' AS outbound, m.content_hash
-FROM unnest(%(keys)s::text[]) AS k (key)
-JOIN messages m ON m.inbox_id = %(inbox_id)s AND (m.message_id_header = k.key OR m.wire_message_id = k.key)
+SELECT message_id_header AS key, id, ticket_id, direction = 'outbound' AS outbound, content_hash
+FROM messages
+WHERE inbox_id = %(inbox_id)s AND message_id_header = ANY (%(keys)s::text[])
+UNION ALL
+SELECT wire_message_id, id, ticket_id, direction = 'outbound', content_hash
+FROM messages
+WHERE inbox_id = %(inbox_id)s AND wire_message_id = ANY (%(keys)s::text[])
 
 -- name: children
 SELECT r.reference_id, array_agg(m.ticket_id ORDER BY m.id)
@@ -56,26 +60,26 @@ FROM jsonb_to_recordset(%(rows)s) AS r (id bigint, ticket_number bigint, subject
      requester_address text, requester_name text, provider_thread_id text, follows bigint, created_at timestamptz)
 
 -- name: add_messages
+-- The reading is taken apart once a row: each `->` would unpack the whole of it again.
 INSERT INTO messages (id, tenant_id, inbox_id, ticket_id, inbound_id, direction, type, message_id_header, message_id_original,
                       content_hash, in_reply_to, reference_ids, from_name, from_address, recipients, subject, body_text, body_new,
                       body_html, sent_date, received_at, placed_by, unknown_sender, verdict, rule, ruleset, evidence, marks,
                       authentication, omitted_attachments)
-SELECT r.id, i.tenant_id, i.inbox_id, r.ticket, i.id, 'inbound', r.type, r.message_id, i.reading->>'original_id',
-       i.content_hash, texts(i.reading->'in_reply_to'), texts(i.reading->'references'), i.reading#>>'{sender,name}', i.reading#>>'{sender,address}',
-       jsonb_build_object('to', i.reading->'to', 'cc', i.reading->'cc', 'reply_to', i.reading->'reply_to'),
-       i.subject, i.body_text, i.body_new, i.body_html, (i.reading->>'date')::timestamptz, i.received_at, r.placed_by,
-       r.unknown_sender, i.verdict, i.rule, i.ruleset, i.evidence, texts(i.reading->'marks'), i.reading->'authentication',
-       i.reading->'omitted'
+SELECT r.id, i.tenant_id, i.inbox_id, r.ticket, i.id, 'inbound', r.type, r.message_id, w.original_id,
+       i.content_hash, w.in_reply_to, w."references", w.sender->>'name', w.sender->>'address',
+       jsonb_build_object('to', w."to", 'cc', w.cc, 'reply_to', w.reply_to),
+       i.subject, i.body_text, i.body_new, i.body_html, w.date, i.received_at, r.placed_by,
+       r.unknown_sender, i.verdict, i.rule, i.ruleset, i.evidence, w.marks, w.authentication, w.omitted
 FROM jsonb_to_recordset(%(rows)s) AS r (inbound_id bigint, id bigint, ticket bigint, type text, message_id text, placed_by text,
      unknown_sender boolean)
 JOIN inbound i ON i.id = r.inbound_id
+CROSS JOIN LATERAL jsonb_to_record(i.reading) AS w (original_id text, in_reply_to text[], "references" text[], sender jsonb,
+     "to" jsonb, cc jsonb, reply_to jsonb, date timestamptz, marks text[], authentication jsonb, omitted jsonb)
 
 -- name: add_attachments
 INSERT INTO attachments (tenant_id, message_id, file_name, storage_key, content_type, size_bytes, content_id, inline, uploaded_at)
-SELECT i.tenant_id, r.id, a.file_name, a.storage_key, a.content_type, a.size_bytes, a.content_id, a.inline, now()
-FROM jsonb_to_recordset(%(rows)s) AS r (inbound_id bigint, id bigint)
-JOIN inbound i ON i.id = r.inbound_id
-CROSS JOIN LATERAL jsonb_to_recordset(i.reading->'attachments') AS a (file_name text, storage_key text, content_type text,
+SELECT %(tenant_id)s::bigint, a.message_id, a.file_name, a.storage_key, a.content_type, a.size_bytes, a.content_id, a.inline, now()
+FROM jsonb_to_recordset(%(rows)s) AS a (message_id bigint, file_name text, storage_key text, content_type text,
      size_bytes bigint, content_id text, inline boolean)
 ON CONFLICT (storage_key) DO NOTHING
 
