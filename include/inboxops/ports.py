@@ -104,12 +104,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """Bounds of one fetch. Counts are messages, sizes bytes, ages days."""
+    """Bounds of one fetch. Counts are messages, sizes bytes, ages days.
+
+    batch_bytes: packed less than 4 MB, which is one chunk of SeaweedFS: it spends 9 ms of CPU on a MB, beyond that 14.
+    """
 
     batch_messages: int = 500
-    batch_bytes: int = (
-        5 * 1024 * 1024
-    )  # packed less than 4 MB, one chunk of SeaweedFS: 9 ms of CPU a MB, beyond that 14
+    batch_bytes: int = 5 * 1024 * 1024
     message_bytes: int = 64 * 1024 * 1024  # larger ones are listed as refused, never read into memory
     first_sync_days: int = 7
     first_sync_messages: int = 500
