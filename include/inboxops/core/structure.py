@@ -100,7 +100,7 @@ class _Division:
         self._source, self._start, self._end = root.source, root.start, root.end
         self._open: list[
             tuple[Part, bytes]
-        ] = []  # multiparts that have begun and not ended, outermost first; their boundaries
+        ] = []  # multiparts that have not ended, outermost first, and their boundaries
         self._levels: dict[bytes, int] = {}  # where in there the one of a boundary stands
         self._leaf: Part | None = None  # that has begun and not ended
         self._begun: int | None = None  # where the head of a part begins that was not read yet
@@ -113,13 +113,14 @@ class _Division:
         """Whether multiparts are nested too deep and were left whole."""
         for at, line, after in _hyphen_lines(self._source, self._start, self._end):
             level, closes = self._match(line)
-            if self._begun is not None and not (
+            is_repeated = (
                 level >= 0 and at == self._begun
-            ):  # two delimiters with nothing between
+            )  # two delimiters without a line between them, and so without a part
+            if self._begun is not None and not is_repeated:
                 ends_head = level >= 0 or b":" not in line
                 if ends_head or at >= self._blank_line()[0]:
                     self._add(at)
-                    level, closes = self._match(line)
+                    level, closes = self._match(line)  # perhaps of the part that has just begun
             if level >= 0:
                 if self._count > MOST_PARTS:
                     break
