@@ -49,7 +49,7 @@ REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph
 ROSTER_DAG = "drain_outbox"
 """A DAG that is always there, in the file that makes one of each inbox."""
 
-BATCHES_PER_RUN = 64
+BATCHES_PER_RUN = 80
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
 
 

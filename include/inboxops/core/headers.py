@@ -143,10 +143,6 @@ def is_trace(name: str) -> bool:
     return lowered in _TRACE or lowered.startswith(_TRACE_PREFIXES)
 
 
-def first(headers: Raw, name: str) -> str | None:
-    return next((value for key, value in headers if key.lower() == name), None)
-
-
 def _joined(sections: Mapping[int, tuple[bool, str]]) -> str:
     charset, data = "", b""
     for number in sorted(sections):

@@ -43,27 +43,28 @@ def parse(
     raw_headers = message.headers[:_HEADER_BOUND]
     contents = parts.read(message)
     charset = contents.charset
-    content_type, content_parameters = header.parameters(header.first(raw_headers, "content-type") or "", charset)
+    content_type, content_parameters = header.parameters(message.first("content-type") or "", charset)
     html = clean("\n".join(contents.html))[: parts.TEXT_BOUND]
     text = clean("\n".join(contents.text)).replace("\r\n", "\n")[: parts.TEXT_BOUND]
     if not text.strip() and html:
         text = html_text.to_text(html)
-    sent_at, defect = header.date(header.first(raw_headers, "date"), received_at)
-    message_id = next(filter(None, map(ids.normalise_message_id, map(clean, _values(raw_headers, "message-id")))), "")
-    if len(_values(raw_headers, "message-id")) > 1:
+    sent_at, defect = header.date(message.first("date"), received_at)
+    own_ids = message.all("message-id")
+    message_id = next(filter(None, map(ids.normalise_message_id, map(clean, own_ids))), "")
+    if len(own_ids) > 1:
         defects.append("more than one Message-ID")
     return ParsedMessage(
         message_id=message_id or ids.synthetic_message_id(raw),
         message_id_is_synthetic=not message_id,
-        sender=_sender(raw_headers, charset),
-        reply_to=_addresses(raw_headers, "reply-to", charset),
-        to=_addresses(raw_headers, "to", charset),
-        cc=_addresses(raw_headers, "cc", charset),
-        return_path=_return_path(raw_headers),
-        subject=" ".join(decode_words(header.first(raw_headers, "subject") or "", charset).split()),
+        sender=_sender(message, charset),
+        reply_to=_addresses(message, "reply-to", charset),
+        to=_addresses(message, "to", charset),
+        cc=_addresses(message, "cc", charset),
+        return_path=_return_path(message),
+        subject=" ".join(decode_words(message.first("subject") or "", charset).split()),
         date=sent_at,
-        in_reply_to=ids.message_ids(clean(" ".join(_values(raw_headers, "in-reply-to")))),
-        references=ids.message_ids(clean(" ".join(_values(raw_headers, "references")))),
+        in_reply_to=ids.message_ids(clean(" ".join(message.all("in-reply-to")))),
+        references=ids.message_ids(clean(" ".join(message.all("references")))),
         text=text,
         text_new=text if contents.delivery_status else quote.new_part(text),
         html=html,
@@ -73,7 +74,7 @@ def parse(
         content_type_parameters=content_parameters,
         delivery_status=tuple(contents.delivery_status),
         returned=tuple(contents.returned),
-        authentication=header.authentication(_values(raw_headers, "authentication-results"), trusted_authserv_ids),
+        authentication=header.authentication(message.all("authentication-results"), trusted_authserv_ids),
         marks=frozenset(contents.marks),
         defects=tuple(dict.fromkeys(filter(None, (*defects, defect, *contents.defects)))),
         content_hash=header.content_hash(raw_headers, raw, body),
@@ -127,25 +128,20 @@ def _mended(head: bytes) -> bytes:
     return head if mended == head else mended
 
 
-def _values(raw_headers: header.Raw, name: str) -> list[str]:
-    return [value for key, value in raw_headers if key.lower() == name]
-
-
-def _addresses(raw_headers: header.Raw, name: str, charset: str | None) -> tuple[Address, ...]:
+def _addresses(message: Part, name: str, charset: str | None) -> tuple[Address, ...]:
     """All mailboxes of a header that stands several times, which only broken mail has, as far as one header may go."""
-    values = _values(raw_headers, name)
-    return header.addresses(", ".join(values) if len(values) > 1 else "".join(values), charset)
+    return header.addresses(", ".join(message.all(name)), charset)
 
 
-def _sender(raw_headers: header.Raw, charset: str | None) -> Address:
+def _sender(message: Part, charset: str | None) -> Address:
     """The first From that holds an address; else a From that holds a name; else Sender."""
-    found = _addresses(raw_headers, "from", charset)
+    found = _addresses(message, "from", charset)
     named = next((one for one in found if one.address), found[0] if found else None)
-    return named or next(iter(_addresses(raw_headers, "sender", charset)), Address("", ""))
+    return named or next(iter(_addresses(message, "sender", charset)), Address("", ""))
 
 
-def _return_path(raw_headers: header.Raw) -> str | None:
-    value = header.first(raw_headers, "return-path")
+def _return_path(message: Part) -> str | None:
+    value = message.first("return-path")
     if value is None:
         return None
     found = header.addresses(value)

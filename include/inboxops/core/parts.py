@@ -74,7 +74,7 @@ class _Item:
     @property
     def placement(self) -> tuple[str, bool]:
         """(Content-ID without brackets, whether the part is shown within the text)."""
-        content_id = "".join(decode_words(self.part.first.get("content-id", "")).split()).strip("<>")
+        content_id = "".join(decode_words(self.part.first("content-id") or "").split()).strip("<>")
         return content_id, self.disposition == "inline" or bool(content_id and self.disposition != "attachment")
 
 
@@ -92,7 +92,7 @@ def read(root: Part) -> Contents:
         item = _item(part, parent, contents.charset)
         contents.types.append(item.content_type)
         _mark(contents, item)
-        undeclared = part is root and "content-type" not in part.first
+        undeclared = part is root and part.first("content-type") is None
         if (part.is_multipart or undeclared) and (children := _children(contents, part)):
             waiting.extend((child, item.content_type) for child in reversed(children))
         elif item.content_type.startswith("message/") or item.content_type in _RETURNED_HEADERS:
@@ -101,7 +101,7 @@ def read(root: Part) -> Contents:
             _read_leaf(contents, item)
     if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
         for item, content in attached:
-            subject = " ".join(decode_words(message(content).first.get("subject", "")).split()) or "message"
+            subject = " ".join(decode_words(message(content).first("subject") or "").split()) or "message"
             _keep(
                 contents,
                 Attachment(f"{subject}.eml", item.content_type, content, *item.placement, named_by_subject=True),
@@ -111,11 +111,12 @@ def read(root: Part) -> Contents:
 
 def _item(part: Part, parent: str, charset: str | None) -> _Item:
     content_type, content = part.content_type, part.parameters
-    if charset and not part.first.get("content-type", "").isascii():
-        _, content = parameters(part.first["content-type"], charset)
+    declared = part.first("content-type") or ""
+    if charset and not declared.isascii():
+        _, content = parameters(declared, charset)
     disposition, placed = "", dict[str, str]()
-    if "content-disposition" in part.first:
-        disposition, placed = parameters(part.first["content-disposition"], content.get("charset") or charset)
+    if (wanted := part.first("content-disposition")) is not None:
+        disposition, placed = parameters(wanted, content.get("charset") or charset)
     if "/" not in content_type:
         content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
     name = placed.get("filename") or content.get("name") or placed.get("name") or ""
@@ -184,7 +185,7 @@ def payload(part: Part) -> bytes:
 
 
 def _encoding(part: Part) -> str:
-    return part.first.get("content-transfer-encoding", "").strip().lower()
+    return (part.first("content-transfer-encoding") or "").strip().lower()
 
 
 def _read_message(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
@@ -215,7 +216,7 @@ def _embedded(part: Part) -> bytes:
     """The message within a message/* part, byte for byte from its first header on; also when it is encoded, which RFC 2046, 5.2.1
     forbids and Exchange does."""
     content = part.body.lstrip(b"\r\n")
-    if _encoding(part) in {"base64", "quoted-printable"} and "subject" not in message(content).first:
+    if _encoding(part) in {"base64", "quoted-printable"} and message(content).first("subject") is None:
         decoded = payload(part).lstrip(b"\r\n")
         return decoded if message(decoded).headers else content
     return content

@@ -28,18 +28,25 @@ _NO_HEADER = re.compile(r"^(?![!-9;-~]*[ \t]*:|[ \t]|From |\Z)", re.MULTILINE)
 class Part:
     """A message, or a part of one: headers and a body (an "entity", RFC 2045, 2.4).
 
-    headers: in their order, folded, 8-bit bytes as surrogates. first: the first value of each by its lower-cased name.
+    headers: in their order, folded, 8-bit bytes as surrogates. values: those of each by its lower-cased name.
     start, end: where in `source` the body stands. parts: of a multipart, those between its delimiters.
     """
 
     source: bytes
     headers: Raw
-    first: dict[str, str]
+    values: dict[str, list[str]]
     content_type: str
     parameters: dict[str, str]
     start: int
     end: int
     parts: list[Part] = field(default_factory=list)
+
+    def all(self, name: str) -> list[str]:
+        """The values of a header by its lower-cased name."""
+        return self.values.get(name, [])
+
+    def first(self, name: str) -> str | None:
+        return next(iter(self.all(name)), None)
 
     @property
     def body(self) -> bytes:
@@ -75,11 +82,11 @@ def _part(source: bytes, begin: int, end_of_head: int, start: int) -> Part:
     if stray := _NO_HEADER.search(head):
         head, start = head[: stray.start()], begin + stray.start()
     headers = tuple([(name, value.rstrip("\r\n")) for name, value in _HEADER.findall(head)])
-    first: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in headers:
-        first.setdefault(name.lower(), value)
-    content_type, found = parameters(first["content-type"]) if "content-type" in first else ("", {})
-    return Part(source, headers, first, content_type, found, start, len(source))
+        values.setdefault(name.lower(), []).append(value)
+    content_type, found = parameters(values["content-type"][0]) if "content-type" in values else ("", {})
+    return Part(source, headers, values, content_type, found, start, len(source))
 
 
 def _hyphen_lines(source: bytes, begin: int, end: int) -> Iterator[tuple[int, bytes, int]]:
