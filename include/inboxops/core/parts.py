@@ -14,6 +14,8 @@ from email.errors import MessageError
 from email.message import Message
 from email.policy import compat32
 
+import pybase64
+
 from inboxops.core import html as html_text
 from inboxops.core import tnef, uuencode
 from inboxops.core.headers import Raw, parameters
@@ -170,9 +172,9 @@ def payload(part: Part) -> bytes:
     encoding = _encoding(part)
     if encoding == "quoted-printable":
         return binascii.a2b_qp(part.body)
-    if encoding == "base64" and part.source.find(b"=", part.start, part.end - _TAIL) < 0:
+    if encoding == "base64" and _is_padded_at_its_end(part):
         with suppress(binascii.Error):  # without a copy of a large body
-            return binascii.a2b_base64(memoryview(part.source)[part.start : part.end])
+            return pybase64.b64decode(memoryview(part.source)[part.start : part.end])
     if encoding in _FORGIVING:
         wrapper = Message(compat32)
         wrapper["Content-Transfer-Encoding"] = encoding
@@ -182,6 +184,12 @@ def payload(part: Part) -> bytes:
             if isinstance(content, bytes):
                 return content
     return part.body
+
+
+def _is_padded_at_its_end(part: Part) -> bool:
+    """And nowhere else, which is how base64 looks that nobody put together out of pieces."""
+    tail = max(part.start, part.end - _TAIL)
+    return part.source.find(b"=", part.start, tail) < 0 and b"=" not in part.source[tail : part.end].rstrip(b"=\r\n")
 
 
 def _encoding(part: Part) -> str:
