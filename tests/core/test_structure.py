@@ -50,6 +50,11 @@ ODD = {
         b'Content-Type: text/plain; charset="utf\0-8"\r\n\r\nGr\xfc\xdfe', HEAD + BODY
     ),
     "8-bit text in front of it in the same part": multipart(HEAD + b"\xfc\r\n" + BODY),
+    "base64 put together out of pieces": multipart(
+        HEAD + b"QUJD\r\nQQ==\r\nQUJD\r\nQQ==", HEAD + BODY + b"QQ==\r\nQQ=="
+    ),
+    "base64 without its padding": multipart(HEAD + b"QUJDQQ", HEAD + b"QUJDQ"),
+    "base64 with rubbish in it": multipart(HEAD + b"QU JD-_*\xff\r\nQQ==", HEAD + b"***"),
     "a boundary within a boundary's name": multipart(b"\r\n--bb\r\n--b-\r\n-- b\r\ntext"),
     "white space behind the delimiter": multipart(b"\r\ntext", HEAD + BODY).replace(b"--b\r\n", b"--b \t\r\n"),
     "a part of headers only": multipart(b"Content-Type: text/html", b"\r\ntext"),

@@ -17,7 +17,7 @@ from inboxops.core.model import Address
 from inboxops.core.text import clean, codec_for, decode, decode_undeclared, decode_words, raw_bytes
 
 Raw = tuple[tuple[str, str], ...]
-"""A header block as the standard library hands it over: in order, folded, 8-bit bytes as surrogates."""
+"""A header block as it stands in the message: in order, folded, 8-bit bytes as surrogates."""
 
 _SLICE = 1 << 20  # bytes of a body that are hashed at once
 _TAIL = 65_536  # bytes at its end among which blank lines do not count

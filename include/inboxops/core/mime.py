@@ -112,7 +112,7 @@ def _structure(raw: bytes, start: int, end: int, defects: list[str]) -> Part:
 def _mended(head: bytes) -> bytes:
     """A line that is no header but has headers behind it continues the one before; rubbish before a name, space before a colon go.
 
-    The standard library takes such a line for the end of the headers, and with it Subject and From for the body.
+    Such a line would be taken for the end of the headers, and with it Subject and From for the body.
     """
     if not _NO_HEADER.search(head):
         return head

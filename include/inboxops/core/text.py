@@ -77,7 +77,7 @@ def clean(text: str) -> str:
 
 
 def raw_bytes(text: str) -> bytes:
-    """The bytes of a text that the standard library decoded as ASCII with surrogates; any other text as UTF-8."""
+    """The bytes of a text that was decoded as ASCII with surrogates; any other text as UTF-8."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
