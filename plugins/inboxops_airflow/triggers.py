@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from inboxops.providers.imap_idle import IdleHub
 
 log = structlog.get_logger("inboxops.probe")
-PROBES_AT_ONCE = (
-    16  # they share the interpreter with the event loop, which was seen to wait up to 0.9 s while 32 were busy
-)
+PROBES_AT_ONCE = 16
+"""They share the interpreter with the event loop, which was seen to wait up to 0.9 s while 32 were busy."""
 LOOK_AGAIN_SECONDS = 20.0
 
 

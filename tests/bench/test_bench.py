@@ -15,6 +15,7 @@ import pytest
 
 from inboxops.bench.corpus import corpus
 from inboxops.bench.meter import cpu_seconds
+from inboxops.bench.poll import Measured
 from inboxops.core.mime import parse
 from inboxops.stack.layout import command
 from inboxops.testing.mailserver import dovecot_binary
@@ -33,6 +34,16 @@ def bench(*arguments: str, tmp_path: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
+
+
+def test_a_naive_poll_is_compared_at_as_many_inboxes() -> None:
+    naive = Measured(
+        inboxes=100, polls=100, expected=100, cpu_seconds_per_poll=1.9, marginal_cpu_seconds_per_poll=1.45, cores={},
+        cores_without_inboxes=0.15, lateness_p50_seconds=5, lateness_p95_seconds=9, stack_pss_mb=1300,
+        blocked_loop_warnings=0, blocked_loop_warnings_before=0, seconds_until_known=3,
+    )  # fmt: skip
+    assert naive.with_as_many(100, every=5) == 1.9
+    assert naive.with_as_many(1_000, every=5) == pytest.approx(1.45 + 0.15 * 300 / 1_000)
 
 
 def test_the_corpus_is_the_same_for_the_same_seed_and_every_id_its_own() -> None:

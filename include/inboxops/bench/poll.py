@@ -58,6 +58,12 @@ class Measured:
     blocked_loop_warnings_before: int
     seconds_until_known: float
 
+    def with_as_many(self, inboxes: int, every: int) -> float:
+        """CPU-seconds of a poll if at least that many inboxes, polled every so many minutes, shared the idle stack."""
+        if inboxes <= self.inboxes:
+            return self.cpu_seconds_per_poll
+        return self.marginal_cpu_seconds_per_poll + self.cores_without_inboxes * every * 60 / inboxes
+
 
 @dataclass(frozen=True, slots=True)
 class Polled:
@@ -93,7 +99,7 @@ def poll(inboxes: int, design: Design, *, every: int, minutes: float, with_naive
         design=design.value,
         cpu_seconds_per_poll=ours.cpu_seconds_per_poll,
         naive_cpu_seconds_per_poll=naive.cpu_seconds_per_poll if naive else None,
-        ratio=round(_of_as_many(naive, inboxes, every) / ours.cpu_seconds_per_poll, 1) if naive else None,
+        ratio=round(naive.with_as_many(inboxes, every) / ours.cpu_seconds_per_poll, 1) if naive else None,
         marginal_ratio=round(naive.marginal_cpu_seconds_per_poll / ours.marginal_cpu_seconds_per_poll, 1)
         if naive
         else None,
@@ -102,13 +108,6 @@ def poll(inboxes: int, design: Design, *, every: int, minutes: float, with_naive
         stack_pss_mb=ours.stack_pss_mb,
         details=details,
     )
-
-
-def _of_as_many(naive: Measured, inboxes: int, every: int) -> float:
-    """CPU-seconds of a naive poll if that many inboxes shared the idle stack."""
-    if inboxes <= naive.inboxes:
-        return naive.cpu_seconds_per_poll
-    return naive.marginal_cpu_seconds_per_poll + naive.cores_without_inboxes * every * 60 / inboxes
 
 
 def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: Say) -> Measured:

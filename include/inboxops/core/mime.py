@@ -43,7 +43,6 @@ def parse(
     raw_headers = message.headers[:_HEADER_BOUND]
     contents = parts.read(message)
     charset = contents.charset
-    content_type, content_parameters = header.parameters(message.first("content-type") or "", charset)
     html = clean("\n".join(contents.html))[: parts.TEXT_BOUND]
     text = clean("\n".join(contents.text)).replace("\r\n", "\n")[: parts.TEXT_BOUND]
     if not text.strip() and html:
@@ -70,8 +69,8 @@ def parse(
         html=html,
         attachments=tuple(contents.attachments),
         headers=tuple((clean(name), decode_words(value, charset).strip()) for name, value in raw_headers),
-        content_type=content_type or "text/plain",
-        content_type_parameters=content_parameters,
+        content_type=message.content_type or "text/plain",
+        content_type_parameters=message.parameters_in(charset),
         delivery_status=tuple(contents.delivery_status),
         returned=tuple(contents.returned),
         authentication=header.authentication(message.all("authentication-results"), trusted_authserv_ids),

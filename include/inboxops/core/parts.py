@@ -112,10 +112,7 @@ def read(root: Part) -> Contents:
 
 
 def _item(part: Part, parent: str, charset: str | None) -> _Item:
-    content_type, content = part.content_type, part.parameters
-    declared = part.first("content-type") or ""
-    if charset and not declared.isascii():
-        _, content = parameters(declared, charset)
+    content_type, content = part.content_type, part.parameters_in(charset)
     disposition, placed = "", dict[str, str]()
     if (wanted := part.first("content-disposition")) is not None:
         disposition, placed = parameters(wanted, content.get("charset") or charset)

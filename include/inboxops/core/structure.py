@@ -52,6 +52,15 @@ class Part:
         """As it stands in the message, in its transfer encoding."""
         return self.source[self.start : self.end]
 
+    def parameters_in(self, charset: str | None) -> dict[str, str]:
+        """Those of the content type, its raw 8-bit bytes read in the charset that the message declares."""
+        declared = self.first("content-type") or ""
+        return self.parameters if declared.isascii() or not charset else parameters(declared, charset)[1]
+
+    @property
+    def boundary(self) -> bytes:
+        return raw_bytes(self.parameters.get("boundary", "")).rstrip()
+
     @property
     def is_multipart(self) -> bool:
         return self.content_type.startswith("multipart/")
@@ -59,20 +68,24 @@ class Part:
 
 def message(source: bytes) -> Part:
     """The message as one part, not divided."""
-    blank = _BLANK_LINE.search(source)
-    return _part(source, 0, *((blank.start() + 1, blank.end()) if blank else (len(source), len(source))))
+    return _part(source, 0, *_blank_line(source, 0, len(source)))
 
 
 def read(source: bytes) -> tuple[Part, bool]:
     """(the message with all its parts, whether it is nested deeper than MOST_DEPTH)."""
     root = message(source)
-    return root, root.is_multipart and _Division(root).run()
+    return root, root.is_multipart and _Division(root, root.boundary).run()
 
 
 def divide(part: Part, boundary: bytes) -> None:
     """Find the parts between lines of a boundary that the part itself does not declare."""
-    part.parameters["boundary"] = boundary.decode("ascii", "surrogateescape")
-    _Division(part).run()
+    _Division(part, boundary).run()
+
+
+def _blank_line(source: bytes, begin: int, end: int) -> tuple[int, int]:
+    """(where the first blank line from the line at `begin` on stands, where the line behind it begins); `end` twice without one."""
+    found = _BLANK_LINE.search(source, max(begin - 1, 0), end)
+    return (found.start() + 1, found.end()) if found else (end, end)
 
 
 def _part(source: bytes, begin: int, end_of_head: int, start: int) -> Part:
@@ -102,29 +115,25 @@ def _hyphen_lines(source: bytes, begin: int, end: int) -> Iterator[tuple[int, by
 class _Division:
     """Gives a multipart its parts, and theirs to them, line by line of those that begin with two hyphens."""
 
-    def __init__(self, root: Part) -> None:
+    def __init__(self, root: Part, boundary: bytes) -> None:
         self._source, self._start, self._end = root.source, root.start, root.end
-        self._open: list[
-            tuple[Part, bytes]
-        ] = []  # multiparts that have not ended, outermost first, and their boundaries
+        self._open: list[tuple[Part, bytes]] = []  # multiparts that have not ended, outermost first; boundaries
         self._levels: dict[bytes, int] = {}  # where in there the one of a boundary stands
         self._leaf: Part | None = None  # that has begun and not ended
         self._begun: int | None = None  # where the head of a part begins that was not read yet
         self._blank = (-1, -1)  # a blank line behind it, and what follows
         self._count = 0
         self._is_too_deep = False
-        self._enter(root)
+        self._enter(root, boundary)
 
     def run(self) -> bool:
         """Whether multiparts are nested too deep and were left whole."""
         for at, line, after in _hyphen_lines(self._source, self._start, self._end):
             level, closes = self._match(line)
-            is_repeated = (
-                level >= 0 and at == self._begun
-            )  # two delimiters without a line between them, and so without a part
+            is_repeated = level >= 0 and at == self._begun  # no line since the last delimiter, and so no part
             if self._begun is not None and not is_repeated:
                 ends_head = level >= 0 or b":" not in line
-                if ends_head or at >= self._blank_line()[0]:
+                if ends_head or at >= self._next_blank()[0]:
                     self._add(at)
                     level, closes = self._match(line)  # perhaps of the part that has just begun
             if level >= 0:
@@ -143,27 +152,25 @@ class _Division:
             return self._levels[line], False
         return (self._levels.get(line[:-2], -1), True) if line.endswith(b"--") else (-1, False)
 
-    def _blank_line(self) -> tuple[int, int]:
+    def _next_blank(self) -> tuple[int, int]:
         assert self._begun is not None
         if self._blank[0] < self._begun:
-            found = _BLANK_LINE.search(self._source, self._begun - 1, self._end)
-            self._blank = (found.start() + 1, found.end()) if found else (self._end, self._end)
+            self._blank = _blank_line(self._source, self._begun, self._end)
         return self._blank
 
     def _add(self, limit: int) -> None:
         """The part that has begun; its head ends at `limit` if not before."""
         assert self._begun is not None
-        blank, body = self._blank_line()
+        blank, body = self._next_blank()
         part = _part(self._source, self._begun, *((blank, body) if blank < limit else (limit, limit)))
         self._open[-1][0].parts.append(part)
         self._begun, self._leaf = None, part
         self._count += 1
         if part.is_multipart:
-            self._enter(part)
+            self._enter(part, part.boundary)
 
-    def _enter(self, part: Part) -> None:
+    def _enter(self, part: Part, boundary: bytes) -> None:
         """The outer one of two multiparts with one boundary is the one that its delimiters mean (RFC 2046, 5.1.2)."""
-        boundary = raw_bytes(part.parameters.get("boundary", "")).rstrip()
         if len(self._open) >= MOST_DEPTH:
             self._is_too_deep = True
         elif boundary and boundary not in self._levels:

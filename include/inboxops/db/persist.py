@@ -151,7 +151,8 @@ def _write(t: Transaction, inbox: Inbox, items: Sequence[Item], plan: Plan, resp
     if rows:
         payload = jsonb(rows)
         t.run("add_messages", rows=payload)
-        t.run("add_attachments", tenant_id=inbox.tenant_id, rows=jsonb(_attachments(items, plan)))
+        if files := _attachments(items, plan):
+            t.run("add_attachments", tenant_id=inbox.tenant_id, rows=jsonb(files))
         t.run("add_participants", tenant_id=inbox.tenant_id, rows=payload)
         t.run("add_references", inbox_id=inbox.id, rows=payload)
     if plan.bounces:
