@@ -267,8 +267,11 @@ def test_a_link_logs_in_once_and_the_key_logs_in_until_it_is_revoked(agent: Agen
     agent.page.goto(f"{url}/login#{link}")
     expect(agent.page.get_by_role("alert")).to_contain_text("was used")
     agent.page.get_by_label("API key").fill(key)
-    agent.page.get_by_role("button", name="Log in").click()
+    with agent.page.expect_response("**/v1/tickets?*"), agent.page.expect_response("**/v1/inboxes?*"):
+        agent.page.get_by_role("button", name="Log in").click()
     expect(agent.page.get_by_text("Ben")).to_be_visible()
+    expect(agent.page.get_by_text("Live", exact=True)).to_be_visible()
+    # Nothing is under way any more that would end the session before the click does.
     world.api_keys.revoke(key.split("_")[1])
     agent.page.get_by_role("link", name="Pending").click()
     expect(agent.page.get_by_role("button", name="Log in")).to_be_visible()
