@@ -6,9 +6,11 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inboxops.settings import Settings
+from inboxops.stack.backing import object_index
 from inboxops.testing.processes import ServerProcess, free_ports
 
 ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret0123456789"
@@ -17,8 +19,12 @@ ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret0123456789"
 class S3Server:
     """One identity may do everything, nobody else anything."""
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="inboxops-s3-"))
+    def __init__(
+        self, folder: Path | None = None, *, index: Callable[[Path], Mapping[str, str]] = object_index
+    ) -> None:
+        """folder: goes on with the data in it, and leaves it there."""
+        self._own_folder = folder is None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="inboxops-s3-"))
         identity = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
         identities = {"identities": [{"name": "tests", "credentials": [identity], "actions": ["Admin"]}]}
         config = self._folder / "s3.json"
@@ -39,7 +45,9 @@ class S3Server:
         command += [f"-{part}.port.grpc={port}" for part, port in zip(parts, ports[len(parts) :], strict=True)]
         grpc = zip(parts, ports[len(parts) :], strict=True)
         self._sockets = [Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock") for part, port in grpc]
-        self._process = ServerProcess(command, ports[1 : len(parts)], self._folder / "weed.log", seconds=60)
+        self._process = ServerProcess(
+            command, ports[1 : len(parts)], self._folder / "weed.log", environment=index(self._folder), seconds=60
+        )
         self.endpoint = f"http://127.0.0.1:{ports[3]}"
 
     def settings(self, **changes: str) -> Settings:
@@ -59,4 +67,5 @@ class S3Server:
         self._process.stop(seconds=1)
         for leftover in self._sockets:
             leftover.unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._own_folder:
+            shutil.rmtree(self._folder, ignore_errors=True)

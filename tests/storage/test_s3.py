@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from email.message import Message
+from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 import pytest
 
 from inboxops.errors import OperatorError, TransientError
+from inboxops.stack.backing import object_index
 from inboxops.storage.s3 import S3Store, client, content_disposition, media_type
 from inboxops.testing.processes import free_ports, wait_until
 from tests.objectstore import S3Server
@@ -16,7 +19,11 @@ from tests.objectstore import S3Server
 
 @pytest.fixture(scope="module")
 def store(s3_server: S3Server) -> S3Store:
-    settings = s3_server.settings()
+    return _ready(s3_server)
+
+
+def _ready(server: S3Server) -> S3Store:
+    settings = server.settings()
     store = S3Store(client(settings), settings.s3_bucket)
     # A fresh SeaweedFS listens before its first volume can be written to.
     wait_until("the S3 server to take an object", lambda: _writable(store), seconds=60)
@@ -106,6 +113,22 @@ def test_a_link_expires(store: S3Store) -> None:
 def test_a_missing_object_is_named(store: S3Store) -> None:
     with pytest.raises(OperatorError, match="'5/not-there' is missing"):
         store.get("5/not-there")
+
+
+@pytest.mark.parametrize("begun_with", [object_index, lambda folder: {}], ids=["one index", "eight indexes"])
+def test_objects_outlive_a_restart_however_their_names_were_kept(
+    begun_with: Callable[[Path], Mapping[str, str]], tmp_path: Path
+) -> None:
+    server = S3Server(tmp_path, index=begun_with)
+    try:
+        _ready(server).put("1/raw/kept", b"kept", content_type="text/plain")
+    finally:
+        server.stop()
+    server = S3Server(tmp_path)
+    try:
+        assert _ready(server).get("1/raw/kept") == b"kept"
+    finally:
+        server.stop()
 
 
 def test_a_missing_bucket_is_named(s3_server: S3Server) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,10 +40,20 @@ def listens(port: int) -> bool:
 class ServerProcess:
     """A foreground server in a process group of its own, ready once it listens on all of `ports`."""
 
-    def __init__(self, command: Sequence[str | Path], ports: Sequence[int], log: Path, *, seconds: float = 30) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        ports: Sequence[int],
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        seconds: float = 30,
+    ) -> None:
+        """environment: added to ours."""
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [str(word) for word in command],
+                env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
