@@ -8,10 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import psutil
-
 from inboxops.bench import rivals
-from inboxops.bench.meter import cpu_seconds, watching
+from inboxops.bench.meter import cpu_seconds
 from inboxops.bench.place import PASSWORD, Place, place
 from inboxops.bench.stages import STAGES
 from inboxops.demo.mails import Mail
@@ -74,22 +72,15 @@ def _measured(here: Place, inbox_id: int, count: int, size: int, comparators: di
         text=True,
     )
     stage_seconds = dict.fromkeys(STAGES, 0.0)
-    stage = ["fetch"]
-
-    def kind(process: psutil.Process) -> str | None:
-        """The stage's process, or one that works for it; never the one that they are forked from."""
-        if process.pid == child.pid:
-            return None
-        return stage[0] if process.ppid() == child.pid else f"{stage[0]} worker"
-
-    assert child.stdout is not None
     used: dict[str, float] = dict.fromkeys(STAGES, 0.0)
-    with watching(lambda: [child.pid], kind) as peaks:
-        for line in child.stdout:
-            done = json.loads(line)
-            stage_seconds[done["stage"]] += done["seconds"]
-            used[done["stage"]] += done["cpu_seconds"]
-            stage[0] = STAGES[(STAGES.index(done["stage"]) + 1) % len(STAGES)]
+    peaks: dict[str, float] = {}
+    assert child.stdout is not None
+    for line in child.stdout:
+        done = json.loads(line)
+        stage_seconds[done["stage"]] += done["seconds"]
+        used[done["stage"]] += done["cpu_seconds"]
+        for kind, peak in done["peak_rss_mb"].items():
+            peaks[kind] = max(peaks.get(kind, 0.0), peak)
     if child.wait() != 0:
         raise OperatorError("a stage failed", fix="What it said stands above")
     used |= {name: cpu_seconds(pids) - before[name] for name, pids in roots.items()}
@@ -104,7 +95,7 @@ def _measured(here: Place, inbox_id: int, count: int, size: int, comparators: di
         messages_per_second=round(count / sum(stage_seconds.values()), 1),
         stage_seconds={name: round(seconds, 2) for name, seconds in stage_seconds.items()},
         cpu_seconds={name: round(seconds, 2) for name, seconds in used.items()},
-        peak_rss_mb={name: round(rss, 1) for name, rss in sorted(peaks.rss_mb.items())},
+        peak_rss_mb={name: round(rss, 1) for name, rss in sorted(peaks.items())},
         comparators={name: round(rate, 1) for name, rate in comparators.items()},
         states=states,
         attachments=row["files"] if row else 0,

@@ -1,12 +1,9 @@
-"""What processes use: CPU-seconds, finished children included, and memory, sampled while something runs."""
+"""What processes use: CPU-seconds, finished children included, and memory."""
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from contextlib import suppress
 
 import psutil
 
@@ -42,35 +39,3 @@ def pss_mb(roots: Iterable[int]) -> float:
             memory = process.memory_full_info()
             total += getattr(memory, "pss", memory.rss)
     return total / MB
-
-
-@dataclass
-class Peaks:
-    """The largest resident size seen of each kind of process, in MB."""
-
-    rss_mb: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def note(self, kind: str, rss: int) -> None:
-        self.rss_mb[kind] = max(self.rss_mb[kind], rss / MB)
-
-
-@contextmanager
-def watching(roots: Callable[[], Iterable[int]], kind: Callable[[psutil.Process], str | None]) -> Iterator[Peaks]:
-    """Look at the processes below `roots` every 50 ms; `kind` names each, or leaves it out."""
-    peaks, over = Peaks(), threading.Event()
-
-    def look() -> None:
-        while not over.wait(0.05):
-            for process in tree(roots()):
-                with suppress(psutil.Error):
-                    name = kind(process)
-                    if name is not None:
-                        peaks.note(name, process.memory_info().rss)
-
-    watcher = threading.Thread(target=look, daemon=True)
-    watcher.start()
-    try:
-        yield peaks
-    finally:
-        over.set()
-        watcher.join()
