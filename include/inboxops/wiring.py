@@ -35,7 +35,7 @@ from inboxops.stories import rehearse as rehearsing
 from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
 from inboxops.stories.autorespond import responder
-from inboxops.stories.publish import publish
+from inboxops.stories.publish import alongside, publish
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
@@ -244,17 +244,18 @@ class World(Adapters):
             yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     def persist(self, inbox_id: int) -> persisting.Persisted:
-        """File what is classified, then let its events out; events that can't leave now stay for `drain_outbox`."""
+        """File what is classified and let its events out meanwhile; those that can't leave now stay for `drain_outbox`."""
         inbox = self.inboxes.get(inbox_id)
-        done = persisting.persist(
-            inbox,
-            self.filing,
-            self.inbound,
-            own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
-            respond=responder(inbox, signing_key=self.signing_key),
-        )
+        with alongside(lambda: self.publish(inbox.tenant_id)) as filed:
+            done = persisting.persist(
+                inbox,
+                self.filing,
+                self.inbound,
+                own_addresses=self.inboxes.own_addresses(inbox.tenant_id),
+                respond=responder(inbox, signing_key=self.signing_key),
+                filed=filed,
+            )
         self.outbox.deliver_sends(self._start_send, tenant_id=inbox.tenant_id)
-        publish(self.outbox, self.bus, [inbox.tenant_id])
         return done
 
     def file(self, inbox_id: int) -> persisting.Persisted:

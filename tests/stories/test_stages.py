@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,13 +16,17 @@ import redis
 
 from inboxops.core.model import Cursor
 from inboxops.core.packs import unpack
+from inboxops.core.plan import Plan
+from inboxops.db.persist import PersistStore
 from inboxops.errors import AuthenticationFailed, TransientError
 from inboxops.events.redis_bus import channel
 from inboxops.forks import Begin, Died, spread
 from inboxops.ports import FetchLimits, StoredRow
 from inboxops.stories import fetch as fetching
+from inboxops.stories import persist as persisting
 from inboxops.stories.classify import FEW, Classified, classify
 from inboxops.testing.mailserver import MailServer
+from inboxops.testing.processes import wait_until
 from inboxops.wiring import World
 from tests.stories.conftest import Mailbox, connect, mail
 
@@ -250,6 +255,37 @@ def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_othe
     assert mailbox.states() == {"persisted": 2, "parked": 1}
     [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
     assert "nonsense" in str(reason)
+
+
+def test_the_first_tickets_of_a_backlog_are_told_while_the_rest_is_still_filed(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persisting, "SLICE", 2)
+    mailbox.deliver(*(mail(f"Mail {number}") for number in range(4)))
+    world, inbox_id = mailbox.world, mailbox.inbox_id
+    world.fetch(inbox_id)
+    world.classify(inbox_id)
+
+    def told() -> int:
+        [(count,)] = mailbox.query(
+            "SELECT count(*) FROM outbox WHERE tenant_id = %s AND name = 'ticket.message_added' AND done_at IS NOT NULL",
+            mailbox.inbox.tenant_id,
+        )
+        return int(str(count))
+
+    class Watched(PersistStore):
+        slices = 0
+
+        def persist(self, *arguments: Any, **more: Any) -> tuple[list[int], Plan]:
+            if self.slices == 1:
+                wait_until("the events of the first two", lambda: told() == 2)
+            self.slices += 1
+            return super().persist(*arguments, **more)
+
+    world.__dict__["filing"] = Watched(world.database)
+    world.persist(inbox_id)
+    assert mailbox.states() == {"persisted": 4}
+    assert told() == 4
 
 
 def test_a_wrong_password_disconnects_once_and_a_new_one_goes_on_where_it_stopped(mailbox: Mailbox) -> None:

@@ -51,8 +51,9 @@ def persist(
     *,
     own_addresses: frozenset[str],
     respond: Callable[..., NewOutbound | None] | None = None,
+    filed: Callable[[], None] = lambda: None,
 ) -> Persisted:
-    """Work through all rows of the inbox in state `classified`.
+    """Work through all rows of the inbox in state `classified`; `filed` is called after each slice that is committed.
 
     A slice that fails is done again one message at a time, and the message that fails alone is parked with the reason.
     Raises TransientError when the database is away: nothing of the slice is written.
@@ -78,6 +79,7 @@ def persist(
             taken, done = [failed], Plan()
         if not taken:
             return Persisted(opened, dict(outcomes))
+        filed()
         after = taken[-1]
         opened += len(done.tickets)
         outcomes.update(outcome.state for outcome in done.outcomes)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol
 
 from inboxops.errors import TransientError
@@ -27,3 +30,16 @@ def publish(outbox: EventOutbox, bus: EventBus, tenant_ids: list[int] | None = N
         except TransientError:
             continue
     return sent
+
+
+@contextmanager
+def alongside(publish: Callable[[], object]) -> Iterator[Callable[[], None]]:
+    """Publish in a thread of its own while the block goes on: what is yielded is called after a commit and does not wait.
+
+    Once the block is left, all that was asked for has been tried. Raises what `publish` raised, unless the block itself failed.
+    """
+    asked: list[Future[object]] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="publish") as thread:
+        yield lambda: asked.append(thread.submit(publish))
+    for each in asked:
+        each.result()
