@@ -86,7 +86,7 @@ def test_an_attached_message_is_a_file_under_its_subject_and_leaks_nothing() -> 
     assert names(message) == ["Bär.eml"]
     assert message.attachments[0].named_by_subject
     assert b"inner text" in message.attachments[0].content
-    assert message.header("Auto-Submitted") is None
+    assert dict(message.headers).get("Auto-Submitted") is None
     assert message.text.strip() == "see below"
     assert "Message-ID: <in@y>" in message.returned[0]
 

@@ -112,10 +112,10 @@ def test_the_same_message_is_the_same_bytes() -> None:
 
 def test_an_auto_response_says_so_and_a_reply_does_not() -> None:
     automatic = read(compose.compose(outgoing(automatic=True)))
-    assert automatic.header("Auto-Submitted") == "auto-replied"
-    assert automatic.header("X-Auto-Response-Suppress") == "All"
+    assert dict(automatic.headers).get("Auto-Submitted") == "auto-replied"
+    assert dict(automatic.headers).get("X-Auto-Response-Suppress") == "All"
     by_hand = read(compose.compose(outgoing()))
-    assert (by_hand.header("Auto-Submitted"), by_hand.header("Precedence")) == (None, None)
+    assert not {"Auto-Submitted", "Precedence"} & dict(by_hand.headers).keys()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_the_customers_client_threads_the_reply(desk: Desk) -> None:
     assert taken.recipients == ["j@customer.example", "Depot@partner.example"]
     assert taken.sender == message.sender.address == desk.box.inbox.email_address
     assert message.text.startswith("Es ist unterwegs: 你好\n")
-    assert message.header("Auto-Submitted") is None
+    assert dict(message.headers).get("Auto-Submitted") is None
     row = desk.row(accepted.message_id)
     assert (row["send_status"], row["send_error"], row["refused_recipients"]) == ("sent", None, [])
 

@@ -25,7 +25,8 @@ class Case:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, any case, or None."""
-        return next(iter(self.all_headers(name)), None)
+        values = self.all_headers(name)
+        return values[0] if values else None
 
     def all_headers(self, name: str) -> list[str]:
         return self._headers.get(name.lower(), [])

@@ -27,6 +27,7 @@ _PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|(
 _CONTINUED = re.compile(r"([^*]+)\*(?:([0-9]{1,3})(\*?))?")
 _ANGLE_ADDRESS = re.compile(r"<[\s\"]*([^\s<>\"]{1,250}@[^\s<>\"]{1,250})[\s\"]*>")
 _BARE_ADDRESS = re.compile(r"([^\s<>(),;:\"]{1,250}@[^\s<>(),;:\"]{1,250})")
+_LONE_CR = re.compile(rb"\r(?!\n)")
 _COMMENT = re.compile(r"\([^()]*\)")
 _RESULT = re.compile(r"(?:^|;)\s*([a-z][a-z0-9-]{1,30})\s*(?:/\s*\d+\s*)?=\s*([a-z]+)", re.IGNORECASE)
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -123,18 +124,21 @@ def content_hash(headers: Raw, raw: bytes, body_start: int = 0) -> str:
     """
     digest = hashlib.sha256()
     kept = sorted(f"{name.lower()}:{' '.join(value.split())}" for name, value in headers if not is_trace(name))
-    for line in kept:
-        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
-    digest.update(b"\n")
+    digest.update("\n".join((*kept, "", "")).encode("utf-8", "surrogatepass"))
     tail = raw[max(body_start, len(raw) - _TAIL) :]
     end = len(raw) - len(tail) + len(tail.rstrip(b"\r\n"))
     position = body_start
     while position < end:
         until = min(position + _SLICE, end)
         until += raw[until - 1 : until + 1] == b"\r\n"  # a line end is not cut in two
-        digest.update(b"\n".join(raw[position:until].split(b"\r\n")))  # `replace` takes half as long again
+        digest.update(_without_crlf(raw[position:until]))
         position = until
     return digest.hexdigest()
+
+
+def _without_crlf(data: bytes) -> bytes:
+    """`data.replace(b"\r\n", b"\n")`, which takes three times as long where no CR stands alone: as good as everywhere."""
+    return data.replace(b"\r\n", b"\n") if _LONE_CR.search(data) else data.replace(b"\r", b"")
 
 
 def is_trace(name: str) -> bool:

@@ -68,7 +68,7 @@ def parse(
         text_new=text if contents.delivery_status else quote.new_part(text),
         html=html,
         attachments=tuple(contents.attachments),
-        headers=tuple((clean(name), decode_words(value, charset).strip()) for name, value in raw_headers),
+        headers=tuple((name, decode_words(value, charset).strip()) for name, value in raw_headers),
         content_type=message.content_type or "text/plain",
         content_type_parameters=message.parameters_in(charset),
         delivery_status=tuple(contents.delivery_status),

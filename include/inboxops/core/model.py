@@ -128,15 +128,6 @@ class ParsedMessage:
     report_fields: Mapping[str, str] = field(default_factory=dict)
     part_types: tuple[str, ...] = ()
 
-    def header(self, name: str) -> str | None:
-        """The first value of a header, any case, or None."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
-
-    def all_headers(self, name: str) -> tuple[str, ...]:
-        wanted = name.lower()
-        return tuple(value for key, value in self.headers if key.lower() == wanted)
-
 
 class VerdictKind(StrEnum):
     OWN_LOOP = "own_loop"

