@@ -257,6 +257,22 @@ def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_othe
     assert "nonsense" in str(reason)
 
 
+def test_a_row_that_the_database_refuses_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"), mail("Bad"), mail("Three"))
+    mailbox.world.fetch(mailbox.inbox_id)
+    mailbox.world.classify(mailbox.inbox_id)
+    with mailbox.world.database.transaction() as t:
+        t.connection.execute("ALTER TABLE messages ADD CONSTRAINT refused CHECK (subject <> 'Bad') NOT VALID")
+    try:
+        mailbox.world.persist(mailbox.inbox_id)
+    finally:
+        with mailbox.world.database.transaction() as t:
+            t.connection.execute("ALTER TABLE messages DROP CONSTRAINT refused")
+    assert mailbox.states() == {"persisted": 2, "parked": 1}
+    [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
+    assert "refused" in str(reason)
+
+
 def test_the_first_tickets_of_a_backlog_are_told_while_the_rest_is_still_filed(
     mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

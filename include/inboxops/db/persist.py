@@ -53,7 +53,8 @@ class PersistStore:
                 return [], Plan()
             facts = replace(_facts(t, inbox, items, own_addresses), auto_response=respond is not None)
             plan = make_plan(items, facts)
-            _write(t, inbox, items, plan, respond)
+            with t.connection.pipeline():  # the server works at a statement while the next is made up
+                _write(t, inbox, items, plan, respond)
             return [item.inbound_id for item in items], plan
 
     def facts(self, inbox: Inbox, items: Sequence[Item], *, own_addresses: frozenset[str]) -> Facts:
@@ -186,7 +187,7 @@ def _write(t: Transaction, inbox: Inbox, items: Sequence[Item], plan: Plan, resp
     if rows:
         settled = {reference for message in plan.messages for reference in message.references}
         t.run("settle_unknown", inbox_id=inbox.id, ids=list(settled))
-        _announce(t, inbox, plan, rows)
+        _announce(t, inbox, rows, opened=dict(numbers.values()))
     if plan.responses and respond is not None:
         _respond(t, inbox, plan, numbers, respond)
 
@@ -238,10 +239,15 @@ def _add_tickets(t: Transaction, inbox: Inbox, plan: Plan) -> dict[int, tuple[in
     return {new.handle: (row["id"], row["ticket_number"]) for new, row in zip(plan.tickets, rows, strict=True)}
 
 
-def _announce(t: Transaction, inbox: Inbox, plan: Plan, rows: list[dict[str, Any]]) -> None:
-    """Outbox rows in the same transaction: what browsers and Redis hear of after the commit."""
+def _announce(t: Transaction, inbox: Inbox, rows: list[dict[str, Any]], *, opened: dict[int, int]) -> None:
+    """Outbox rows in the same transaction: what browsers and Redis hear of after the commit.
+
+    opened: numbers of the tickets that the slice opened, which are unread and new as they are.
+    """
     touched = list(dict.fromkeys(row["ticket"] for row in rows))
-    numbers = {row["id"]: row["ticket_number"] for row in t.rows("touch", tickets=touched)}
+    numbers = dict(opened)
+    if joined := [ticket for ticket in touched if ticket not in opened]:
+        numbers |= {row["id"]: row["ticket_number"] for row in t.rows("touch", tickets=joined)}
     events = [
         {
             "kind": "event",
