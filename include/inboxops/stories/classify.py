@@ -141,7 +141,7 @@ class Reader:
             message = parse(
                 unpack(frame), received_at=row.received_at, trusted_authserv_ids=self._context.trusted_authserv_ids
             )
-            context = replace(self._context, in_spam_folder=row.in_spam_folder)
+            context = replace(self._context, in_spam_folder=True) if row.in_spam_folder else self._context
             reading = read_message(message, context, provider_thread_id=row.provider_thread_id)
             kept, left_out = within_limits(message.attachments)
             files = _named(kept, row, context.tenant_id)
@@ -151,8 +151,9 @@ class Reader:
             return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
         for file, attachment in zip(files, kept, strict=True):
             put(file, attachment)
-        omitted = tuple(Omitted(a.file_name, a.size_bytes, reason) for a, reason in left_out)
-        reading = replace(reading, attachments=tuple(files), omitted=omitted)
+        if message.attachments:
+            omitted = tuple(Omitted(a.file_name, a.size_bytes, reason) for a, reason in left_out)
+            reading = replace(reading, attachments=tuple(files), omitted=omitted)
         return ClassifiedRow(row.id, reading, Bodies(message.text, message.text_new, message.html))
 
     def _put(self, file: StoredAttachment, attachment: Attachment) -> None:
