@@ -94,7 +94,7 @@ def s3(layout: Layout) -> list[Part]:
         argv=(_weed(), "-logtostderr", "server", *(f"-{name}={value}" for name, value in options.items())),
         env=layout.environment(
             WEED_MASTER_VOLUME_GROWTH_COPY_1="1",  # one volume for a bucket, not seven
-            GOMEMLIMIT="300MiB",  # 500 MB without it
+            GOMEMLIMIT="300MiB",  # without it the heap grows to twice what lives in it
             **object_index(folder),
         ),
         ready=partial(checks.http, f"http://{checks.HOST}:{ports.s3}/healthz"),
