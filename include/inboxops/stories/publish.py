@@ -36,10 +36,16 @@ def publish(outbox: EventOutbox, bus: EventBus, tenant_ids: list[int] | None = N
 def alongside(publish: Callable[[], object]) -> Iterator[Callable[[], None]]:
     """Publish in a thread of its own while the block goes on: what is yielded is called after a commit and does not wait.
 
-    Once the block is left, all that was asked for has been tried. Raises what `publish` raised, unless the block itself failed.
+    Once the block is left, all that was committed has been tried. One try at most waits behind the one under way, so that a bus
+    that hangs costs two time-outs, not one for each commit. Raises what `publish` raised, unless the block itself failed.
     """
-    asked: list[Future[object]] = []
+    tries: list[Future[object]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="publish") as thread:
-        yield lambda: asked.append(thread.submit(publish))
-    for each in asked:
+
+        def committed() -> None:
+            if not tries or tries[-1].running() or tries[-1].done():  # one that waits will see this commit too
+                tries.append(thread.submit(publish))
+
+        yield committed
+    for each in tries:
         each.result()
