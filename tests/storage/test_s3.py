@@ -19,10 +19,10 @@ from tests.objectstore import S3Server
 
 @pytest.fixture(scope="module")
 def store(s3_server: S3Server) -> S3Store:
-    return _ready(s3_server)
+    return ready(s3_server)
 
 
-def _ready(server: S3Server) -> S3Store:
+def ready(server: S3Server) -> S3Store:
     settings = server.settings()
     store = S3Store(client(settings), settings.s3_bucket)
     # A fresh SeaweedFS listens before its first volume can be written to.
@@ -121,12 +121,12 @@ def test_objects_outlive_a_restart_however_their_names_were_kept(
 ) -> None:
     server = S3Server(tmp_path, index=begun_with)
     try:
-        _ready(server).put("1/raw/kept", b"kept", content_type="text/plain")
+        ready(server).put("1/raw/kept", b"kept", content_type="text/plain")
     finally:
         server.stop()
     server = S3Server(tmp_path)
     try:
-        assert _ready(server).get("1/raw/kept") == b"kept"
+        assert ready(server).get("1/raw/kept") == b"kept"
     finally:
         server.stop()
 

@@ -203,21 +203,31 @@ def _code(exc: ClientError) -> str:
     return str(exc.response.get("Error", {}).get("Code", ""))
 
 
+def bucket_missing(bucket: str) -> OperatorError:
+    return OperatorError(f"the bucket {bucket!r} does not exist", fix="Create it, or set INBOXOPS_S3_BUCKET")
+
+
+def object_missing(bucket: str, key: str) -> ObjectMissing:
+    return ObjectMissing(f"the object {key!r} is missing from bucket {bucket!r}", fix="Restore it from a backup")
+
+
+def access_refused(bucket: str, how: str) -> OperatorError:
+    return OperatorError(
+        f"the object store refuses access to bucket {bucket!r} ({how})",
+        fix="Check INBOXOPS_S3_ACCESS_KEY, INBOXOPS_S3_SECRET_KEY and this machine's clock",
+    )
+
+
 def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> InboxOpsError:
     if isinstance(exc, ClientError):
         code = _code(exc)
         status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code == "NoSuchBucket":
-            return OperatorError(f"the bucket {bucket!r} does not exist", fix="Create it, or set INBOXOPS_S3_BUCKET")
+            return bucket_missing(bucket)
         if code in {"NoSuchKey", "404"}:
-            return ObjectMissing(
-                f"the object {key!r} is missing from bucket {bucket!r}", fix="Restore it from a backup"
-            )
+            return object_missing(bucket, key)
         if code in _REFUSED:
-            return OperatorError(
-                f"the object store refuses access to bucket {bucket!r} ({code})",
-                fix="Check INBOXOPS_S3_ACCESS_KEY, INBOXOPS_S3_SECRET_KEY and this machine's clock",
-            )
+            return access_refused(bucket, code)
         if code in _THROTTLED:
             return Throttled(f"the object store asks for patience ({code})")
         if status >= 500 or code in {"RequestTimeout", "InternalError"}:

@@ -15,8 +15,14 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
-from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, TransientError
-from inboxops.storage.s3 import content_disposition, media_type
+from inboxops.errors import InboxOpsError, TransientError
+from inboxops.storage.s3 import (
+    access_refused,
+    bucket_missing,
+    content_disposition,
+    media_type,
+    object_missing,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,6 +33,7 @@ class SwiftStore:
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         endpoint = client.meta.endpoint_url
+        self._name = bucket
         self._bucket = Bucket(
             bucket,
             endpoint=endpoint,
@@ -45,13 +52,20 @@ class SwiftStore:
         attributes: dict[str, str] = {"Content-Type": media_type(content_type)}
         if file_name:
             attributes["Content-Disposition"] = content_disposition(file_name)
-        with _speaking(key):
+        with self._speaking(key):
             obstore.put(self._bucket, key, content, attributes=attributes, use_multipart=False)
 
     def get(self, key: str, *, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on."""
-        with _speaking(key):
+        with self._speaking(key):
             return bytes(obstore.get_range(self._bucket, key, start=offset, length=length))
+
+    @contextmanager
+    def _speaking(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, FileNotFoundError) as exc:
+            raise _translated(exc, self._name, key) from exc
 
 
 def _credentials(client: S3Client) -> Any:
@@ -70,20 +84,9 @@ def _credentials(client: S3Client) -> Any:
     return current
 
 
-@contextmanager
-def _speaking(key: str) -> Iterator[None]:
-    try:
-        yield
-    except (BaseError, FileNotFoundError) as exc:
-        raise _translated(exc, key) from exc
-
-
-def _translated(exc: BaseError | FileNotFoundError, key: str) -> InboxOpsError:
-    if isinstance(exc, FileNotFoundError):
-        return ObjectMissing(f"the object {key!r} is missing from the bucket", fix="Restore it from a backup")
+def _translated(exc: BaseError | FileNotFoundError, bucket: str, key: str) -> InboxOpsError:
+    if isinstance(exc, FileNotFoundError):  # obstore knows objects only, and keeps the store's answer in its text
+        return bucket_missing(bucket) if "NoSuchBucket" in str(exc) else object_missing(bucket, key)
     if isinstance(exc, (PermissionDeniedError, UnauthenticatedError)):
-        return OperatorError(
-            "the object store refuses access",
-            fix="Check INBOXOPS_S3_ACCESS_KEY, INBOXOPS_S3_SECRET_KEY and this machine's clock",
-        )
+        return access_refused(bucket, type(exc).__name__)
     return TransientError(f"the object store is in trouble ({type(exc).__name__} at {key!r})")
