@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
@@ -31,6 +31,9 @@ from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
 from inboxops.vault import Vault
+
+if TYPE_CHECKING:
+    from inboxops.storage.swift import SwiftStore
 
 
 @dataclass
@@ -107,7 +110,18 @@ class Adapters:
 
     @cached_property
     def objects(self) -> S3Store:
+        return self.new_objects()
+
+    def new_objects(self) -> S3Store:
+        """On a client, and so on connections, of its own."""
         return S3Store(self.s3() if self.s3 else s3_client(self.settings), self.settings.s3_bucket)
+
+    @cached_property
+    def swift_objects(self) -> SwiftStore:
+        """Many objects at little cost. Once it is there, processes that are forked from this one can have none."""
+        from inboxops.storage.swift import SwiftStore  # loads its runtime, which most processes don't need
+
+        return SwiftStore(self.objects.client, self.settings.s3_bucket)
 
     @cached_property
     def bus(self) -> RedisBus:

@@ -299,9 +299,10 @@ class PublishedEvent:
 
 @dataclass(frozen=True, slots=True)
 class InboundRow:
-    """A message to be recorded: where its raw bytes are, or why they were refused."""
+    """A message to be recorded: where its raw bytes are, or why they were refused. message_id: reserved for it."""
 
     key: str
+    message_id: int
     state: str
     reason: str
     storage_key: str | None

@@ -17,7 +17,7 @@ from inboxops.core.push import Errand
 from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import room_after
-from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
+from inboxops.errors import AuthenticationFailed, Conflict, InvalidInput, OperatorError, TransientError
 from inboxops.events import webhook
 from inboxops.forks import Died, processors, spread
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
@@ -36,6 +36,7 @@ from inboxops.stories import reply as replying
 from inboxops.stories import send as sending
 from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import alongside, publish
+from inboxops.stories.raw_mail import raw_mail
 
 LEFT_MINUTES = 15
 """Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
@@ -185,7 +186,7 @@ class World(Adapters):
                 self.provider(inbox),
                 self.inbound,
                 self.inboxes,
-                self.objects,
+                self.swift_objects,
                 limits=limits,
                 max_batches=BATCHES_PER_RUN,
             )
@@ -228,10 +229,10 @@ class World(Adapters):
 
     def reader(self, context: InboxContext) -> classifying.Reader:
         """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
-        from inboxops.storage.swift import SwiftStore  # only there: its runtime must not have begun before the fork
-
         inbound = InboundStore(Database(self.database.dsn, connections=1))
-        return classifying.Reader(context, inbound, SwiftStore(self.objects.client, self.settings.s3_bucket))
+        is_forked_too_late = "swift_objects" in self.__dict__
+        objects = self.new_objects() if is_forked_too_late else self.swift_objects
+        return classifying.Reader(context, inbound, objects)
 
     def _read_elsewhere(
         self, context: InboxContext, chunks: Iterable[Sequence[StoredRow]]
@@ -262,6 +263,26 @@ class World(Adapters):
         """Both stages behind fetch, for mail that is durable already."""
         self.classify(inbox_id)
         return self.persist(inbox_id)
+
+    def raw_mail(self, inbound_id: int) -> bytes:
+        """A message as its provider delivered it.
+
+        Raises NotFound, Conflict when its bytes were refused, OperatorError when they are gone or damaged.
+        """
+        row = self.inbound.one(inbound_id)
+        if row["storage_key"] is None:
+            raise Conflict(
+                f"inbound message {inbound_id} was not taken in: {row['reason']}", fix="Look for it in the mailbox"
+            )
+        frame = self.objects.get(row["storage_key"], offset=row["storage_offset"], length=row["storage_length"])
+        try:
+            return raw_mail(
+                frame, tenant_id=row["tenant_id"], message_id=row["reserved_message_id"], objects=self.objects
+            )
+        except ValueError as exc:
+            raise OperatorError(
+                f"inbound message {inbound_id}: {exc}", fix="Restore the bucket's objects from a backup"
+            ) from exc
 
     def rehearse(self, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
         """What the inbox's last days would become; writes nothing. Raises the provider's errors."""

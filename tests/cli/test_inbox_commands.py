@@ -198,6 +198,25 @@ def test_a_name_that_is_taken(shell: Shell, mail_server: MailServer, tenant: str
     assert "Give this one another name" in again.stderr
 
 
+def test_raw_mail_is_written_to_stdout_and_nothing_else_is(
+    shell: Shell, world: World, mail_server: MailServer, tenant: str, user: str
+) -> None:
+    mail_server.append(user, mail("Raw"))
+    assert shell(*add_arguments(mail_server, tenant, user)).returncode == 0
+    assert shell("inbox", "fetch", "support", "--tenant", tenant, "--here").returncode == 0
+    with world.database.transaction() as t:
+        number = t.connection.execute(
+            "SELECT b.id FROM inbound b JOIN tenants t ON t.id = b.tenant_id WHERE slug = %s", (tenant,)
+        ).fetchone()
+    assert number is not None
+    done = shell("inbound", "raw", str(number["id"]))
+    assert done.returncode == 0, done.stderr
+    assert "Subject: Raw\n" in done.stdout and done.stdout.endswith("Please help.\n")
+    missing = shell("inbound", "raw", "999999999")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "no inbound message 999999999" in missing.stderr
+
+
 def test_without_settings_the_error_names_what_is_missing(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("INBOXOPS_")} | {
         "INBOXOPS_HOME": str(tmp_path)

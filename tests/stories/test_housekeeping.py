@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from inboxops.core.keys import attachment_key, may_be_written_again, message_of, pack_key, upload_key
+from inboxops.core.keys import attachment_key, detached_key, may_be_written_again, message_of, pack_key, upload_key
 from inboxops.stories.housekeep import Housekept, Retention, housekeep
 from inboxops.wiring import World
 from tests.stories.conftest import Mailbox, mail
-from tests.stories.test_stages import FILES, TWO_FILES
+from tests.stories.test_stages import FILES, TWO_FILES, files, large
 
 RETENTION = Retention(listed_days=90, outbox_days=7)
 TODAY = date(2026, 11, 24)
@@ -52,6 +52,38 @@ def test_set_aside_mail_goes_after_its_time_and_its_objects_with_it(mailbox: Mai
     age(mailbox, "inbound", "updated_at", 91)
     keep_house(mailbox.world)
     assert mailbox.states() == {}
+    assert objects(mailbox) == set()
+
+
+def test_the_large_files_of_a_raw_mail_stay_and_go_with_it(mailbox: Mailbox) -> None:
+    """Nothing but the raw mail names them while it is set aside, and it can still be released."""
+    content, raw = large()
+    mailbox.deliver(raw.replace(b"Subject:", b"X-Spam-Flag: YES\r\nSubject:"))
+    mailbox.run()
+    assert mailbox.states() == {"listed": 1}
+    keep_house(mailbox.world)
+    assert len(objects(mailbox)) == 2, "the pack and the file"
+    [row] = mailbox.world.inbound.listed(tenant=mailbox.inbox.tenant, states=["listed"])
+    mailbox.world.inbound.send_back(row["id"], release=True)
+    mailbox.world.file(mailbox.inbox_id)
+    [(*_, key)] = files(mailbox)
+    assert mailbox.world.objects.get(str(key)) == content
+
+    mailbox.deliver(large()[1].replace(b"Subject:", b"X-Spam-Flag: YES\r\nSubject:"))
+    mailbox.run()
+    assert len(objects(mailbox)) == 4
+    age(mailbox, "inbound", "updated_at", 91)
+    keep_house(mailbox.world)
+    assert len(objects(mailbox)) == 2
+    assert mailbox.world.objects.get(str(key)) == content
+
+
+def test_a_large_file_that_a_crash_left_without_its_mail_goes(mailbox: Mailbox) -> None:
+    key = detached_key(mailbox.inbox.tenant_id, 10**15, 0)
+    mailbox.world.objects.put(key, b"left", content_type="application/octet-stream")
+    keep_house(mailbox.world, days_on=0)
+    assert objects(mailbox) == {key}, "its mail may be about to be committed"
+    keep_house(mailbox.world, days_on=2)
     assert objects(mailbox) == set()
 
 
@@ -138,6 +170,7 @@ def test_an_object_that_is_none_of_ours_is_left_alone(mailbox: Mailbox) -> None:
         (pack_key(1, 2, "ab", TODAY - timedelta(days=1)), True),
         (pack_key(1, 2, "ab", TODAY - timedelta(days=2)), False),
         (attachment_key(1, 2, 3, "a b.txt"), False),
+        (detached_key(1, 2, 3), False),
         (upload_key(1, "token", "a.txt"), False),
         (".ready", True),
         ("1/raw/2/ab.zst", True),
@@ -149,5 +182,6 @@ def test_which_objects_could_still_be_written_again(key: str, again: bool) -> No
 
 def test_the_message_of_an_attachment_is_told_by_its_key() -> None:
     assert message_of(attachment_key(1, 22, 3, "a.txt")) == 22
+    assert message_of(detached_key(1, 22, 3)) == 22
     assert message_of(pack_key(1, 22, "ab", TODAY)) is None
     assert message_of(upload_key(1, "22", "a.txt")) is None

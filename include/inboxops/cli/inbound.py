@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -40,6 +41,13 @@ def show(number: Id) -> None:
         row = world.inbound.one(number)
     hidden = {"reading", "body_text", "body_new", "body_html"}
     table(f"Inbound {number}", ["", ""], ((key, value) for key, value in row.items() if key not in hidden))
+
+
+@app.command()
+def raw(number: Id) -> None:
+    """Write a message as its provider delivered it to stdout: `inboxops inbound raw 7 > mail.eml`."""
+    with opened() as world:
+        sys.stdout.buffer.write(world.raw_mail(number))
 
 
 @app.command()

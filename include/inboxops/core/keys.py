@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 _PACK = re.compile(r"[0-9]+/raw/[0-9]+/([0-9]{8})-[0-9a-f]+\.zst")
 _ATTACHMENT = re.compile(r"[0-9]+/([0-9]+)/[0-9]{2}-.+", re.DOTALL)
+_DETACHED = re.compile(r"[0-9]+/([0-9]+)/raw-[0-9]{2}")
 _UPLOAD = re.compile(r"[0-9]+/uploads/.+", re.DOTALL)
 
 
@@ -18,6 +19,11 @@ def attachment_key(tenant_id: int, message_id: int, number: int, safe_name: str)
     if not safe_name or "/" in safe_name or "\\" in safe_name or safe_name in {".", ".."}:
         raise ValueError("an attachment's name must be made safe before it becomes a key")
     return f"{tenant_id}/{message_id}/{number:02d}-{safe_name}"
+
+
+def detached_key(tenant_id: int, message_id: int, number: int) -> str:
+    """`{tenant_id}/{message_id}/raw-{nn}`: a file that stands apart from its raw mail (`core.detached`), counted from 0."""
+    return f"{tenant_id}/{message_id}/raw-{number:02d}"
 
 
 def upload_key(tenant_id: int, token: str, safe_name: str) -> str:
@@ -34,9 +40,14 @@ def pack_key(tenant_id: int, inbox_id: int, digest: str, day: date) -> str:
 
 
 def message_of(key: str) -> int | None:
-    """The message whose attachment the object is, None for any other."""
-    found = _ATTACHMENT.fullmatch(key)
+    """The message whose attachment, or detached file, the object is, None for any other."""
+    found = _ATTACHMENT.fullmatch(key) or _DETACHED.fullmatch(key)
     return int(found[1]) if found else None
+
+
+def is_detached(key: str) -> bool:
+    """Whether the object is part of a raw mail: it stays as long as that."""
+    return _DETACHED.fullmatch(key) is not None
 
 
 def may_be_written_again(key: str, *, today: date) -> bool:
@@ -47,4 +58,4 @@ def may_be_written_again(key: str, *, today: date) -> bool:
     pack = _PACK.fullmatch(key)
     if pack:
         return pack[1] >= f"{today - timedelta(days=1):%Y%m%d}"
-    return not (_ATTACHMENT.fullmatch(key) or _UPLOAD.fullmatch(key))
+    return not (message_of(key) is not None or _UPLOAD.fullmatch(key))

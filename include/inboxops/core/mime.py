@@ -13,7 +13,7 @@ from datetime import datetime
 from inboxops.core import headers as header
 from inboxops.core import html as html_text
 from inboxops.core import ids, parts, quote, structure
-from inboxops.core.model import Address, ParsedMessage
+from inboxops.core.model import Address, Identity, ParsedMessage
 from inboxops.core.structure import Part
 from inboxops.core.text import clean, decode_words
 
@@ -31,15 +31,22 @@ _HEADER_BOUND = 2_000  # header lines that are decoded
 
 
 def parse(
-    raw: bytes, *, received_at: datetime | None = None, trusted_authserv_ids: frozenset[str] = frozenset()
+    raw: bytes,
+    *,
+    received_at: datetime | None = None,
+    trusted_authserv_ids: frozenset[str] = frozenset(),
+    whole: Identity | None = None,
 ) -> ParsedMessage:
     """What a message says.
 
     received_at: when the provider took it in; the date is never later. trusted_authserv_ids: whose Authentication-Results count.
+    whole: identity of the mail that these bytes remain of, None when they are all of it.
     """
     defects: list[str] = []
     start, end, body = _bounds(raw)
-    message = _structure(raw, start, end, defects)
+    message, is_too_deep = structure.read(_source(raw, start, end, defects))
+    if is_too_deep:
+        defects.append(f"more than {structure.MOST_DEPTH} parts within parts")
     raw_headers = message.headers[:_HEADER_BOUND]
     contents = parts.read(message)
     charset = contents.charset
@@ -48,12 +55,12 @@ def parse(
     if not text.strip() and html:
         text = html_text.to_text(html)
     sent_at, defect = header.date(message.first("date"), received_at)
-    own_ids = message.all("message-id")
-    message_id = next(filter(None, map(ids.normalise_message_id, map(clean, own_ids))), "")
-    if len(own_ids) > 1:
+    message_id = _message_id(message)
+    if len(message.all("message-id")) > 1:
         defects.append("more than one Message-ID")
+    whole = whole or _identity(raw, body, message)
     return ParsedMessage(
-        message_id=message_id or ids.synthetic_message_id(raw),
+        message_id=message_id or whole.synthetic_message_id,
         message_id_is_synthetic=not message_id,
         sender=_sender(message, charset),
         reply_to=_addresses(message, "reply-to", charset),
@@ -76,10 +83,28 @@ def parse(
         authentication=header.authentication(message.all("authentication-results"), trusted_authserv_ids),
         marks=frozenset(contents.marks),
         defects=tuple(dict.fromkeys(filter(None, (*defects, defect, *contents.defects)))),
-        content_hash=header.content_hash(raw_headers, raw, body),
+        content_hash=whole.content_hash,
         report_fields=contents.report_fields,
         part_types=tuple(contents.types),
     )
+
+
+def identity(raw: bytes) -> Identity:
+    """What `parse` would make of all bytes."""
+    start, end, body = _bounds(raw)
+    return _identity(raw, body, structure.message(_source(raw, start, end, [])))
+
+
+def _identity(raw: bytes, body: int, message: Part) -> Identity:
+    """message: the raw mail with at least its headers read. Its body begins at `body`."""
+    return Identity(
+        content_hash=header.content_hash(message.headers[:_HEADER_BOUND], raw, body),
+        synthetic_message_id="" if _message_id(message) else ids.synthetic_message_id(raw),
+    )
+
+
+def _message_id(message: Part) -> str:
+    return next(filter(None, map(ids.normalise_message_id, map(clean, message.all("message-id")))), "")
 
 
 def _bounds(raw: bytes) -> tuple[int, int, int]:
@@ -92,20 +117,15 @@ def _bounds(raw: bytes) -> tuple[int, int, int]:
     return start, end, body
 
 
-def _structure(raw: bytes, start: int, end: int, defects: list[str]) -> Part:
-    """The tree of parts and, in `defects`, what had to be forgiven for it. The head stands from `start` to `end`."""
+def _source(raw: bytes, start: int, end: int, defects: list[str]) -> bytes:
+    """What is to be divided into parts and, in `defects`, what had to be forgiven for it. The head stands from `start` to `end`."""
     head = raw[start:end]
     mended = _mended(head)
     if mended is not head:
         defects.append("a header line without a name or with space before its colon")
     if start or mended is not head:
         raw = mended + raw[end:]
-    if b"\n" not in raw:
-        raw = raw.replace(b"\r", b"\n")
-    message, is_too_deep = structure.read(raw)
-    if is_too_deep:
-        defects.append(f"more than {structure.MOST_DEPTH} parts within parts")
-    return message
+    return raw if b"\n" in raw else raw.replace(b"\r", b"\n")
 
 
 def _mended(head: bytes) -> bytes:

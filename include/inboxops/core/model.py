@@ -68,6 +68,7 @@ class Attachment:
     """A part that is kept as a file. `file_name` is as the sender wrote it, decoded; `core.attachments` makes it safe.
 
     named_by_subject: an attached message without a name of its own; in a bounce it is what came back, no file of the sender's.
+    detached: number and size in bytes of a file whose content stands apart from its mail (`core.detached`): `content` is empty.
     """
 
     file_name: str
@@ -76,10 +77,19 @@ class Attachment:
     content_id: str = ""
     inline: bool = False
     named_by_subject: bool = False
+    detached: tuple[int, int] | None = None
 
     @property
     def size_bytes(self) -> int:
-        return len(self.content)
+        return len(self.content) if self.detached is None else self.detached[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What all of a raw mail's bytes tell: the hash of its content, and an id in case it carries none (`core.ids`)."""
+
+    content_hash: str
+    synthetic_message_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,33 @@
 
 A pack is a row of zstandard frames (RFC 8878), one a message, each with its checksum. Level 1: on 25 MB of mixed mail it
 packs as tightly as zlib at level 6 in a tenth of the time (25 us a message, not 300), and higher levels gain nothing.
+A note on a message stands before it in its frame; a skippable frame (RFC 8878, 3.1.2) in front holds the note's length.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import zstandard
 
 _LEVEL = 1
+_NOTED = struct.Struct("<III")  # magic number of a skippable frame, bytes that follow, bytes of the note
+_MAGIC = 0x184D2A50
 
 
-def pack(messages: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
-    """The object's content, and (offset, length) in bytes of each message's frame, in the order given."""
+def pack(messages: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, list[tuple[int, int]]]:
+    """The object's content, and (offset, length) in bytes of each frame, in the order given.
+
+    messages: each with the note on it, which may be empty.
+    """
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
-    frames = [compressor.compress(message) for message in messages]
+    frames = [
+        _NOTED.pack(_MAGIC, 4, len(note)) + compressor.compress(note + message)
+        if note
+        else compressor.compress(message)
+        for message, note in messages
+    ]
     places = []
     offset = 0
     for frame in frames:
@@ -25,14 +37,22 @@ def pack(messages: Sequence[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
     return b"".join(frames), places
 
 
-def unpack(frame: bytes) -> bytes:
-    """The message in one frame, byte for byte. Raises ValueError when the frame was erased or is damaged."""
+def unpack(frame: bytes) -> tuple[bytes, bytes]:
+    """(the message in one frame, byte for byte, the note on it). Raises ValueError when the frame was erased or is damaged."""
     if not any(frame):
         raise ValueError("the raw message was erased")
+    start = length = 0
+    if len(frame) > _NOTED.size:
+        magic, follow, noted = _NOTED.unpack_from(frame)
+        if (magic, follow) == (_MAGIC, 4):
+            start, length = _NOTED.size, noted
     try:
-        return zstandard.ZstdDecompressor().decompress(frame)
+        content = zstandard.ZstdDecompressor().decompress(memoryview(frame)[start:])
     except zstandard.ZstdError as exc:
         raise ValueError(f"the stored raw message is damaged ({exc})") from exc
+    if length > len(content):
+        raise ValueError("the stored raw message is damaged (its note is longer than all of it)")
+    return content[length:], content[:length]
 
 
 def erase(packed: bytes, offset: int, length: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from inboxops.core.keys import message_of
+from inboxops.core.keys import is_detached, message_of
 from inboxops.db.database import Database
 
 _ROWS_AT_ONCE = 5_000
@@ -37,8 +37,10 @@ class HousekeepingStore:
         messages = {key: id_ for key in keys if (id_ := message_of(key)) is not None}
         with self._database.transaction() as t:
             held = t.rows("hold_mail", message_ids=sorted(set(messages.values())))
+            mails = {row["reserved_message_id"] for row in held}
             in_work = {row["reserved_message_id"] for row in held if row["in_work"]}
             named = {row["key"] for row in t.rows("named_objects", keys=list(keys))}
+            named |= {key for key in keys if is_detached(key) and messages[key] in mails}
             orphans = [key for key in keys if key not in named and messages.get(key) not in in_work]
             if orphans:
                 delete(orphans)

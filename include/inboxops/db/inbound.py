@@ -20,6 +20,11 @@ class InboundStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def reserve(self, count: int) -> list[int]:
+        """So many ids for messages, ascending. Those that no message comes to bear are never used again."""
+        with self._database.transaction() as t:
+            return sorted(row["id"] for row in t.rows("reserve_message_ids", count=count))
+
     def add_batch(self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str) -> int:
         """Rows and cursor in one transaction (invariant 1); returns how many rows are new.
 

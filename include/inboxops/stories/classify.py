@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import Protocol
 
 from inboxops.core.attachments import safe_file_name, within_limits
 from inboxops.core.classify import classify as judge
+from inboxops.core.detached import read_note, recognised
 from inboxops.core.ids import id_key
-from inboxops.core.keys import attachment_key
+from inboxops.core.keys import attachment_key, detached_key
 from inboxops.core.mime import parse
 from inboxops.core.model import Attachment, InboxContext, ParsedMessage
 from inboxops.core.packs import unpack
@@ -20,6 +22,7 @@ from inboxops.core.reading import Bodies, Omitted, Reading, StoredAttachment
 from inboxops.core.thread import thread_keys
 from inboxops.errors import InboxOpsError, ObjectMissing
 from inboxops.ports import ClassifiedRow, StoredRow
+from inboxops.stories.raw_mail import raw_mail
 
 FEW = 40
 """Up to so many messages are read in this process: starting others would cost more than they save."""
@@ -138,23 +141,37 @@ class Reader:
         if frame is None:
             return f"its raw bytes are gone: no object {row.storage_key}"
         try:
-            message = parse(
-                unpack(frame), received_at=row.received_at, trusted_authserv_ids=self._context.trusted_authserv_ids
-            )
+            message = self._parsed(frame, row)
             context = replace(self._context, in_spam_folder=True) if row.in_spam_folder else self._context
             reading = read_message(message, context, provider_thread_id=row.provider_thread_id)
             kept, left_out = within_limits(message.attachments)
             files = _named(kept, row, context.tenant_id)
+        except ObjectMissing as exc:
+            return f"its raw bytes are gone: {exc}"
         except InboxOpsError:
             raise
         except Exception as exc:  # a mail that we fail on is kept and shown, and the next one goes on
             return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
         for file, attachment in zip(files, kept, strict=True):
-            put(file, attachment)
+            if attachment.detached is None:
+                put(file, attachment)
         if message.attachments:
             omitted = tuple(Omitted(a.file_name, a.size_bytes, reason) for a, reason in left_out)
             reading = replace(reading, attachments=tuple(files), omitted=omitted)
         return ClassifiedRow(row.id, reading, Bodies(message.text, message.text_new, message.html))
+
+    def _parsed(self, frame: bytes, row: StoredRow) -> ParsedMessage:
+        """Raises ValueError for a damaged frame, ObjectMissing when a file that is needed is gone."""
+        read = partial(parse, received_at=row.received_at, trusted_authserv_ids=self._context.trusted_authserv_ids)
+        remains, noted = unpack(frame)
+        if not noted:
+            return read(remains)
+        files, whole = read_note(noted)
+        message = recognised(read(remains, whole=whole), files)
+        if message is not None:
+            return message
+        tenant_id = self._context.tenant_id
+        return read(raw_mail(frame, tenant_id=tenant_id, message_id=row.message_id, objects=self._objects))
 
     def _put(self, file: StoredAttachment, attachment: Attachment) -> None:
         self._objects.put(
@@ -214,7 +231,7 @@ def _named(kept: Sequence[Attachment], row: StoredRow, tenant_id: int) -> list[S
         files.append(
             StoredAttachment(
                 file_name=name,
-                storage_key=attachment_key(tenant_id, row.message_id, number, name),
+                storage_key=_key(tenant_id, row.message_id, number, name, attachment),
                 content_type=attachment.content_type,
                 size_bytes=attachment.size_bytes,
                 content_id=attachment.content_id,
@@ -222,6 +239,12 @@ def _named(kept: Sequence[Attachment], row: StoredRow, tenant_id: int) -> list[S
             )
         )
     return files
+
+
+def _key(tenant_id: int, message_id: int, number: int, name: str, attachment: Attachment) -> str:
+    if attachment.detached is not None:
+        return detached_key(tenant_id, message_id, attachment.detached[0])
+    return attachment_key(tenant_id, message_id, number, name)
 
 
 def _save(store: StoredMail, rows: list[ClassifiedRow]) -> None:

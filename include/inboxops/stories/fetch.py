@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,18 +12,28 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol
 
+from inboxops.core.detached import detach, note
 from inboxops.core.inbox import Inbox
-from inboxops.core.keys import pack_key
+from inboxops.core.keys import detached_key, pack_key
+from inboxops.core.mime import identity
 from inboxops.core.model import Batch, Cursor
 from inboxops.core.packs import pack
 from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
-from inboxops.ports import Account, FetchLimits, InboundRow, ObjectStore, Provider
+from inboxops.ports import Account, FetchLimits, InboundRow, Provider
 
 
 class Batches(Protocol):
     """What fetch asks of the database."""
 
+    def reserve(self, count: int) -> list[int]: ...
+
     def add_batch(self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str) -> int: ...
+
+
+class Puts(Protocol):
+    """What fetch asks of the object store, from several threads."""
+
+    def put(self, key: str, content: bytes, *, content_type: str) -> None: ...
 
 
 class Standing(Protocol):
@@ -73,7 +83,7 @@ def fetch(
     provider: Provider,
     batches: Batches,
     inboxes: Standing,
-    objects: ObjectStore,
+    objects: Puts,
     *,
     limits: FetchLimits,
     max_batches: int,
@@ -85,7 +95,7 @@ def fetch(
     stored = refused = size = 0
     cursor, count = inbox.cursor, 0
     with standing(inbox, inboxes), provider.open(account) as mailbox:
-        for batch in _durable(inbox, islice(mailbox.batches(cursor, limits), max_batches), objects):
+        for batch in _durable(inbox, islice(mailbox.batches(cursor, limits), max_batches), batches.reserve, objects):
             stored += batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
             refused += sum(row.state == "refused" for row in batch.rows)
             size += sum(row.size_bytes for row in batch.rows)
@@ -93,6 +103,7 @@ def fetch(
     return Fetched(stored, refused, size, more=count == max_batches)
 
 
+FILES_AT_ONCE = 4
 PACKS_AT_ONCE = 2
 """Batches on their way into the object store, besides the one that is read: one alone left a processor idle."""
 
@@ -106,13 +117,20 @@ class _Durable:
     note: str
 
 
-def _durable(inbox: Inbox, batches: Iterator[Batch], objects: ObjectStore) -> Iterator[_Durable]:
+def _durable(
+    inbox: Inbox, batches: Iterator[Batch], reserve: Callable[[int], Sequence[int]], objects: Puts
+) -> Iterator[_Durable]:
     """While batches are put into the object store, the next is already read from the provider."""
-    with ThreadPoolExecutor(PACKS_AT_ONCE, thread_name_prefix="pack") as packing:
+    with (
+        ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="file") as putting,
+        ThreadPoolExecutor(PACKS_AT_ONCE, thread_name_prefix="pack") as packing,
+    ):
+        store = _Store(inbox, objects, putting)
         pending: deque[Future[_Durable]] = deque()
         try:
             for batch in batches:
-                pending.append(packing.submit(_make_durable, inbox, batch, objects))
+                ids = reserve(len(batch.messages))  # here, so that they ascend as the mail came
+                pending.append(packing.submit(store.make_durable, batch, ids))
                 del batch  # its bytes are the packer's alone
                 if len(pending) > PACKS_AT_ONCE:
                     yield pending[0].result()
@@ -123,30 +141,66 @@ def _durable(inbox: Inbox, batches: Iterator[Batch], objects: ObjectStore) -> It
         yield from (done.result() for done in pending)
 
 
-def _make_durable(inbox: Inbox, batch: Batch, objects: ObjectStore) -> _Durable:
-    """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone."""
-    taken = [message.raw for message in batch.messages if message.raw is not None]
-    packed, spans = pack(taken)
-    key = pack_key(inbox.tenant_id, inbox.id, hashlib.sha256(packed).hexdigest(), datetime.now(UTC).date())
-    if taken:
-        objects.put(key, packed, content_type="application/octet-stream")
-    places = iter(spans)
-    rows = []
-    for message in batch.messages:
-        offset, length = next(places) if message.raw is not None else (None, None)
-        rows.append(
-            InboundRow(
-                key=message.key,
-                state="refused" if message.raw is None else "stored",
-                reason=message.refusal,
-                storage_key=None if message.raw is None else key,
-                offset=offset,
-                length=length,
-                size_bytes=message.size_bytes,
-                received_at=message.received_at,
-                in_spam_folder=message.in_spam_folder,
-                thread_id=message.thread_id,
-                imported=message.imported,
+class _Store:
+    """Where the mail of an inbox becomes durable."""
+
+    def __init__(self, inbox: Inbox, objects: Puts, putting: ThreadPoolExecutor) -> None:
+        self._inbox, self._objects, self._putting = inbox, objects, putting
+
+    def make_durable(self, batch: Batch, ids: Sequence[int]) -> _Durable:
+        """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone.
+
+        Large files stand apart, each an object of its own (`core.detached`).
+        """
+        puts: list[Future[None]] = []
+        taken = [
+            self._without_files(message.raw, id_, puts)
+            for message, id_ in zip(batch.messages, ids, strict=True)
+            if message.raw is not None
+        ]
+        packed, spans = pack(taken)
+        today = datetime.now(UTC).date()
+        key = pack_key(self._inbox.tenant_id, self._inbox.id, hashlib.sha256(packed).hexdigest(), today)
+        if taken:
+            self._put(key, packed)
+        for put in puts:
+            put.result()
+        places = iter(spans)
+        rows = []
+        for message, id_ in zip(batch.messages, ids, strict=True):
+            offset, length = next(places) if message.raw is not None else (None, None)
+            rows.append(
+                InboundRow(
+                    key=message.key,
+                    message_id=id_,
+                    state="refused" if message.raw is None else "stored",
+                    reason=message.refusal,
+                    storage_key=None if message.raw is None else key,
+                    offset=offset,
+                    length=length,
+                    size_bytes=message.size_bytes,
+                    received_at=message.received_at,
+                    in_spam_folder=message.in_spam_folder,
+                    thread_id=message.thread_id,
+                    imported=message.imported,
+                )
             )
-        )
-    return _Durable(rows, batch.cursor, batch.note)
+        return _Durable(rows, batch.cursor, batch.note)
+
+    def _without_files(self, raw: bytes, message_id: int, puts: list[Future[None]]) -> tuple[bytes, bytes]:
+        """(what remains of the mail, the note on it), once its files are on their way."""
+        try:
+            remains, files, contents = detach(raw)
+            noted = note(files, identity(raw)) if files else b""
+        except (
+            Exception
+        ):  # a mail that we fail on is kept whole: reading it says what is wrong, and nothing stops an inbox
+            return raw, b""
+        for number, content in enumerate(contents):
+            puts.append(
+                self._putting.submit(self._put, detached_key(self._inbox.tenant_id, message_id, number), content)
+            )
+        return remains, noted
+
+    def _put(self, key: str, content: bytes) -> None:
+        self._objects.put(key, content, content_type="application/octet-stream")
