@@ -43,7 +43,7 @@ class SwiftStore:
             client_options={
                 "allow_http": endpoint.startswith("http:"),
                 "connect_timeout": "5s",
-                "timeout": "60s",
+                "timeout": "300s",  # of a whole PUT: 64 MB, the largest mail, at 1.7 Mbit/s
             },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
         )
