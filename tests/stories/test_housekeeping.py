@@ -10,7 +10,8 @@ from inboxops.core.keys import attachment_key, detached_key, may_be_written_agai
 from inboxops.stories.housekeep import Housekept, Retention, housekeep
 from inboxops.wiring import World
 from tests.stories.conftest import Mailbox, mail
-from tests.stories.test_stages import FILES, TWO_FILES, files, large
+from tests.stories.test_large_files import files, large
+from tests.stories.test_stages import FILES, TWO_FILES
 
 RETENTION = Retention(listed_days=90, outbox_days=7)
 TODAY = date(2026, 11, 24)
