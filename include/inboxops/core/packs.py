@@ -1,4 +1,5 @@
-"""Raw mail of one batch in one object: one PUT for hundreds of messages, and each can be read or erased alone.
+"""Raw mail of one batch in one object: one PUT for hundreds of messages, and each can be read or erased alone, but for its large
+files, which are objects of their own (`core.detached`).
 
 A pack is a row of zstandard frames (RFC 8878), one a message, each with its checksum. Level 1: on 25 MB of mixed mail it
 packs as tightly as zlib at level 6 in a tenth of the time (25 us a message, not 300), and higher levels gain nothing.

@@ -32,16 +32,21 @@ class HousekeepingStore:
     def sweep(self, keys: Sequence[str], delete: Callable[[Sequence[str]], None]) -> int:
         """Have `delete` called for those of the keys that no row names and no mail in work is about to name: how many.
 
+        A detached file is named by the row of its mail.
+
         The keys must be of objects that nobody writes again but by working on a mail of theirs, whose row is held meanwhile.
         """
         messages = {key: id_ for key in keys if (id_ := message_of(key)) is not None}
         with self._database.transaction() as t:
             held = t.rows("hold_mail", message_ids=sorted(set(messages.values())))
-            mails = {row["reserved_message_id"] for row in held}
+            kept = {row["reserved_message_id"] for row in held}
             in_work = {row["reserved_message_id"] for row in held if row["in_work"]}
             named = {row["key"] for row in t.rows("named_objects", keys=list(keys))}
-            named |= {key for key in keys if is_detached(key) and messages[key] in mails}
-            orphans = [key for key in keys if key not in named and messages.get(key) not in in_work]
+            orphans = [
+                key
+                for key in keys
+                if key not in named and messages.get(key) not in (kept if is_detached(key) else in_work)
+            ]
             if orphans:
                 delete(orphans)
             return len(orphans)
