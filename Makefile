@@ -42,9 +42,9 @@ $(UV):
 
 UV_VERSION := 0.13.9
 
-$(VENV)/.installed: requirements.txt pyproject.toml | $(UV)
+$(VENV)/.installed: requirements.txt pyproject.toml include/inboxops_local/pyproject.toml include/inboxops_lab/pyproject.toml | $(UV)
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e . -e include/inboxops_local -e include/inboxops_lab
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

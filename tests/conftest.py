@@ -10,9 +10,9 @@ import pytest
 
 from inboxops.db.migrate import migrate
 from inboxops.settings import Settings
-from inboxops.stack.testing import running
-from inboxops.testing.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
+from inboxops_local.stack.testing import running
 from tests.objectstore import S3Server
 from tests.providers.cloud_kits import GmailServer, GraphServer
 

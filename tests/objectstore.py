@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inboxops.settings import Settings
-from inboxops.stack.backing import object_index
-from inboxops.testing.processes import ServerProcess, free_ports
+from inboxops_lab.testing.processes import ServerProcess, free_ports
+from inboxops_local.stack.backing import object_index
 
 ACCESS_KEY, SECRET_KEY = "testaccess", "testsecret0123456789"
 

@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from inboxops.testing.certificates import ServerCertificate
+from inboxops_lab.testing.certificates import ServerCertificate
 
 Answer = str | bytes | Callable[[str], str | bytes | Iterator[bytes]]
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from inboxops.errors import OperatorError
-from inboxops.vault import Vault
+from inboxops.storage.vault import Vault
 
 SECRETS = {"username": "støtte@example.org", "password": "correct horse, battery: staple\n"}
 

@@ -10,7 +10,7 @@ import uvicorn
 
 from api.app import create_app
 from inboxops.settings import Settings
-from inboxops.testing.processes import free_ports, wait_until
+from inboxops_lab.testing.processes import free_ports, wait_until
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from inboxops.providers import sender
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
-from inboxops.vault import Vault
+from inboxops.storage.vault import Vault
 
 if TYPE_CHECKING:
     from inboxops.storage.swift import SwiftStore

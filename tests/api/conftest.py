@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from inboxops.settings import Settings
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import Submission
 from tests.stories.conftest import connect

@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from inboxops.bench.corpus import corpus
-from inboxops.bench.meter import cpu_seconds
-from inboxops.bench.poll import Measured
 from inboxops.core.mime import parse
-from inboxops.stack.layout import command
-from inboxops.testing.mailserver import dovecot_binary
+from inboxops_lab.bench.corpus import corpus
+from inboxops_lab.bench.meter import cpu_seconds
+from inboxops_lab.bench.poll import Measured
+from inboxops_lab.testing.mailserver import dovecot_binary
+from inboxops_local.stack.layout import command
 
 needs_dovecot = pytest.mark.skipif(dovecot_binary() is None, reason="needs Dovecot, which is not installed")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from inboxops.settings import Settings
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
 from tests.api.conftest import StandInAirflow
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import Submission, Taken

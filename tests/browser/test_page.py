@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, expect
 from inboxops.core.mime import parse
 from inboxops.errors import AuthenticationFailed, InboxOpsError
 from inboxops.settings import Settings
-from inboxops.testing.processes import free_ports
 from inboxops.wiring import World
+from inboxops_lab.testing.processes import free_ports
 from tests.browser.conftest import PATIENCE_MS, Agent, Customer, watched
 from tests.sending.conftest import Desk
 from tests.stories.conftest import mail

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from inboxops.core.outbound import ReplyRequest
-from inboxops.demo.mails import demonstration
 from inboxops.errors import InboxOpsError
 from inboxops.wiring import World
+from inboxops_local.demo.mails import demonstration
 from tests.browser.conftest import Agent, watched
 from tests.sending.conftest import Desk
 

@@ -17,10 +17,10 @@ from socket import create_server
 import pytest
 
 from inboxops.settings import Settings
-from inboxops.testing.certificates import Authority
-from inboxops.testing.mailserver import MailServer
-from inboxops.testing.processes import free_ports
 from inboxops.wiring import World
+from inboxops_lab.testing.certificates import Authority
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.processes import free_ports
 from tests.stories.conftest import mail
 
 PASSWORD = "secret password"

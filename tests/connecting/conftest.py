@@ -17,9 +17,9 @@ from inboxops.connecting import SIGN_INS, Connecting
 from inboxops.core.inbox import Inbox
 from inboxops.oauth.http import trust
 from inboxops.settings import Settings
-from inboxops.standins.client import settings_for
-from inboxops.standins.http import Serving
 from inboxops.wiring import World
+from inboxops_local.standins.client import settings_for
+from inboxops_local.standins.http import Serving
 from tests.providers.cloud_kits import GmailServer, GraphServer
 
 

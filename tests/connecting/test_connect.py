@@ -12,7 +12,7 @@ import pytest
 from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
 from inboxops.errors import AuthenticationFailed, InvalidInput, TransientError
-from inboxops.standins.http import Fault
+from inboxops_local.standins.http import Fault
 from tests.connecting.conftest import Stage, answer_of
 from tests.providers.test_contract import mail
 

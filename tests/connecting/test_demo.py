@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inboxops.demo.clouds import born
 from inboxops.settings import Settings
-from inboxops.standins import demo
-from inboxops.standins.http import Serving
-from inboxops.standins.running import run
 from inboxops.wiring import World
+from inboxops_local.demo.clouds import born
+from inboxops_local.standins import demo
+from inboxops_local.standins.http import Serving
+from inboxops_local.standins.running import run
 from tests.connecting.conftest import pointed_at
 
 

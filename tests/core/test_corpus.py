@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inboxops.explain import explain_records
+from inboxops.stories.explain import explain_records
 from tests.core.scoring import GATE, labels, shares
 
 CORPUS = Path(__file__).parents[1] / "corpus"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inboxops.bench.corpus import corpus
 from inboxops.core.detached import LEAST_BYTES, MOST_FILES, attach, detach, note, read_note, recognised, token
 from inboxops.core.mime import identity, parse
 from inboxops.core.model import ParsedMessage
+from inboxops_lab.bench.corpus import corpus
 
 CONTENT = bytes(range(256)) * 40
 PDF = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inboxops.errors import InvalidInput
-from inboxops.explain import explain_records, run
+from inboxops.stories.explain import explain_records, run
 from tests.core.mails import raw
 
 FIELDS = [

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from inboxops.bench.corpus import corpus
 from inboxops.core import structure
 from inboxops.core.mime import parse
 from inboxops.core.parts import payload
+from inboxops_lab.bench.corpus import corpus
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 BODY = base64.encodebytes(bytes(range(256)) * 40).replace(b"\n", b"\r\n")

@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 
 from inboxops.settings import Settings
-from inboxops.stack.testing import running
 from inboxops.wiring import World
+from inboxops_local.stack.testing import running
 
 T = TypeVar("T")
 

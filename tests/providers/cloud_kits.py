@@ -21,11 +21,11 @@ from inboxops.oauth.tokens import StoredTokens
 from inboxops.ports import AccessToken, Account, Consent, ConsentClient, Provider
 from inboxops.providers.gmail import GmailProvider
 from inboxops.providers.graph import GraphProvider
-from inboxops.standins.gmail import Gmail
-from inboxops.standins.graph import Graph
-from inboxops.standins.http import Fault, Serving
-from inboxops.testing.certificates import Authority
-from inboxops.testing.proxy import Proxy
+from inboxops_lab.testing.certificates import Authority
+from inboxops_lab.testing.proxy import Proxy
+from inboxops_local.standins.gmail import Gmail
+from inboxops_local.standins.graph import Graph
+from inboxops_local.standins.http import Fault, Serving
 
 REDIRECT = "http://127.0.0.1:8081/v1/oauth/callback"
 PATIENCE_SECONDS = 5.0

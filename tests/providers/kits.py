@@ -14,8 +14,8 @@ from typing import Protocol
 
 from inboxops.ports import Account, Provider
 from inboxops.providers.imap import ImapProvider
-from inboxops.testing.mailserver import MailServer
-from inboxops.testing.proxy import Proxy
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.proxy import Proxy
 from tests.scripted import ScriptedImap
 
 _numbers = itertools.count(1)

@@ -16,7 +16,7 @@ from inboxops.core.model import Batch, Cursor
 from inboxops.errors import AuthenticationFailed, OperatorError, ServerRefused, Throttled, TransientError
 from inboxops.ports import FetchLimits
 from inboxops.providers import prober
-from inboxops.standins.http import Fault
+from inboxops_local.standins.http import Fault
 from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer
 from tests.providers.test_contract import LIMITS, has_news, mail, messages, read, subjects, synced
 

@@ -28,10 +28,10 @@ from inboxops.errors import (
 from inboxops.ports import Account, FetchLimits
 from inboxops.providers import provider
 from inboxops.providers.imap import ImapProvider
-from inboxops.testing.certificates import Authority
-from inboxops.testing.mailserver import Dovecot, MailServer
-from inboxops.testing.processes import free_ports
-from inboxops.testing.proxy import Proxy
+from inboxops_lab.testing.certificates import Authority
+from inboxops_lab.testing.mailserver import Dovecot, MailServer
+from inboxops_lab.testing.processes import free_ports
+from inboxops_lab.testing.proxy import Proxy
 from tests.scripted import Answer, ScriptedImap
 
 LIMITS = FetchLimits()

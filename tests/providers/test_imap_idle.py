@@ -15,9 +15,9 @@ from inboxops.errors import AuthenticationFailed, ServerRefused
 from inboxops.ports import Account, FetchLimits
 from inboxops.providers.imap import ImapProvider
 from inboxops.providers.imap_idle import IdleHub
-from inboxops.testing.mailserver import MailServer
-from inboxops.testing.processes import wait_until
-from inboxops.testing.proxy import Proxy
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.processes import wait_until
+from inboxops_lab.testing.proxy import Proxy
 from tests.scripted import ScriptedImap
 
 PROVIDER = ImapProvider(connect_seconds=5, read_seconds=5)

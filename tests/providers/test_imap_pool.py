@@ -14,8 +14,8 @@ from inboxops.ports import Account, FetchLimits
 from inboxops.providers import prober
 from inboxops.providers.imap import ImapProvider
 from inboxops.providers.imap_pool import ImapProber, fingerprint
-from inboxops.testing.mailserver import MailServer
-from inboxops.testing.proxy import Proxy
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.proxy import Proxy
 from tests.scripted import ScriptedImap
 
 PROVIDER = ImapProvider(connect_seconds=5, read_seconds=5)

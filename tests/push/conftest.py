@@ -20,9 +20,9 @@ from inboxops.core.inbox import Inbox
 from inboxops.core.push import Channel
 from inboxops.pushing import Pushing
 from inboxops.settings import Settings
-from inboxops.standins.http import Call, Fault, Reply, Serving, StandIn
-from inboxops.standins.pubsub import SERVICE_ACCOUNT, PubSub
 from inboxops.wiring import World
+from inboxops_local.standins.http import Call, Fault, Reply, Serving, StandIn
+from inboxops_local.standins.pubsub import SERVICE_ACCOUNT, PubSub
 from tests.connecting.conftest import pointed_at
 from tests.e2e.conftest import eventually
 from tests.providers.cloud_kits import GmailServer, GraphServer, consented

@@ -9,10 +9,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from inboxops.bench.clouds import Clouds, clouds, until
 from inboxops.core.inbox import Inbox
 from inboxops.core.push import Health
-from inboxops.standins.http import Call, Reply, Serving, StandIn
+from inboxops_lab.bench.clouds import Clouds, clouds, until
+from inboxops_local.standins.http import Call, Reply, Serving, StandIn
 from tests.push.conftest import TOPIC
 from tests.stories.conftest import mail
 

@@ -21,8 +21,8 @@ from api.app import create_app
 from api.limits import WEBHOOK_BYTES
 from inboxops.errors import OperatorError
 from inboxops.settings import Settings
-from inboxops.standins.http import Fault
-from inboxops.standins.pubsub import ISSUER, PubSub
+from inboxops_local.standins.http import Fault
+from inboxops_local.standins.pubsub import ISSUER, PubSub
 from tests.push.conftest import Office
 
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

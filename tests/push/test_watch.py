@@ -12,8 +12,8 @@ from inboxops.core.inbox import Inbox
 from inboxops.core.push import RENEW_WITHIN, Health
 from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.pushing import Pushing
-from inboxops.standins.http import Fault
 from inboxops.wiring import World
+from inboxops_local.standins.http import Fault
 from tests.e2e.conftest import eventually
 from tests.push.conftest import TOPIC, Office
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from inboxops.core.outbound import Accepted, ReplyRequest
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.smtpserver import Submission, Taken
 from tests.stories.conftest import Mailbox, connect, mail
 

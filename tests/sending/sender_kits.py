@@ -13,8 +13,8 @@ from inboxops.ports import Account, Sender
 from inboxops.providers.gmail_send import GmailSender
 from inboxops.providers.graph_send import GraphSender
 from inboxops.providers.smtp import SmtpSender
-from inboxops.standins.http import Fault
-from inboxops.testing.mailserver import MailServer
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_local.standins.http import Fault
 from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer, sent_by
 from tests.sending.smtpserver import SteppedSmtp, Submission
 

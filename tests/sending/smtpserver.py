@@ -16,8 +16,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from inboxops.core.mime import parse
 from inboxops.core.model import ParsedMessage
-from inboxops.testing.certificates import ServerCertificate
-from inboxops.testing.processes import free_ports
+from inboxops_lab.testing.certificates import ServerCertificate
+from inboxops_lab.testing.processes import free_ports
 
 
 @dataclass

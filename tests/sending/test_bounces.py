@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import Submission, Taken
 from tests.stories.conftest import connect

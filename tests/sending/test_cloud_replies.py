@@ -23,12 +23,12 @@ from inboxops.errors import (
     TransientError,
 )
 from inboxops.settings import Settings
-from inboxops.standins.client import settings_for
-from inboxops.standins.http import Fault
 from inboxops.stories.files import take_upload
-from inboxops.testing.mailserver import MailServer
-from inboxops.testing.proxy import Proxy
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.proxy import Proxy
+from inboxops_local.standins.client import settings_for
+from inboxops_local.standins.http import Fault
 from tests.providers.cloud_kits import GmailServer, GraphServer, consented, sent_by
 from tests.sending.conftest import Agent
 from tests.sending.test_kills import TIMES, start

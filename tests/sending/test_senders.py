@@ -23,7 +23,7 @@ from inboxops.errors import (
     TransientError,
 )
 from inboxops.ports import Envelope, Sent, Trace
-from inboxops.standins.http import Fault
+from inboxops_local.standins.http import Fault
 from tests.sending.sender_kits import KITS, CloudSenderKit, GmailSenderKit, GraphSenderKit, SenderKit
 
 ENVELOPE = Envelope("support@acme.example", ("ann@customer.example",))

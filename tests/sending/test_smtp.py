@@ -18,7 +18,7 @@ from inboxops.errors import (
 )
 from inboxops.ports import Account, Envelope
 from inboxops.providers.smtp import SmtpSender
-from inboxops.testing.certificates import Authority
+from inboxops_lab.testing.certificates import Authority
 from tests.sending.smtpserver import SteppedSmtp, Submission
 
 ENVELOPE = Envelope("support@acme.example", ("ann@customer.example",))

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from inboxops.settings import Ports
-from inboxops.stack import airflow
-from inboxops.stack.home import Home, load_or_make_secrets
-from inboxops.stack.layout import Layout
+from inboxops_local.stack import airflow
+from inboxops_local.stack.home import Home, load_or_make_secrets
+from inboxops_local.stack.layout import Layout
 
 
 @pytest.fixture

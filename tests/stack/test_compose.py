@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from inboxops.stack.airflow import TUNING
-from inboxops.stack.home import GENERATED
-from inboxops.stack.layout import checkout
+from inboxops_local.stack.airflow import TUNING
+from inboxops_local.stack.home import GENERATED
+from inboxops_local.stack.layout import checkout
 
 COMPOSE = checkout() / "docker-compose.yaml"
 

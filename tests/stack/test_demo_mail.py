@@ -19,10 +19,10 @@ import pytest
 from imapclient import IMAPClient
 from imapclient.exceptions import LoginError
 
-from inboxops.demo.mails import demonstration
 from inboxops.settings import Ports
-from inboxops.stack.home import CUSTOMER, SUPPORT, Home, Secrets, load_or_make_secrets
-from inboxops.stack.testing import free_base
+from inboxops_local.demo.mails import demonstration
+from inboxops_local.stack.home import CUSTOMER, SUPPORT, Home, Secrets, load_or_make_secrets
+from inboxops_local.stack.testing import free_base
 
 
 class Server:
@@ -39,7 +39,7 @@ class Server:
     @contextmanager
     def running(self) -> Iterator[None]:
         environment = {**os.environ, "INBOXOPS_HOME": str(self.home.path), "INBOXOPS_PORT_BASE": str(self.ports.base)}
-        with subprocess.Popen([sys.executable, "-m", "inboxops.demo.mailserver"], env=environment) as process:
+        with subprocess.Popen([sys.executable, "-m", "inboxops_local.demo.mailserver"], env=environment) as process:
             try:
                 deadline = time.monotonic() + 20
                 while not self._greets():

@@ -19,8 +19,8 @@ import redis
 from botocore.exceptions import ClientError
 
 from inboxops.settings import Settings
-from inboxops.stack.record import Record, members
-from inboxops.stack.testing import running
+from inboxops_local.stack.record import Record, members
+from inboxops_local.stack.testing import running
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -17,10 +17,10 @@ import pytest
 
 from inboxops.errors import OperatorError
 from inboxops.settings import Ports
-from inboxops.stack.home import Home, load_or_make_secrets
-from inboxops.stack.launch import down, tidy
-from inboxops.stack.record import Record, members
-from inboxops.stack.testing import free_base
+from inboxops_local.stack.home import Home, load_or_make_secrets
+from inboxops_local.stack.launch import down, tidy
+from inboxops_local.stack.record import Record, members
+from inboxops_local.stack.testing import free_base
 
 TOY = Path(__file__).with_name("toy.py")
 

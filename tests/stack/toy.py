@@ -12,11 +12,11 @@ from pathlib import Path
 
 from inboxops.errors import InboxOpsError
 from inboxops.settings import Ports
-from inboxops.stack import checks, launch
-from inboxops.stack.home import Home
-from inboxops.stack.layout import Layout
-from inboxops.stack.part import Part
-from inboxops.stack.record import PartRecord
+from inboxops_local.stack import checks, launch
+from inboxops_local.stack.home import Home
+from inboxops_local.stack.layout import Layout
+from inboxops_local.stack.part import Part
+from inboxops_local.stack.record import PartRecord
 
 
 async def answers(port: int) -> bool:

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from inboxops.errors import OperatorError, TransientError
-from inboxops.stack.backing import object_index
 from inboxops.storage.s3 import S3Store, client, content_disposition, media_type
-from inboxops.testing.processes import free_ports, wait_until
+from inboxops_lab.testing.processes import free_ports, wait_until
+from inboxops_local.stack.backing import object_index
 from tests.objectstore import S3Server
 
 

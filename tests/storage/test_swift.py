@@ -8,7 +8,7 @@ import pytest
 from inboxops.errors import ObjectMissing, OperatorError, TransientError
 from inboxops.storage.s3 import S3Store, client
 from inboxops.storage.swift import SwiftStore
-from inboxops.testing.processes import free_ports
+from inboxops_lab.testing.processes import free_ports
 from tests.objectstore import S3Server
 from tests.storage.test_s3 import ready
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from inboxops.core.inbox import Inbox
-from inboxops.testing.mailserver import MailServer
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
 
 
 @dataclass

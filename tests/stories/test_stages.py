@@ -25,9 +25,9 @@ from inboxops.ports import FetchLimits, StoredRow
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
 from inboxops.stories.classify import FEW, Classified, classify
-from inboxops.testing.mailserver import MailServer
-from inboxops.testing.processes import wait_until
 from inboxops.wiring import World
+from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.processes import wait_until
 from tests.stories.conftest import Mailbox, connect, mail
 
 FILES = """\

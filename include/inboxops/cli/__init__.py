@@ -1,23 +1,26 @@
-"""The command line. Each file is one group of commands; heavy imports stand inside them, so that help comes at once."""
+"""The command line. Each file is one group of commands; heavy imports stand inside them, so that help comes at once.
+
+Packages beside the product add commands of theirs by an entry point in the group `inboxops.commands`: a function that is
+given the application and registers them.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 
 import typer
 
 from inboxops.cli import (
-    bench,
     connect,
     explain,
     inbound,
     inboxes,
     keys,
     notify,
+    prepare,
     push,
     secrets,
-    stack,
-    standins,
     tenants,
     tickets,
 )
@@ -28,9 +31,12 @@ app = typer.Typer(
     help="Mailboxes in, tickets in PostgreSQL, replies out, run by Apache Airflow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help by Rich takes a quarter of a second more
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (stack, tickets, explain, standins):
+for joined in entry_points(group="inboxops.commands"):
+    joined.load()(app)
+for group in (prepare, tickets, explain):
     group.register(app)
 connect.register(inboxes.app)
 push.register(inboxes.app)
@@ -40,7 +46,6 @@ app.add_typer(inbound.app, name="inbound")
 app.add_typer(keys.app, name="key")
 app.add_typer(notify.app, name="notify")
 app.command()(keys.login_link)
-app.add_typer(bench.app, name="bench")
 app.add_typer(secrets.app, name="secrets")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import console, json_lines, table
+from inboxops.cli.show import json_lines, say, table
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
 
@@ -85,7 +85,7 @@ def disconnect(name: Name, tenant: Tenant = None) -> None:
         inbox = world.inboxes.named(name, tenant)
         done = Connecting(world).disconnect(inbox)
     said = "its consent is taken back" if done.revoked else f"its consent is forgotten, not taken back: {done.why_not}"
-    console.print(f"{inbox.name} is disconnected; {said}", markup=False)
+    say(f"{inbox.name} is disconnected; {said}")
 
 
 def rehearse(
@@ -108,4 +108,4 @@ def rehearse(
         ([s.received_at, s.sender, s.subject, s.verdict, s.outcome, s.reason or s.rule] for s in done.scenes),
     )
     table("Together", ["would be", "messages"], sorted(done.outcomes.items()))
-    console.print("Nothing was written.", markup=False)
+    say("Nothing was written.")

@@ -17,6 +17,6 @@ def explain(
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a message.")] = False,
 ) -> None:
     """Say what mail files are and why, offline: parse, verdict, rule and evidence."""
-    from inboxops.explain import run
+    from inboxops.stories.explain import run
 
     raise typer.Exit(run(paths, jsonl=jsonl))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import console, json_lines, table
+from inboxops.cli.show import json_lines, say, table
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="Mail that became no ticket: parked, spam, unlinked bounces, conflicts.", no_args_is_help=True)
@@ -67,4 +67,4 @@ def _send_back(number: int, *, release: bool) -> None:
         inbox_id = world.inbound.send_back(number, release=release)
         world.file(inbox_id)
         row = world.inbound.one(number)
-    console.print(f"inbound {number} is {row['state']}{': ' + row['reason'] if row['reason'] else ''}", markup=False)
+    say(f"inbound {number} is {row['state']}{': ' + row['reason'] if row['reason'] else ''}")

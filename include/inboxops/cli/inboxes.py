@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inboxops.cli import push
-from inboxops.cli.show import console, json_lines, table
+from inboxops.cli.show import json_lines, say, table
 from inboxops.cli.world import opened
 from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput
@@ -114,9 +114,7 @@ def add(
         )
         inbox_id, info = world.connect(tenant_id, new)
         inbox = world.inboxes.get(inbox_id)
-        console.print(
-            f"connected {email_address} as {inbox.name}: {info.messages} messages in {info.folder}", markup=False
-        )
+        say(f"connected {email_address} as {inbox.name}: {info.messages} messages in {info.folder}")
         _appear(world)
 
 
@@ -136,7 +134,7 @@ def list_(
         ([i.name, i.tenant, i.email_address, i.connection_type, i.state, i.last_error] for i in inboxes),
     )
     if not inboxes:
-        console.print("No inbox yet: `inboxops inbox add --help` says how to connect one.", markup=False)
+        say("No inbox yet: `inboxops inbox add --help` says how to connect one.")
 
 
 @app.command()
@@ -156,7 +154,7 @@ def test(name: Name, tenant: Tenant = None) -> None:
     """Log in as the inbox would, in and out, and look at its folder; changes nothing."""
     with opened() as world:
         info = world.look(world.inboxes.named(name, tenant))
-    console.print(f"{info.server} is fine: {info.messages} messages in {info.folder}", markup=False)
+    say(f"{info.server} is fine: {info.messages} messages in {info.folder}")
 
 
 @app.command()
@@ -174,7 +172,7 @@ def reconnect(name: Name, tenant: Tenant = None) -> None:
         kind = "access_token" if inbox.connection.get("auth") == "xoauth2" else "password"
         given = {kind: _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
         world.reconnect(inbox, inbox.connection, given)
-        console.print(f"{inbox.name} is connected again", markup=False)
+        say(f"{inbox.name} is connected again")
         _appear(world)
 
 
@@ -196,10 +194,9 @@ def auto_response(
         body = None if template is None else template.read_text("utf-8")
         world.inboxes.change(inbox.id, auto_response_enabled=on, auto_response_body=body)
         inbox = world.inboxes.get(inbox.id)
-    console.print(
-        f"{inbox.name} {'answers' if inbox.auto_response_enabled else 'does not answer'} by itself:", markup=False
-    )
-    console.print(inbox.auto_response_body or "(no text yet)", markup=False)
+    say(f"{inbox.name} {'answers' if inbox.auto_response_enabled else 'does not answer'} by itself:")
+    for line in inbox.auto_response_body.splitlines() or ["(no text yet)"]:
+        say(line)
 
 
 @app.command()
@@ -229,7 +226,7 @@ def remove(
         if inbox.connection_type in CLIENTS:
             Connecting(world).disconnect(inbox)
         world.inboxes.remove(inbox.id)
-        console.print(f"{inbox.name} removed", markup=False)
+        say(f"{inbox.name} removed")
         _appear(world)
 
 
@@ -248,13 +245,13 @@ def fetch(
             if not inbox.is_live:
                 raise InvalidInput(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
             now = world.wake(inbox.id)
-            console.print(f"{inbox.name} is woken" if now else "Airflow is away: woken once it is back", markup=False)
+            say(f"{inbox.name} is woken" if now else "Airflow is away: woken once it is back")
             return
         fetched = world.fetch(inbox.id)
         world.classify(inbox.id)
         persisted = world.persist(inbox.id)
     if fetched.skipped:
-        console.print(fetched.skipped, markup=False)
+        say(fetched.skipped)
     counts = {"stored": fetched.stored, "refused": fetched.refused, "tickets opened": persisted.tickets}
     table("Fetched", ["", ""], (counts | persisted.outcomes).items())
 
@@ -263,14 +260,14 @@ def _pause(name: str, tenant: str | None, *, paused: bool) -> None:
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
         world.inboxes.pause(inbox.id, paused=paused)
-        console.print(f"{inbox.name} is {'paused' if paused else 'resumed'}", markup=False)
+        say(f"{inbox.name} is {'paused' if paused else 'resumed'}")
         _appear(world)
 
 
 def _appear(world: World) -> None:
     """Have Airflow read the list of inboxes now."""
     now = world.show_inboxes()
-    console.print("Airflow shows it in a moment" if now else "Airflow is away and shows it when it starts")
+    say("Airflow shows it in a moment" if now else "Airflow is away and shows it when it starts")
 
 
 def _password(what: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import console, table
+from inboxops.cli.show import say, table
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="Keys for the API: make, list, revoke.", no_args_is_help=True)
@@ -27,7 +27,7 @@ def add(
     """Make a key. It is shown this once and can't be read again."""
     with opened() as world:
         key = world.api_keys.add(world.inboxes.tenant_id(tenant), name=name, role=role.value)
-    console.file.write(f"{key}\n")
+    typer.echo(key)
 
 
 def login_link(
@@ -39,7 +39,7 @@ def login_link(
     """Print a link to the tickets page that logs in once."""
     with opened() as world:
         link = world.login_link(world.inboxes.tenant_id(tenant), name=name, role=role.value, minutes=minutes)
-    console.file.write(f"{link}\n")
+    typer.echo(link)
 
 
 @app.command("list")
@@ -56,4 +56,4 @@ def revoke(prefix: Annotated[str, typer.Argument(help="The prefix that `key list
     """Stop a key at once, for good."""
     with opened() as world:
         world.api_keys.revoke(prefix)
-    console.print(f"key {prefix} is revoked", markup=False)
+    say(f"key {prefix} is revoked")

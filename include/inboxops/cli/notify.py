@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import console, table
+from inboxops.cli.show import say, table
 from inboxops.cli.world import opened
 from inboxops.core.notices import KINDS, Notice
 from inboxops.errors import InvalidInput
@@ -29,11 +29,9 @@ def add(
     with opened() as world:
         tenant_id = world.inboxes.tenant_id(tenant)
         channel, secret = world.tell(tenant_id, mail=mail, url=webhook, kinds=kind or list(KINDS))
-    console.print(
-        f"channel {channel} tells {mail or webhook}; try it with `inboxops notify test {channel}`", markup=False
-    )
+    say(f"channel {channel} tells {mail or webhook}; try it with `inboxops notify test {channel}`")
     if secret:
-        console.file.write(f"secret: {secret}\n")
+        typer.echo(f"secret: {secret}")
 
 
 @app.command("list")
@@ -52,7 +50,7 @@ def remove(channel: Id) -> None:
     """Tell somebody no longer."""
     with opened() as world:
         world.notices.remove_channel(channel)
-    console.print(f"channel {channel} removed", markup=False)
+    say(f"channel {channel} removed")
 
 
 @app.command()
@@ -65,6 +63,4 @@ def test(channel: Id) -> None:
             Notice("inbox_disconnected", True, "example", "example@inboxops.example", "A test of the channel.", now),
         )
         done = world.notify()
-    console.print(
-        f"delivered {done.delivered}, kept for later {done.kept} (`inboxops notify list` says why)", markup=False
-    )
+    say(f"delivered {done.delivered}, kept for later {done.kept} (`inboxops notify list` says why)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inboxops.cli.show import console, json_lines, table
+from inboxops.cli.show import json_lines, say, table
 from inboxops.cli.world import opened
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def push(
         inboxes = [world.inboxes.named(name, tenant)] if name else world.inboxes.all(tenant)
         if renew:
             watched = Pushing(world).register(inboxes[0].id)
-            console.print(watched.skipped or ("made" if watched.made else "renewed"), markup=False)
+            say(watched.skipped or ("made" if watched.made else "renewed"))
         shown = [inbox for inbox in inboxes if inbox.connection_type in WATCHERS]
         channels = world.push.channels([inbox.id for inbox in shown])
     rows = [{"name": inbox.name, "tenant": inbox.tenant, **facts(channels[inbox.id])} for inbox in shown]
@@ -43,7 +43,7 @@ def push(
     elif rows:
         table("Push", list(rows[0]), ([*row.values()] for row in rows))
     else:
-        console.print("No inbox of Google or Microsoft: mail servers are held in IDLE and polled.", markup=False)
+        say("No inbox of Google or Microsoft: mail servers are held in IDLE and polled.")
 
 
 def facts(channel: Channel) -> dict[str, Any]:

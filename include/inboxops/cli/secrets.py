@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from inboxops.cli.show import console
+from inboxops.cli.show import say
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="Keys that seal the inboxes' credentials.", no_args_is_help=True)
@@ -15,7 +15,7 @@ def generate() -> None:
     """Print a new key, to be put in front of INBOXOPS_CREDENTIAL_KEYS."""
     from cryptography.fernet import Fernet
 
-    console.print(Fernet.generate_key().decode(), markup=False)
+    say(Fernet.generate_key().decode())
 
 
 @app.command()
@@ -23,4 +23,4 @@ def rotate() -> None:
     """Seal all credentials again with the first key of INBOXOPS_CREDENTIAL_KEYS; the others can be dropped then."""
     with opened() as world:
         count = world.inboxes.rotate_credentials(world.vault.rotate)
-    console.print(f"{count} inboxes' credentials sealed with the first key", markup=False)
+    say(f"{count} inboxes' credentials sealed with the first key")

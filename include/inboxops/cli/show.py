@@ -1,31 +1,48 @@
-"""How commands show what they found: one table style for people, JSON lines for machines."""
+"""How commands show what they found: one table style for people, JSON lines for machines.
+
+Rich and msgspec are imported where they are used: help and short answers come without them.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
-console = Console()
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, to: Console = console) -> None:
+def say(text: object) -> None:
+    """A line for a person. What mail brought along stays text: control characters never reach the terminal."""
+    typer.echo(printable(text))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, to: Console | None = None) -> None:
     """Cells are data: nothing in them is read as markup."""
+    import rich
+    from rich.table import Table
+    from rich.text import Text
+
     shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=False)
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(_cell(cell)) for cell in row))
-    to.print(shown)
+    (to or rich.get_console()).print(shown)
 
 
 def json_lines(rows: Iterable[Any]) -> None:
+    import msgspec
+
     for row in rows:
-        console.file.write(msgspec.json.encode(row).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+
+
+def printable(value: object) -> str:
+    return "".join(char for char in str(value) if char.isprintable())
 
 
 def _cell(value: Any) -> str:
@@ -33,4 +50,4 @@ def _cell(value: Any) -> str:
         return ""
     if hasattr(value, "astimezone"):
         return str(value.astimezone().strftime("%Y-%m-%d %H:%M"))
-    return "".join(char for char in str(value) if char.isprintable())
+    return printable(value)

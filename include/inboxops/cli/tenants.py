@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import console, table
+from inboxops.cli.show import say, table
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
 
@@ -26,7 +26,7 @@ def add(
     with opened() as world:
         if world.inboxes.add_tenant(slug, name or slug) is None:
             raise InvalidInput(f"there is a tenant {slug!r} already", fix="Choose another short name")
-    console.print(f"tenant {slug} made", markup=False)
+    say(f"tenant {slug} made")
 
 
 @app.command("list")

@@ -1,0 +1,97 @@
+"""A whole stack of its own, with Google and Microsoft stood in for in this process. Also for end-to-end tests."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from inboxops.core.inbox import Inbox
+from inboxops.errors import OperatorError
+from inboxops.oauth.http import trust
+from inboxops.wiring import World
+from inboxops_lab.bench.place import without_ours
+from inboxops_local.demo import certificates
+from inboxops_local.stack.testing import running
+from inboxops_local.standins.demo import Account, consent
+from inboxops_local.standins.gmail import Gmail
+from inboxops_local.standins.graph import Graph
+from inboxops_local.standins.http import Serving
+from inboxops_local.standins.pubsub import SERVICE_ACCOUNT
+from inboxops_local.standins.running import CA_FILE, CHAIN_FILE, run
+
+TENANT, AUDIENCE = "bench", "bench-push"
+PATIENCE_SECONDS = 120.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Clouds:
+    world: World
+    gmail: Gmail
+    graph: Graph
+
+    def connect(self, kind: str, name: str) -> Inbox:
+        """An account at a stand-in, and the inbox connected to it."""
+        account = Account(kind, name, f"{name}@bench.example", name)
+        (self.gmail if kind == "gmail" else self.graph).mailbox(account.address)
+        with httpx.Client(verify=trust(self.world.settings.provider_ca_file)) as http:
+            return consent(self.world, account, TENANT, None, http)
+
+    def tickets(self, inbox: Inbox) -> set[str]:
+        """Their subjects."""
+        with self.world.database.transaction() as t:
+            rows = t.connection.execute("SELECT subject FROM tickets WHERE inbox_id = %s", (inbox.id,)).fetchall()
+        return {row["subject"] for row in rows}
+
+
+@contextmanager
+def clouds(**more: str) -> Iterator[Clouds]:
+    """more: settings of the stack, beyond those that check what the stand-in for Google signs.
+
+    Raises OperatorError when it does not start.
+    """
+    more |= {"google_pubsub_audience": AUDIENCE, "google_pubsub_service_account": SERVICE_ACCOUNT}
+    environment = {**without_ours(), **{f"INBOXOPS_{name.upper()}": value for name, value in more.items()}}
+    with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        (home / "standins").mkdir(parents=True)  # the API reads the authority's certificate when it starts
+        certificates.make(home / "standins" / CA_FILE, home / "standins" / CHAIN_FILE)
+        with (
+            running(home, environment=environment, seconds=300) as settings,
+            _serving("gmail", settings.google_api_url, home) as google,
+            _serving("graph", settings.microsoft_graph_url, home) as microsoft,
+        ):
+            gmail, graph = google.stand_in, microsoft.stand_in
+            assert isinstance(gmail, Gmail)
+            assert isinstance(graph, Graph)
+            gmail.pubsub.audience = AUDIENCE
+            world = World(settings.model_copy(update=dict(more)))
+            try:
+                world.inboxes.add_tenant(TENANT, "Bench Ltd")
+                yield Clouds(world, gmail, graph)
+            finally:
+                world.close()
+
+
+def until(what: str, look: Callable[[], T], *, every: float = 0.1, seconds: float = PATIENCE_SECONDS) -> T:
+    """The first truthy answer. Raises OperatorError, saying what was waited for, at the deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(every)
+    raise OperatorError(f"not within {seconds:.0f} s: {what}")
+
+
+def _serving(kind: str, url: str, home: Path) -> Serving:
+    """Where the stack's settings look for it."""
+    return run(kind, port=urlsplit(url).port or 0, users=[], ask=False, folder=home / "standins")

@@ -1,0 +1,195 @@
+"""inboxops bench ..."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inboxops.cli.show import json_lines, table
+from inboxops.cli.world import opened
+
+bench = typer.Typer(
+    help="Measure the product on this machine, with real servers in a folder of their own.", no_args_is_help=True
+)
+
+SIZES = [10_000, 100_000, 1_000_000]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """What is being done now, on stderr."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def say(what: str) -> None:
+            if console.is_terminal:
+                status.update(what)
+            else:
+                console.print(what, markup=False, highlight=False)
+
+        yield say
+
+
+def _show(title: str, result: Any, *, json: bool) -> None:
+    facts = result if isinstance(result, dict) else dataclasses.asdict(result)
+    if json:
+        json_lines([facts])
+        return
+    rows = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            rows += [[f"{name} {inner}", shown] for inner, shown in value.items()]
+        else:
+            rows.append([name, value])
+    table(title, ["", ""], rows)
+
+
+@bench.command()
+def ingest(
+    messages: Annotated[int, typer.Option(min=1, help="How many messages the mailbox holds.")] = 5000,
+    rivals: Annotated[bool, typer.Option(help="Let imapflow and mailparser (npm) read the same mailbox.")] = True,
+    seed: Annotated[int, typer.Option(help="Another seed is another mailbox.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--from", exists=True, file_okay=False, help="Of the .eml files below this folder.")
+    ] = None,
+    megabytes: Annotated[int | None, typer.Option(min=1, max=200, help="One mail of this size.")] = None,
+    json: Json = False,
+) -> None:
+    """A full mailbox in Dovecot becomes committed tickets with raw mail and attachments in S3."""
+    from inboxops_lab.bench.corpus import corpus, large, of_folder
+    from inboxops_lab.bench.ingest import ADDRESS
+    from inboxops_lab.bench.ingest import ingest as measure
+
+    if megabytes is not None:
+        messages, mailbox = 1, iter([large(megabytes)])
+    elif folder is not None:
+        mailbox = of_folder(folder, messages)
+    else:
+        mailbox = corpus(messages, seed=seed, to=ADDRESS)
+    with _progress() as say:
+        result = measure(mailbox, messages, with_rivals=rivals, say=say)
+    _show(f"Ingest of {messages} messages", result, json=json)
+
+
+@bench.command()
+def grow(
+    size: Annotated[
+        list[int], typer.Option(help="Messages already there; repeat it for more sizes, ascending.")
+    ] = SIZES,
+    batch: Annotated[int, typer.Option(min=10, help="Messages that are taken in and measured.")] = 500,
+    rounds: Annotated[int, typer.Option(min=1, help="How often; the median counts.")] = 5,
+    json: Json = False,
+) -> None:
+    """What a message costs when the database already holds many."""
+    from inboxops_lab.bench.grow import grow as measure
+
+    with _progress() as say:
+        result = measure(sorted(size), batch=batch, rounds=rounds, say=say)
+    _show("Cost of a message by what is there", result, json=json)
+
+
+class Kind(StrEnum):
+    naive = "naive"
+    triggerer = "triggerer"
+    idle = "idle"
+
+
+@bench.command()
+def poll(
+    inboxes: Annotated[int, typer.Option(min=1, help="Quiet inboxes on one Dovecot.")] = 100,
+    design: Annotated[
+        Kind, typer.Option(help="idle: all mailboxes held in IDLE; naive: three tasks that always run.")
+    ] = Kind.triggerer,
+    every: Annotated[int, typer.Option(min=1, max=30, help="Minutes between two polls of one inbox.")] = 5,
+    minutes: Annotated[float, typer.Option(min=0.5, help="How long to measure, after one period to settle.")] = 5,
+    naive: Annotated[bool, typer.Option(help="Measure the naive design as well, with at most 100 inboxes.")] = True,
+    json: Json = False,
+) -> None:
+    """What a poll of a quiet inbox costs, and how late it is, with everything real."""
+    from inboxops_lab.bench.poll import Design
+    from inboxops_lab.bench.poll import poll as measure
+
+    with _progress() as say:
+        result = measure(inboxes, Design(design), every=every, minutes=minutes, with_naive=naive, say=say)
+    _show(f"{inboxes} inboxes, every {every} minutes", result, json=json)
+
+
+@bench.command()
+def latency(
+    samples: Annotated[int, typer.Option(min=1, help="Mails for each way of being woken.")] = 20, json: Json = False
+) -> None:
+    """How soon an appended mail is a committed ticket: woken by IMAP IDLE, and by an asset event."""
+    from inboxops_lab.bench.latency import latency as measure
+
+    with _progress() as say:
+        result = measure(samples, say=say)
+    _show("From the mailbox to a ticket", result, json=json)
+
+
+@bench.command()
+def send(
+    count: Annotated[int, typer.Option(min=1, help="Replies, one after the other.")] = 30, json: Json = False
+) -> None:
+    """Time from calling the API of the running stack to the mail server's 250, with a mail server of the measurement's own."""
+    from inboxops_lab.bench.send import send as measure
+
+    with opened() as world, _progress() as say:
+        result = measure(world, count, say=say)
+    _show(f"{count} replies", result, json=json)
+
+
+@bench.command()
+def push(
+    mails: Annotated[int, typer.Option(min=1, help="Mails on their way to a ticket, one by one.")] = 20,
+    json: Json = False,
+) -> None:
+    """Webhooks under load, a burst for one inbox, and pushed mails until their tickets are committed; takes five minutes."""
+    from inboxops_lab.bench.push import push as measure
+
+    with _progress() as say:
+        result = measure(mails, say=say)
+    _show("Push", result, json=json)
+
+
+@bench.command()
+def live(
+    tickets: Annotated[int, typer.Option(min=100, help="Tickets of one tenant.")] = 1_000_000,
+    clients: Annotated[int, typer.Option(min=1, help="Clients that listen for events.")] = 500,
+    events: Annotated[int, typer.Option(min=1, help="Changes of tickets, one by one.")] = 200,
+    json: Json = False,
+) -> None:
+    """The list of tickets with many of them, and events from the commit to clients and to a browser; takes some minutes."""
+    from inboxops_lab.bench.live import live as measure
+
+    with _progress() as say:
+        result = measure(tickets, clients, events, say=say)
+    _show("Lists and events", result, json=json)
+
+
+@bench.command()
+def thread(
+    messages: Annotated[int, typer.Option(min=1, max=100, help="Messages of each thread.")] = 50,
+    rate: Annotated[float, typer.Option(min=1, help="Requests a second.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 20,
+    json: Json = False,
+) -> None:
+    """Long threads, read through one process of the API at a steady rate."""
+    from inboxops_lab.bench.thread import thread as measure
+
+    with _progress() as say:
+        result = measure(messages, rate, seconds, say=say)
+    _show(f"Threads of {messages} messages", result, json=json)
+
+
+def register(app: typer.Typer) -> None:
+    """The entry point in the group `inboxops.commands`."""
+    app.add_typer(bench, name="bench")

@@ -1,0 +1,196 @@
+"""Airflow: one function makes its settings, another its four processes. There is no airflow.cfg.
+
+Why each setting is as it is stands beside it; the figures behind them are in the documentation of the stack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+from inboxops_local.stack import checks
+from inboxops_local.stack.home import write_private, writing
+from inboxops_local.stack.layout import Layout, checkout
+from inboxops_local.stack.part import Part
+
+POOLS = {
+    "inbox": (3, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
+    "send": (2, "outbound messages"),
+}
+DAG_SETTINGS = ("INBOXOPS_POLL_MINUTES", "INBOXOPS_IDLE_POLL_MINUTES", "INBOXOPS_IDLE_INBOXES")
+"""DAG files read these from the environment, because reading all settings costs more than making a hundred DAGs."""
+
+COMPONENTS = {
+    "scheduler": ("scheduler", "--skip-serve-logs"),  # its log server would listen on every interface,
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),  # and the API server reads the same folder anyway
+}
+TUNING = {
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.25,
+    # A poll is looked at in every loop until it ends, ten times or so. With 3,000 inboxes 35 are under way at any moment, and
+    # after a stop all are due at once: at 40 a loop the scheduler slept half of the time and never caught up.
+    "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": 200,
+    # New runs are looked at first, and each needs three looks more to end: with more than a quarter new ones none would.
+    "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": 50,
+    "SCHEDULER__MAX_TIS_PER_QUERY": 0,
+    "TRIGGERER__CAPACITY": 5000,
+    "TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": 200,  # 50 leave something for other triggerers, of which there are none
+    # A file of 1,000 inboxes takes a core for seconds. Who changes the list has it read at once (World.show_inboxes).
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
+    "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
+    "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # 5 would hold every worker for seconds after its task has ended
+}
+"""What makes thousands of inboxes cheap, the same in docker-compose.yaml; docs/performance.md has the figures."""
+
+
+def environment(layout: Layout) -> dict[str, str]:
+    """The environment of every Airflow process, `airflow` on the command line included.
+
+    Raises OperatorError when the checkout with `dags/` and `plugins/` is not found.
+    """
+    root = checkout()
+    home, ports, secrets = layout.home, layout.ports, layout.secrets
+    url = f"http://{checks.HOST}:{ports.airflow}"
+    database = f"airflow:{secrets['STACK_AIRFLOW_DATABASE_PASSWORD']}@{checks.HOST}:{ports.postgres}/airflow"
+    settings = {
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__DAGS_FOLDER": os.environ.get("INBOXOPS_DAGS_FOLDER", root / "dags"),  # the bench has other ones
+        "CORE__PLUGINS_FOLDER": root / "plugins",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+        "CORE__PARALLELISM": sum(slots for slots, _ in POOLS.values()),  # an idle worker keeps 25 MB
+        "CORE__MP_START_METHOD": "fork",  # Python 3.14 would start a fork server for every process
+        "CORE__FERNET_KEY": secrets["STACK_AIRFLOW_FERNET_KEY"],
+        "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "CORE__HOSTNAME_CALLABLE": "inboxops_local.stack.airflow.loopback",  # never ask a resolver who we are
+        "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home.airflow / "passwords.json",
+        "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": 5,
+        "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
+        "DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{database}",
+        "DATABASE__CHECK_MIGRATIONS": False,  # the job `airflow-db` did it
+        "API__HOST": checks.HOST,
+        "API__PORT": ports.airflow,
+        "API__BASE_URL": url,
+        "API__WORKERS": 1,
+        "API__SECRET_KEY": secrets["STACK_AIRFLOW_SECRET_KEY"],
+        "API__INSTANCE_NAME": "InboxOps",
+        "API_AUTH__JWT_SECRET": secrets["STACK_AIRFLOW_JWT_SECRET"],
+        "API_AUTH__JWT_ISSUER": "inboxops",
+        **TUNING,
+        "LOGGING__BASE_LOG_FOLDER": home.airflow / "logs",
+        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home.airflow / "logs" / "dag_processor",
+        "LOGGING__COLORED_CONSOLE_LOG": False,
+        "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
+    }
+    owner = urlsplit(secrets["INBOXOPS_DATABASE_URL"])
+    connections = {
+        "INBOXOPS_DB": {
+            "conn_type": "postgres",
+            "host": owner.hostname,
+            "port": owner.port,
+            "login": owner.username,
+            "password": owner.password,
+            "schema": owner.path.lstrip("/"),
+        },
+        "INBOXOPS_AIRFLOW_DB": {  # for housekeeping alone
+            "conn_type": "postgres",
+            "host": checks.HOST,
+            "port": ports.postgres,
+            "login": "airflow",
+            "password": secrets["STACK_AIRFLOW_DATABASE_PASSWORD"],
+            "schema": "airflow",
+        },
+        "INBOXOPS_S3": {
+            "conn_type": "aws",
+            "login": secrets["INBOXOPS_S3_ACCESS_KEY"],
+            "password": secrets["INBOXOPS_S3_SECRET_KEY"],
+            "extra": {"endpoint_url": secrets["INBOXOPS_S3_ENDPOINT"], "region_name": "us-east-1"},
+        },
+    }
+    return layout.environment(
+        AIRFLOW_HOME=str(home.airflow),
+        AIRFLOW_CONFIG=str(home.airflow / "airflow.cfg"),  # would be read, so it must not be someone else's
+        MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
+        PYTHONWARNINGS="ignore",
+        NO_PROXY=f"{checks.HOST},localhost",
+        **{name: secrets.values[name] for name in DAG_SETTINGS if name in secrets.values},
+        **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
+        **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()},
+    )
+
+
+def loopback() -> str:
+    """The host name that Airflow records for its processes."""
+    return checks.HOST
+
+
+def parts(layout: Layout, *, roster_after: str) -> list[Part]:
+    """The processes of Airflow. The DAG processor waits for the part `roster_after`, so that its first look finds all inboxes."""
+    home, ports = layout.home, layout.ports
+    with writing(home.airflow):
+        home.airflow.mkdir(mode=0o700, exist_ok=True)
+        write_private(
+            home.airflow / "passwords.json", json.dumps({"admin": layout.secrets["INBOXOPS_AIRFLOW_PASSWORD"]})
+        )
+    env = environment(layout)
+    health = f"http://{checks.HOST}:{ports.airflow}/api/v2/monitor/health"
+    server = Part(
+        name="airflow-api",
+        argv=(sys.executable, "-m", "airflow", "api-server"),
+        env=env,
+        needs=("airflow-db",),
+        ready=partial(checks.http, health),
+        ports=(ports.airflow,),
+        deadline=120.0,
+    )
+    began = time.time()
+    # A task that is started before the execution API answers has failed.
+    waits_for = {"dag-processor": (roster_after,), "scheduler": ("airflow-api",)}
+    components = [
+        Part(
+            name=name,
+            argv=(sys.executable, "-m", "airflow", *arguments),
+            env=env,
+            needs=("airflow-db", *waits_for.get(name, ())),
+            ready=_beats(health, name.replace("-", "_"), began),
+            deadline=120.0,
+            # The triggerer's runner seldom hears the first signal; the second ends it in order.
+            grace=2.0 if name == "triggerer" else 10.0,
+        )
+        for name, arguments in COMPONENTS.items()
+    ]
+    migration = Part(
+        name="airflow-db",
+        argv=layout.python("inboxops_local.stack.jobs", "airflow-db"),
+        env=env,
+        needs=("databases",),
+        deadline=180.0,
+    )
+    pools = Part(
+        name="pools",
+        argv=layout.python("inboxops_local.stack.jobs", "pools"),
+        env=layout.environment(),
+        needs=("airflow-api",),
+    )
+    return [migration, server, *components, pools]
+
+
+def _beats(health: str, component: str, began: float) -> Callable[[], Awaitable[bool]]:
+    """Ready once the component's heart has beaten in this run: the database may still hold the last run's."""
+
+    async def ready() -> bool:
+        known = await checks.http_json(health)
+        beat = known and known[component][f"latest_{component}_heartbeat"]
+        return bool(beat) and datetime.fromisoformat(beat).timestamp() >= began
+
+    return ready

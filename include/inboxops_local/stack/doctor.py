@@ -1,0 +1,143 @@
+"""`inboxops doctor`: one question to each part, and what to do when the answer is wrong."""
+
+from __future__ import annotations
+
+import imaplib
+import smtplib
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+import redis
+from botocore.exceptions import BotoCoreError, ClientError
+
+import inboxops
+from inboxops import settings
+from inboxops.errors import InboxOpsError, OperatorError
+from inboxops.settings import Ports, Settings
+from inboxops_local.stack.home import Home
+from inboxops_local.stack.record import Record, held
+
+SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about one part. `fix` says what to do when it is not well."""
+
+    part: str
+    well: bool
+    said: str
+    fix: str = ""
+
+
+def examine(home: Home) -> list[Finding]:
+    """Look at everything at once; seldom takes longer than 10 seconds."""
+    try:
+        known = settings.load()
+    except OperatorError as exc:
+        return [Finding("settings", False, str(exc.args[0]), exc.fix)]
+    record = Record.read(home.record) if held(home.lock) else None
+    questions: list[tuple[str, Callable[[], str]]] = [
+        ("postgres", lambda: _postgres(known)),
+        ("redis", lambda: _redis(known)),
+        ("s3", lambda: _s3(known)),
+        ("airflow", lambda: _airflow(known)),
+        ("api", lambda: _api(known)),
+    ]
+    if record is not None:
+        ports = Ports(base=record.port_base)
+        questions += [
+            ("imap", lambda: _imap(ports, home.ca_file)),
+            ("smtp", lambda: _smtp(ports, home.ca_file)),
+        ]
+    with ThreadPoolExecutor(len(questions)) as pool:
+        findings = list(pool.map(lambda asked: _ask(asked[0], asked[1], home, record), questions))
+    return [Finding("inboxops", True, f"{inboxops.__version__}, {_where(home, record)}"), *findings]
+
+
+def _where(home: Home, record: Record | None) -> str:
+    return f"running in {home.path} as process {record.supervisor.pid}" if record else f"no local stack in {home.path}"
+
+
+def _ask(part: str, question: Callable[[], str], home: Home, record: Record | None) -> Finding:
+    try:
+        return Finding(part, True, question())
+    except (InboxOpsError, psycopg.Error, redis.RedisError, BotoCoreError, ClientError) as exc:
+        said = str(exc)
+    except (httpx.HTTPError, imaplib.IMAP4.error, smtplib.SMTPException, OSError, KeyError) as exc:
+        said = f"{type(exc).__name__}: {exc}"
+    advice = f"See {home.path / 'logs'}" if record else "Start the local stack with `inboxops up`"
+    return Finding(part, False, " ".join(said.split())[:300], f"{advice}, or correct INBOXOPS_* for {part}")
+
+
+def _postgres(known: Settings) -> str:
+    url = known.database_url.get_secret_value()
+    with psycopg.connect(url, connect_timeout=SECONDS) as connection:
+        version = connection.info.server_version
+        if version < 160_000:
+            raise OperatorError(f"PostgreSQL {version // 10_000} is too old", fix="Use 16 or newer")
+        return f"PostgreSQL {version // 10_000}.{version % 10_000}, database {connection.info.dbname}"
+
+
+def _redis(known: Settings) -> str:
+    client = redis.Redis.from_url(
+        known.redis_url.get_secret_value(), socket_timeout=SECONDS, socket_connect_timeout=SECONDS
+    )
+    with client:
+        info = client.info("server")
+    return f"{info.get('server_name', 'redis')} {info.get('valkey_version', info['redis_version'])}"
+
+
+def _s3(known: Settings) -> str:
+    import boto3
+    from botocore.config import Config
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=known.s3_endpoint or None,
+        region_name=known.s3_region,
+        aws_access_key_id=known.s3_access_key or None,
+        aws_secret_access_key=known.s3_secret_key.get_secret_value() or None,
+        config=Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1}),
+    )
+    answer = client.head_bucket(Bucket=known.s3_bucket)
+    server = answer["ResponseMetadata"]["HTTPHeaders"].get("server", "S3")
+    return f"{server}, bucket {known.s3_bucket}"
+
+
+def _airflow(known: Settings) -> str:
+    with httpx.Client(base_url=known.airflow_url, timeout=SECONDS, trust_env=False) as client:
+        version = client.get("/api/v2/version").raise_for_status().json()["version"]
+        health = client.get("/api/v2/monitor/health").raise_for_status().json()
+        login = {"username": known.airflow_username, "password": known.airflow_password.get_secret_value()}
+        client.post("/auth/token", json=login).raise_for_status()
+    ill = [name for name, part in health.items() if part["status"] != "healthy"]
+    if ill:
+        raise OperatorError(f"Airflow {version}: {', '.join(ill)} not healthy")
+    return f"Airflow {version}, {', '.join(health)} healthy"
+
+
+def _api(known: Settings) -> str:
+    answer = httpx.get(f"{known.api_url}/healthz", timeout=SECONDS, trust_env=False)
+    health = answer.json()
+    if answer.status_code != httpx.codes.OK:
+        raise OperatorError(f"InboxOps API: database {health['database']}, redis {health['redis']}")
+    return f"InboxOps API {health['version']}"
+
+
+def _imap(ports: Ports, ca_file: Path) -> str:
+    context = ssl.create_default_context(cafile=ca_file)
+    with imaplib.IMAP4_SSL("localhost", ports.imap, ssl_context=context, timeout=SECONDS) as client:
+        return f"IMAP over TLS on {ports.imap}: {' '.join(client.capabilities[:4])}"
+
+
+def _smtp(ports: Ports, ca_file: Path) -> str:
+    with smtplib.SMTP("localhost", ports.smtp, timeout=SECONDS) as client:
+        client.starttls(context=ssl.create_default_context(cafile=ca_file))
+        client.ehlo()
+        return f"submission on {ports.smtp}: STARTTLS, AUTH {client.esmtp_features.get('auth', '').strip()}"

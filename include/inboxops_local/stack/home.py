@@ -1,0 +1,167 @@
+"""The one folder that holds everything the local stack keeps, and the secrets in it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inboxops.errors import OperatorError
+from inboxops.settings import ENV_FILE, Ports
+from inboxops_local.standins.client import CLIENT_ID, settings_for
+
+SUPPORT = "support@demo.example"
+CUSTOMER = "customer@demo.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    path: Path
+
+    @property
+    def env_file(self) -> Path:
+        return self.path / ENV_FILE
+
+    @property
+    def record(self) -> Path:
+        return self.path / "stack.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "stack.lock"
+
+    @property
+    def mail(self) -> Path:
+        return self.path / "mail"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.mail / "ca.pem"
+
+    @property
+    def standins(self) -> Path:
+        return self.path / "standins"
+
+    @property
+    def airflow(self) -> Path:
+        return self.path / "airflow"
+
+    def make(self) -> None:
+        """Make the folder for ourselves alone and see that it can be written.
+
+        Raises OperatorError, leaving nothing behind.
+        """
+        with writing(self.path):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            probe = self.path / ".probe"
+            probe.touch()
+            probe.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write below `path` into one that says what to do."""
+    try:
+        yield
+    except OSError as exc:
+        raise OperatorError(
+            f"can't write {exc.filename or path}: {exc.strerror}",
+            fix="Set INBOXOPS_HOME to a folder of yours with free space",
+        ) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is generated once and kept in `inboxops.env`. The `STACK_` ones are for the stack's own servers alone."""
+
+    values: dict[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self.values)})"
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def _password() -> str:
+    return secrets.token_hex(16)
+
+
+GENERATED = {
+    "INBOXOPS_CREDENTIAL_KEYS": _fernet_key,
+    "INBOXOPS_SIGNING_KEY": lambda: secrets.token_hex(32),
+    "INBOXOPS_S3_ACCESS_KEY": lambda: secrets.token_hex(10),
+    "INBOXOPS_S3_SECRET_KEY": lambda: secrets.token_hex(20),
+    "INBOXOPS_AIRFLOW_PASSWORD": _password,
+    "STACK_POSTGRES_PASSWORD": _password,
+    "STACK_OWNER_PASSWORD": _password,
+    "STACK_API_PASSWORD": _password,
+    "STACK_AIRFLOW_DATABASE_PASSWORD": _password,
+    "STACK_REDIS_PASSWORD": _password,
+    "STACK_AIRFLOW_FERNET_KEY": _fernet_key,
+    "STACK_AIRFLOW_JWT_SECRET": lambda: secrets.token_hex(32),
+    "STACK_AIRFLOW_SECRET_KEY": lambda: secrets.token_hex(32),
+    "STACK_SUPPORT_PASSWORD": _password,
+    "STACK_CUSTOMER_PASSWORD": _password,
+}
+
+
+def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
+    """The secrets of this home, generated where missing, and the addresses that follow from `ports`; both written to the file.
+
+    A value that someone changed in the file (a rotated key) is kept.
+    """
+    values = read_env(home.env_file)
+    for name, make in GENERATED.items():
+        if not values.get(name):
+            values[name] = make()
+    host = "127.0.0.1"
+    values |= {
+        "INBOXOPS_DATABASE_URL": f"postgresql://inboxops:{values['STACK_OWNER_PASSWORD']}@{host}:{ports.postgres}/inboxops",
+        "INBOXOPS_API_DATABASE_URL": f"postgresql://inboxops_api:{values['STACK_API_PASSWORD']}@{host}:{ports.postgres}/inboxops",
+        "INBOXOPS_REDIS_URL": f"redis://:{values['STACK_REDIS_PASSWORD']}@{host}:{ports.redis}/0",
+        "INBOXOPS_S3_ENDPOINT": f"http://{host}:{ports.s3}",
+        "INBOXOPS_S3_BUCKET": "inboxops",
+        "INBOXOPS_AIRFLOW_URL": f"http://{host}:{ports.airflow}",
+        "INBOXOPS_AIRFLOW_USERNAME": "admin",
+        "INBOXOPS_API_URL": f"http://{host}:{ports.api}",
+    }
+    for kind, port, mark in (("gmail", ports.gmail, "GOOGLE"), ("graph", ports.graph, "MICROSOFT")):
+        stand_in = settings_for(kind, f"https://localhost:{port}", home.standins / "ca.pem")
+        name = f"INBOXOPS_{mark}_CLIENT_ID"
+        if values.get(name, CLIENT_ID) == CLIENT_ID:
+            values |= stand_in
+        else:  # someone has put a client of their own there: the real provider is meant
+            ours = [key for key in stand_in if "localhost" in values.get(key, "")]
+            values = {key: value for key, value in values.items() if key not in ours}
+    with writing(home.path):
+        write_private(home.env_file, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))
+    return Secrets(values)
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """The `NAME=value` lines of a file; nothing when it does not exist."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step; only its owner may ever read it."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,163 @@
+"""The steps between the servers: `python -m inboxops_local.stack.jobs NAME`, each a process that ends and takes its imports
+with it.
+
+All of them may run again and again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+from inboxops import settings
+from inboxops.errors import InboxOpsError
+from inboxops.settings import Ports
+from inboxops_local.stack import postgres
+from inboxops_local.stack.home import Home, Secrets, read_env
+
+
+def _home() -> Home:
+    return Home(settings.home())
+
+
+def _secrets() -> Secrets:
+    return Secrets(read_env(_home().env_file))
+
+
+def cluster() -> None:
+    """The files of PostgreSQL."""
+    postgres.make(_home(), _secrets()["STACK_POSTGRES_PASSWORD"])
+
+
+def databases() -> None:
+    """Roles and databases: `inboxops` with the API's role beside it, and `airflow`, closed to everyone else."""
+    import psycopg
+    from psycopg import sql
+
+    secrets = _secrets()
+    roles = {
+        "inboxops": secrets["STACK_OWNER_PASSWORD"],
+        "inboxops_api": secrets["STACK_API_PASSWORD"],
+        "airflow": secrets["STACK_AIRFLOW_DATABASE_PASSWORD"],
+    }
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=Ports().postgres,
+        user="postgres",
+        password=secrets["STACK_POSTGRES_PASSWORD"],
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        for role, password in roles.items():
+            verb = sql.SQL("ALTER" if role in known else "CREATE")
+            connection.execute(
+                sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {}").format(
+                    verb, sql.Identifier(role), sql.Literal(password)
+                )
+            )
+        known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+        for database, guests in {"inboxops": ("inboxops_api",), "airflow": ()}.items():
+            name = sql.Identifier(database)
+            if database not in known:
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY wal_log").format(name, name))
+                connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+            for guest in guests:
+                connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(guest)))
+
+
+def schema() -> None:
+    """The application's tables."""
+    from inboxops.db.migrate import migrate
+
+    migrate(settings.load().database_url.get_secret_value())
+
+
+def demo() -> None:
+    """The demonstration tenant and inboxes, before Airflow reads which inboxes there are."""
+    from inboxops.cli.world import opened
+    from inboxops_local.demo.seed import connect
+
+    with opened() as world:
+        connect(world, _home(), Ports())
+
+
+def bucket() -> None:
+    """The bucket, and one small object through it: seconds may pass until the server has found or allocated a volume."""
+    import boto3
+
+    known = settings.load()
+    client = boto3.client(
+        "s3",
+        endpoint_url=known.s3_endpoint,
+        region_name=known.s3_region,
+        aws_access_key_id=known.s3_access_key,
+        aws_secret_access_key=known.s3_secret_key.get_secret_value(),
+    )
+    names = {entry["Name"] for entry in client.list_buckets()["Buckets"]}
+    if known.s3_bucket not in names:
+        client.create_bucket(Bucket=known.s3_bucket)
+    client.put_object(Bucket=known.s3_bucket, Key=".ready", Body=b"ready")
+    client.get_object(Bucket=known.s3_bucket, Key=".ready")["Body"].read()
+    client.delete_object(Bucket=known.s3_bucket, Key=".ready")
+
+
+def airflow_db() -> None:
+    """Airflow's tables. The version they were last migrated to stands in the database's comment; importing Airflow just to
+    find that there is nothing to do takes seconds.
+    """
+    import psycopg
+    from psycopg import sql
+
+    wanted = f"migrated by apache-airflow {version('apache-airflow-core')}"
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=Ports().postgres,
+        user="airflow",
+        password=_secrets()["STACK_AIRFLOW_DATABASE_PASSWORD"],
+        dbname="airflow",
+        autocommit=True,
+    ) as connection:
+        query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'airflow'"
+        if connection.execute(query).fetchone() == (wanted,):
+            return
+        if failed := subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"]).returncode:
+            sys.exit(failed)  # its last words are in the log already
+        connection.execute(sql.SQL("COMMENT ON DATABASE airflow IS {}").format(sql.Literal(wanted)))
+
+
+def pools() -> None:
+    """Airflow's pools, through its API: a LocalExecutor queues beyond its parallelism unless pools bound it."""
+    import httpx
+
+    from inboxops_local.stack.airflow import POOLS
+
+    known = settings.load()
+    login = {"username": known.airflow_username, "password": known.airflow_password.get_secret_value()}
+    with httpx.Client(base_url=known.airflow_url, timeout=30, trust_env=False) as client:
+        token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        known_pools = client.get("/api/v2/pools").raise_for_status().json()["pools"]
+        slots_of = {pool["name"]: pool["slots"] for pool in known_pools}
+        for name, (slots, description) in POOLS.items():
+            if name not in slots_of:
+                pool = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+                client.post("/api/v2/pools", json=pool).raise_for_status()
+
+
+JOBS: dict[str, Callable[[], None]] = {
+    job.__name__.replace("_", "-"): job for job in (cluster, databases, schema, demo, bucket, airflow_db, pools)
+}
+
+
+def main() -> None:
+    try:
+        JOBS[sys.argv[1]]()
+    except InboxOpsError as exc:
+        sys.exit(f"error: {exc}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The whole stack from its parts: what `inboxops up` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+import psutil
+
+from inboxops.errors import OperatorError
+from inboxops.settings import Ports
+from inboxops_local.stack import airflow, backing, checks, postgres
+from inboxops_local.stack.home import Home, load_or_make_secrets
+from inboxops_local.stack.layout import Layout
+from inboxops_local.stack.part import Part
+from inboxops_local.stack.record import Record, clear, exclusive
+from inboxops_local.stack.supervisor import Notify, Supervisor
+
+Then = Callable[[Layout], Awaitable[None]]
+Choose = Callable[[Layout], list[Part]]
+
+
+def services(layout: Layout) -> list[Part]:
+    """PostgreSQL with our roles and databases, Valkey, and the S3 server with our bucket."""
+    databases = Part(
+        name="databases",
+        argv=layout.python("inboxops_local.stack.jobs", "databases"),
+        env=layout.environment(),
+        needs=("postgres",),
+    )
+    return [*postgres.parts(layout), databases, *backing.redis(layout), *backing.s3(layout)]
+
+
+def application(layout: Layout, *, demo: bool) -> list[Part]:
+    """What stands on the services: the schema, the demonstration mail server, the API and Airflow."""
+    home, ports = layout.home, layout.ports
+    inbox = Part(
+        name="demo",
+        argv=layout.python("inboxops_local.stack.jobs", "demo"),
+        env=layout.environment(),
+        needs=("schema", "mail", "clouds"),
+    )
+    clouds = Part(
+        name="clouds",
+        argv=layout.python("inboxops_local.demo.clouds"),
+        env=layout.environment(),
+        ready=partial(_clouds_are_ready, ports),
+        ports=(ports.gmail, ports.graph),
+    )
+    return [
+        *([clouds, inbox] if demo else []),
+        Part(
+            name="mail",
+            argv=layout.python("inboxops_local.demo.mailserver"),
+            env=layout.environment(),
+            ready=partial(_mail_is_ready, ports, home),
+            ports=(ports.imap, ports.smtp),
+        ),
+        Part(
+            name="schema",
+            argv=layout.python("inboxops_local.stack.jobs", "schema"),
+            env=layout.environment(),
+            needs=("databases",),
+        ),
+        Part(
+            name="api",
+            argv=layout.python(
+                "uvicorn", "api.app:app", "--host", checks.HOST, "--port", str(ports.api), "--no-access-log"
+            ),
+            env=layout.environment(),
+            needs=("schema", "redis"),
+            ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
+            ports=(ports.api,),
+        ),
+        *airflow.parts(layout, roster_after="demo" if demo else "schema"),
+    ]
+
+
+def whole(layout: Layout, *, demo: bool = False) -> list[Part]:
+    return [*services(layout), *application(layout, demo=demo)]
+
+
+async def _clouds_are_ready(ports: Ports) -> bool:
+    return await checks.listens(ports.gmail) and await checks.listens(ports.graph)
+
+
+async def _mail_is_ready(ports: Ports, home: Home) -> bool:
+    return await checks.imap(ports.imap, home.ca_file) and await checks.smtp(ports.smtp)
+
+
+async def run(home: Home, ports: Ports, notify: Notify, *, choose: Choose = whole, then: Then | None = None) -> None:
+    """Start the chosen parts, await `then`, and keep everything running until SIGINT, SIGTERM or SIGHUP.
+
+    Raises OperatorError (a port is taken, the folder can't be written, a part does not start) after ending what was begun.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    await supervise(home, ports, notify, stop=stop, choose=choose, then=then)
+
+
+async def supervise(
+    home: Home, ports: Ports, notify: Notify, *, stop: asyncio.Event, choose: Choose = whole, then: Then | None = None
+) -> None:
+    """As `run`, until `stop` is set."""
+    existed = home.path.exists()
+    if existed:
+        tidy(home)
+    _need_free(ports)
+    home.make()
+    with exclusive(home.lock):
+        layout = Layout(home, ports, load_or_make_secrets(home, ports))
+        supervisor = Supervisor(
+            choose(layout), home=home.path, record_path=home.record, port_base=ports.base, notify=notify
+        )
+        work = asyncio.create_task(_begin(supervisor, layout, then))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await work
+                await stopped
+        finally:
+            stopped.cancel()
+            work.cancel()
+            with suppress(asyncio.CancelledError, OperatorError):
+                await work
+            await supervisor.stop()
+
+
+async def _begin(supervisor: Supervisor, layout: Layout, then: Then | None) -> None:
+    await supervisor.start()
+    if then is not None:
+        await then(layout)
+
+
+def tidy(home: Home) -> None:
+    """Clear up after a supervisor that was killed. Raises OperatorError when one is alive."""
+    if not home.path.exists():
+        return
+    with exclusive(home.lock):
+        record = Record.read(home.record)
+        if record is not None:
+            clear(record)
+            home.record.unlink(missing_ok=True)
+
+
+def _need_free(ports: Ports) -> None:
+    """Raises OperatorError, naming the port and who has it, when one of ours is taken."""
+    for port in ports.all:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((checks.HOST, port))
+            except OSError as exc:
+                raise OperatorError(
+                    f"port {port} on {checks.HOST} is taken{_holder(port)}",
+                    fix=f"Free it, or move all ports: INBOXOPS_PORT_BASE={ports.base + 1000}",
+                ) from exc
+
+
+def _holder(port: int) -> str:
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and getattr(connection.laddr, "port", None) == port
+                and connection.pid
+            ):
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return ""
+
+
+def down(home: Home, *, seconds: float = 60.0) -> bool:
+    """Stop the stack of this home and wait until it is gone; clear up when its supervisor was killed.
+
+    Returns whether there was anything to stop. Raises OperatorError when it does not stop in time.
+    """
+    record = Record.read(home.record)
+    if record is None:
+        return False
+    if record.supervisor.alive:
+        os.kill(record.supervisor.pid, signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):
+            try:
+                psutil.Process(record.supervisor.pid).wait(timeout=seconds)
+            except psutil.TimeoutExpired as exc:
+                raise OperatorError(
+                    f"the supervisor, process {record.supervisor.pid}, did not stop in {seconds:.0f} s",
+                    fix=f"Kill it with `kill -9 {record.supervisor.pid}` and run `inboxops down` again",
+                ) from exc
+    tidy(home)
+    return True

@@ -1,0 +1,260 @@
+"""The supervisor: starts the parts in order, watches them, starts them again, and ends all of them.
+
+One task tends one part. Nothing here knows what the parts are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from inboxops_local.stack.part import Part, PartFailed
+from inboxops_local.stack.record import RUN_VARIABLE, Identity, PartRecord, Record, end, members, strays
+from inboxops_local.stack.spawn import adopt_orphans, spawn
+
+Notify = Callable[[str, PartRecord], None]
+
+STEADY_SECONDS = 60.0  # a part that ran this long is forgiven its earlier restarts
+LONGEST_PAUSE = 30.0  # seconds between two restarts
+LAST_WORDS = 1.5  # seconds between a second SIGTERM and SIGKILL
+POLL = 0.1  # seconds between two looks at a part that is starting
+
+
+class Supervisor:
+    """Runs `parts` until `stop()`. Everything it knows is in `record`, which it keeps on disk."""
+
+    def __init__(self, parts: Sequence[Part], *, home: Path, record_path: Path, port_base: int, notify: Notify) -> None:
+        self._parts = {part.name: part for part in parts}
+        self._logs = home / "logs"
+        self._record_path = record_path
+        self._notify = notify
+        self.record = Record(
+            run=uuid.uuid4().hex,
+            supervisor=Identity.of(os.getpid()),
+            port_base=port_base,
+            parts={part.name: PartRecord(ports=part.ports, log=str(self._log(part))) for part in parts},
+        )
+        self._ready = {part.name: asyncio.Event() for part in parts}
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._keeper: asyncio.Task[None] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start every part and wait until all are ready.
+
+        Raises PartFailed for the first part that can't be started; what was started goes on until `stop()`.
+        """
+        adopt_orphans()
+        self.record.write(self._record_path)
+        self._start_watch()
+        self._keeper = asyncio.create_task(self._keep())
+        self._tasks = {name: asyncio.create_task(self._tend(part)) for name, part in self._parts.items()}
+        waiting = {asyncio.create_task(event.wait()) for event in self._ready.values()}
+        try:
+            while waiting:
+                done, _ = await asyncio.wait(waiting | set(self._tasks.values()), return_when=asyncio.FIRST_COMPLETED)
+                for task in done & set(self._tasks.values()):
+                    await task  # raises what went wrong; a job that is done has set its event
+                waiting -= done
+                for name, task in list(self._tasks.items()):
+                    if task in done:
+                        del self._tasks[name]
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """End every part, the ones that others need last, and whatever they left behind."""
+        self._stopping = True
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        ended = {name: asyncio.Event() for name in self._parts}
+
+        async def end_in_order(part: Part) -> None:
+            for other in self._parts.values():
+                if part.name in other.needs:
+                    await ended[other.name].wait()
+            await self._end_part(part)
+            ended[part.name].set()
+
+        await asyncio.gather(*map(end_in_order, self._parts.values()))
+        if self._keeper:
+            self._keeper.cancel()
+        await asyncio.to_thread(end, self._left_over, grace=2.0)
+        self._reap()
+        for part in self._parts.values():
+            for path in part.leftovers:
+                path.unlink(missing_ok=True)
+        self._record_path.unlink(missing_ok=True)
+        self._stop_watch()
+
+    # -- one part ----------------------------------------------------------------------------------------------------
+
+    async def _tend(self, part: Part) -> None:
+        for need in part.needs:
+            await self._ready[need].wait()
+        pause = 1.0
+        while True:
+            began = time.monotonic()
+            self._set(part, "starting")
+            try:
+                child = await self._spawn(part)
+                await self._until_ready(part, child)
+            except PartFailed as exc:
+                if not self._ready[part.name].is_set():
+                    self._set(part, "failed", detail=str(exc))
+                    raise
+                reason = str(exc)
+            else:
+                self._set(part, "done" if part.is_job else "ready", detail=f"{time.monotonic() - began:.1f} s")
+                self._ready[part.name].set()
+                if part.is_job:
+                    del self._children[part.name]
+                    return
+                reason = f"ended with {_status(await child.wait())}: {self._cause(part)}"
+            await self._end_part(part)
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = 1.0
+            entry = self.record.parts[part.name]
+            entry.restarts += 1
+            self._set(part, "restarting", detail=f"{reason}; again in {pause:.0f} s (log: {self._log(part)})")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _spawn(self, part: Part) -> asyncio.subprocess.Process:
+        marked = replace(part, env={**part.env, RUN_VARIABLE: self.record.run})
+        child = await spawn(marked, self._log(part))
+        self._children[part.name] = child
+        with suppress(psutil.NoSuchProcess):  # it may have ended already; `_until_ready` says so
+            self.record.parts[part.name].process = Identity.of(child.pid)
+        self.record.write(self._record_path)
+        return child
+
+    async def _until_ready(self, part: Part, child: asyncio.subprocess.Process) -> None:
+        exited = asyncio.create_task(child.wait())
+        deadline = time.monotonic() + part.deadline
+        try:
+            while time.monotonic() < deadline:
+                if exited.done():
+                    if part.is_job and exited.result() == 0:
+                        return
+                    raise PartFailed(f"{part.name} did not start: {self._cause(part)}", fix=f"Log: {self._log(part)}")
+                if part.ready is not None and await part.ready():
+                    return
+                await asyncio.wait({exited}, timeout=POLL)
+        finally:
+            exited.cancel()
+        raise PartFailed(
+            f"{part.name} was not ready within {part.deadline:.0f} s: {self._cause(part)}",
+            fix=f"Log: {self._log(part)}",
+        )
+
+    async def _end_part(self, part: Part) -> None:
+        """Signal the leader alone, so that it can end its own children in order; then kill what is left of its session."""
+        child = self._children.get(part.name)
+        if child is None:
+            return
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                child.send_signal(part.stop_signal)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(child.wait()), part.grace)
+        identity = self.record.parts[part.name].process
+        if identity:
+            await asyncio.to_thread(end, lambda: members(identity), grace=LAST_WORDS)
+        await child.wait()
+        del self._children[part.name]
+        if self._stopping:
+            self._set(part, "stopped")
+
+    # -- all of them -------------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        """Bury adopted orphans that have ended, and replace the watch should it be killed."""
+        while True:
+            await asyncio.sleep(1.0)
+            self._reap()
+            if self._watch is not None and self._watch.poll() is not None:
+                self._start_watch()
+
+    def _reap(self) -> None:
+        """Bury what was adopted: never a child of our own making, whose exit status someone is waiting for."""
+        ours = {child.pid for child in self._children.values()} | ({self._watch.pid} if self._watch else set())
+        for child in psutil.Process().children():
+            with suppress(psutil.Error, ChildProcessError, ProcessLookupError):
+                adopted = child.pid not in ours and os.getsid(child.pid) != os.getsid(0)
+                if adopted and child.status() == psutil.STATUS_ZOMBIE:
+                    os.waitpid(child.pid, os.WNOHANG)
+
+    def _left_over(self) -> list[psutil.Process]:
+        """Descendants that outlived their part: adopted by us, whatever session they are in."""
+        watch = {self._watch.pid} if self._watch else set()
+        found = [child for child in psutil.Process().children(recursive=True) if child.pid not in watch]
+        return [child for child in (*found, *strays(self.record.run)) if _lives(child)]
+
+    def _start_watch(self) -> None:
+        self._stop_watch()
+        self._watch = subprocess.Popen(
+            [sys.executable, "-m", "inboxops_local.stack.watch", str(self._record_path), self.record.run],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            assert self._watch.stdin is not None
+            self._watch.stdin.close()
+            self._watch.wait()
+            self._watch = None
+
+    # -- what is said about it ---------------------------------------------------------------------------------------
+
+    def _set(self, part: Part, state: str, *, detail: str = "") -> None:
+        entry = self.record.parts[part.name]
+        entry.state, entry.detail = state, detail
+        self.record.write(self._record_path)
+        self._notify(part.name, entry)
+
+    def _log(self, part: Part) -> Path:
+        return self._logs / f"{part.name}.log"
+
+    def _cause(self, part: Part) -> str:
+        return cause(self._log(part))
+
+
+_COMPLAINT = re.compile(r"\b(FATAL|PANIC|CRITICAL|[A-Za-z]*Error|[A-Za-z]*Exception|error|fatal|failed|denied)\b")
+
+
+def cause(log: Path) -> str:
+    """The line at the end of a log that says most about why its program gave up."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16_384))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    complaints = [line for line in lines[-40:] if _COMPLAINT.search(line)]
+    return (complaints or lines or ["it said nothing"])[-1][:300].rstrip(".")
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _status(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"status {code}"

@@ -1,0 +1,120 @@
+"""`inboxops up`, `down`, `status` and `doctor` at work: what they do and show on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from functools import partial
+
+from rich.console import Console
+
+from inboxops import settings
+from inboxops.errors import OperatorError
+from inboxops.settings import Ports
+from inboxops_local.stack import launch
+from inboxops_local.stack.home import Home, read_env
+from inboxops_local.stack.layout import Layout, command
+from inboxops_local.stack.record import Record, held
+from inboxops_local.stack.show import SETTLED, Progress, status_table
+
+console = Console()
+
+
+def up(*, detach: bool, demo: bool, services_only: bool) -> None:
+    """Start everything and stay in front until Ctrl-C, or go to the background once it is ready."""
+    home = Home(settings.home())
+    if detach:
+        _in_background(home, "--demo" if demo else "--no-demo", f"--only={'services' if services_only else 'all'}")
+        return
+
+    async def then(layout: Layout) -> None:
+        progress.finish()
+        if not services_only:
+            if demo:
+                await _demonstrate(layout)
+            _print_addresses(layout.home)
+        console.print("Ctrl-C stops everything.", style="dim")
+
+    with Progress(console) as progress:
+        choose = launch.services if services_only else partial(launch.whole, demo=demo)
+        asyncio.run(launch.run(home, Ports(), progress.heard, choose=choose, then=then))
+    console.print("Stopped.")
+
+
+async def _demonstrate(layout: Layout) -> None:
+    """The demonstration is a process of its own, so that what it imports goes away with it."""
+    child = await asyncio.create_subprocess_exec(*layout.python("inboxops_local.demo"), env=layout.environment())
+    try:
+        if await child.wait() != 0:
+            console.print("The demonstration did not work; the stack runs on.", style="yellow")
+    finally:
+        if child.returncode is None:
+            child.terminate()
+            await child.wait()
+
+
+def _in_background(home: Home, *options: str) -> None:
+    launch.tidy(home)
+    home.make()
+    log = home.path / "up.log"
+    with log.open("w") as file:
+        child = subprocess.Popen(
+            command("up", *options),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    with console.status("starting"):
+        while child.poll() is None:
+            record = Record.read(home.record)
+            if record and record.supervisor.pid == child.pid and record.all_in(SETTLED):
+                _print_addresses(home)
+                return
+            time.sleep(0.2)
+    said = log.read_text().strip().splitlines() or [f"it said nothing (log: {log})"]
+    raise OperatorError(said[-1].removeprefix("error: "))
+
+
+def down() -> None:
+    with console.status("stopping"):
+        stopped = launch.down(Home(settings.home()))
+    console.print("Stopped." if stopped else "Nothing was running.")
+
+
+def status() -> None:
+    home = Home(settings.home())
+    record = Record.read(home.record)
+    if record is None or not held(home.lock):
+        raise OperatorError(f"nothing is running in {home.path}", fix="Start it with `inboxops up`")
+    console.print(status_table(record))
+    for name, part in record.parts.items():
+        if part.state not in SETTLED:
+            console.print(f"{name}: {part.state} {part.detail}", markup=False, highlight=False, soft_wrap=True)
+
+
+def doctor() -> bool:
+    """Show how every part is; whether all is well."""
+    from inboxops_local.stack.doctor import examine  # clients of everything: only this command shall carry them
+
+    findings = examine(Home(settings.home()))
+    for finding in findings:
+        sign = "[green]✓[/]" if finding.well else "[red]✗[/]"
+        console.print(f"{sign} {finding.part}: {finding.said}", highlight=False, soft_wrap=True)
+        if not finding.well:
+            console.print(f"    {finding.fix}", highlight=False, soft_wrap=True)
+    return all(finding.well for finding in findings)
+
+
+def _print_addresses(home: Home) -> None:
+    kept = read_env(home.env_file)
+    login = f"user {kept['INBOXOPS_AIRFLOW_USERNAME']}, password {kept['INBOXOPS_AIRFLOW_PASSWORD']}"
+    console.print()
+    for line in (
+        f"Airflow  {kept['INBOXOPS_AIRFLOW_URL']}   {login}",
+        f"Tickets  {kept['INBOXOPS_API_URL']}/   log in by a link: `inboxops login-link --tenant NAME`",
+        f"API      {kept['INBOXOPS_API_URL']}/docs",
+        f"Folder   {home.path}   (data and logs; all secrets in {home.env_file.name})",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
