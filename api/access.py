@@ -10,8 +10,8 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api import sessions
+from inboxops.composition.world import World
 from inboxops.db.api_keys import Caller
-from inboxops.wiring import World
 
 USE_NOTED_SECONDS = 60.0
 

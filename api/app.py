@@ -12,10 +12,10 @@ import inboxops
 from api import document, problems
 from api.limits import BodyLimit
 from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, page, session, tickets, webhooks
+from inboxops.composition.world import World
 from inboxops.errors import OperatorError
 from inboxops.events import feed
 from inboxops.settings import Settings, load
-from inboxops.wiring import World
 
 CONNECTIONS = 16  # to the database; a request holds one only while it reads or writes
 

@@ -6,8 +6,8 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
+from inboxops.composition.world import World
 from inboxops.db.api_keys import Caller
-from inboxops.wiring import World
 
 COOKIE = "inboxops_session"
 SECONDS = 12 * 3600

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from inboxops.composition.world import World
 from inboxops.db.migrate import migrate
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from inboxops_local.stack.testing import running
 from tests.objectstore import S3Server

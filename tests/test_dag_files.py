@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inboxops.wiring import World
+from inboxops.composition.world import World
 
 ROOT = Path(__file__).parents[1]
 ADAPTERS = (
@@ -22,7 +22,7 @@ ADAPTERS = (
     "mailparser",
     "fastapi",
     "redis",
-    "inboxops.wiring",
+    "inboxops.composition.world",
 )
 DAGS = sorted(path.name for path in (ROOT / "dags").glob("*.py"))
 

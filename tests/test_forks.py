@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import psutil
 import pytest
 
+from inboxops.composition.forks import Begin, Died, spread
 from inboxops.errors import OperatorError, TransientError
-from inboxops.forks import Begin, Died, spread
 
 CHUNKS = [list(range(start, start + 10)) for start in range(0, 100, 10)]
 

@@ -14,8 +14,8 @@ from starlette.responses import StreamingResponse
 
 from api.access import Agent
 from api.models import Download, Id, Put, Upload, UploadRequest
+from inboxops.core.download import content_disposition
 from inboxops.errors import InvalidInput
-from inboxops.storage.s3 import content_disposition
 from inboxops.stories import files
 
 router = APIRouter(prefix="/v1/attachments", tags=["attachments"])

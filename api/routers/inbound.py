@@ -10,6 +10,7 @@ from api import paging
 from api.access import Agent
 from api.models import Id, InboundRow, InboundState, Number, Woken
 from api.paging import Cursor, Limit, Page
+from inboxops.composition import runs
 
 router = APIRouter(prefix="/v1/inbound", tags=["inbound"])
 
@@ -41,4 +42,4 @@ def release(visit: Agent, background: BackgroundTasks, inbound_id: Id) -> Woken:
     world = visit.world
     world.inbound.one(inbound_id)
     inbox_id = world.inbound.send_back(inbound_id, release=True)
-    return Woken(inbox_id=inbox_id, woken=world.wake(inbox_id))
+    return Woken(inbox_id=inbox_id, woken=runs.wake(world, inbox_id))

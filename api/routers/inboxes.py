@@ -10,9 +10,9 @@ from api import paging
 from api.access import Admin, Agent
 from api.models import Id, ImapConnection, Inbox, InboxPatch, InboxRequest, Tested, Woken
 from api.paging import Cursor, Limit, Page
+from inboxops.composition import connecting, mailboxes, pushing, runs
 from inboxops.core import inbox as core
 from inboxops.errors import Conflict, InboxOpsError
-from inboxops.pushing import Pushing
 from inboxops.stories.connect import NewInbox
 
 router = APIRouter(prefix="/v1/inboxes", tags=["inboxes"])
@@ -40,8 +40,8 @@ def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> 
         first_sync_days=wanted.first_sync_days,
         first_sync_messages=wanted.first_sync_messages,
     )
-    inbox_id, _ = visit.world.connect(visit.tenant_id, new)
-    background.add_task(visit.world.show_inboxes)
+    inbox_id, _ = connecting.connect(visit.world, visit.tenant_id, new)
+    background.add_task(runs.show_inboxes, visit.world)
     return _shown(visit.world.inboxes.get(inbox_id))
 
 
@@ -58,7 +58,7 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
     if change.connection is not None or change.credentials is not None:
         connection = _connection(change.connection) if change.connection else inbox.connection
         given = change.credentials.model_dump(exclude_none=True) if change.credentials else {}
-        world.reconnect(inbox, connection, given)
+        connecting.reconnect(world, inbox, connection, given)
     world.inboxes.change(
         inbox_id,
         display_name=change.display_name,
@@ -67,7 +67,7 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
     )
     if change.paused is not None:
         world.inboxes.pause(inbox_id, paused=change.paused)
-    background.add_task(world.show_inboxes)
+    background.add_task(runs.show_inboxes, visit.world)
     return _shown(world.inboxes.get(inbox_id))
 
 
@@ -76,15 +76,15 @@ def remove_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id) -> Non
     """Stop an inbox for good and forget its credentials. Its tickets stay."""
     inbox = visit.world.inboxes.get(inbox_id)
     with suppress(InboxOpsError):  # a push channel that can't be ended dies of age
-        Pushing(visit.world).stop(inbox)
+        pushing.stop(visit.world, inbox)
     visit.world.inboxes.remove(inbox_id)
-    background.add_task(visit.world.show_inboxes)
+    background.add_task(runs.show_inboxes, visit.world)
 
 
 @router.post("/{inbox_id}/test")
 def test_inbox(visit: Admin, inbox_id: Id) -> Tested:
     """Log in as the inbox would, in and out; changes nothing."""
-    info = visit.world.look(visit.world.inboxes.get(inbox_id))
+    info = mailboxes.look(visit.world, visit.world.inboxes.get(inbox_id))
     return Tested(server=info.server, folder=info.folder, messages=info.messages)
 
 
@@ -94,7 +94,7 @@ def fetch_inbox(visit: Agent, inbox_id: Id) -> Woken:
     inbox = visit.world.inboxes.get(inbox_id)
     if not inbox.is_live:
         raise Conflict(f"the inbox is {inbox.state}", fix="Resume or reconnect it first")
-    return Woken(inbox_id=inbox_id, woken=visit.world.wake(inbox_id))
+    return Woken(inbox_id=inbox_id, woken=runs.wake(visit.world, inbox_id))
 
 
 def _connection(wanted: ImapConnection) -> dict[str, object]:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from api import mail_view
 from api.access import Agent
 from api.models import Html, Id, Retried
+from inboxops.composition import sending
 from inboxops.errors import NotFound
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"])
@@ -52,5 +53,5 @@ def view_html(
 def retry(visit: Agent, background: BackgroundTasks, message_id: Id) -> Retried:
     """Send a message once more that failed or whose fate is unknown. The Sent folder is asked first."""
     attempt = visit.world.outbound.retry(visit.tenant_id, message_id)
-    background.add_task(visit.world.dispatch, visit.tenant_id, message_id, attempt)
+    background.add_task(sending.dispatch, visit.world, visit.tenant_id, message_id, attempt)
     return Retried(message_id=message_id, attempt=attempt)

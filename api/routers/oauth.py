@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from inboxops.connecting import Connecting
+from inboxops.composition import connecting
+from inboxops.composition.world import World
 from inboxops.errors import InboxOpsError, OperatorError, TransientError
 from inboxops.stories.consent import SESSION_SECONDS, link_of
-from inboxops.wiring import World
 
 log = structlog.get_logger("inboxops.connect")
 router = APIRouter(prefix="/v1/oauth", tags=["connect"])
@@ -49,9 +49,9 @@ class SignIn(StrEnum):
 )
 def start(request: Request, sign_in: SignIn, link: str = "") -> Response:
     """To the consent page. `link` is what `inboxops inbox connect` printed; the browser gets the session to come back with."""
-    connecting = Connecting(request.app.state.world)
+    world: World = request.app.state.world
     try:
-        started = connecting.start(sign_in.value, link)
+        started = connecting.start(world, sign_in.value, link)
     except InboxOpsError as exc:
         return _failed(exc)
     response = Response(status_code=302, headers={**HEADERS, "Location": started.url})
@@ -60,7 +60,7 @@ def start(request: Request, sign_in: SignIn, link: str = "") -> Response:
         started.session,
         max_age=SESSION_SECONDS,
         path=PATH,
-        secure=connecting.world.settings.api_url.startswith("https://"),
+        secure=world.settings.api_url.startswith("https://"),
         httponly=True,
         samesite="lax",  # the provider sends the browser back from another site
     )
@@ -76,12 +76,12 @@ def callback(request: Request, sign_in: SignIn) -> Response:
     """Back from the consent page: the inbox is connected, or the page says why not."""
     world: World = request.app.state.world
     try:
-        session = Connecting(world).session(request.cookies.get(COOKIE, ""))
-        connecting = Connecting(world.of_tenant(link_of(session).tenant_id))
-        done = connecting.finish(sign_in.value, session, dict(request.query_params))
+        session = connecting.session(world, request.cookies.get(COOKIE, ""))
+        scoped = world.of_tenant(link_of(session).tenant_id)
+        done = connecting.finish(scoped, sign_in.value, session, dict(request.query_params))
     except InboxOpsError as exc:
         return _failed(exc)
-    inbox = connecting.world.inboxes.get(done.inbox_id)
+    inbox = scoped.inboxes.get(done.inbox_id)
     log.info("inbox_connected", inbox_id=inbox.id, tenant_id=inbox.tenant_id, again=done.again)
     what = "is connected again and goes on where it stopped" if done.again else "is connected"
     rest = "" if inbox.is_live else " Nothing is read yet: it is paused, so that it can be rehearsed."

@@ -8,8 +8,8 @@ from pydantic import Field
 from api import sessions
 from api.access import Agent
 from api.models import Session, Strict, Text
+from inboxops.composition.world import World
 from inboxops.db.api_keys import Caller
-from inboxops.wiring import World
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
 

@@ -12,6 +12,7 @@ from api import paging
 from api.access import Agent
 from api.models import Accepted, Id, Line, Number, ReplyBody, Status, Thread, TicketPatch, TicketRow
 from api.paging import Cursor, Limit, Page
+from inboxops.composition import sending
 from inboxops.core.outbound import ReplyRequest
 from inboxops.errors import NotFound
 
@@ -74,7 +75,7 @@ def change_ticket(visit: Agent, background: BackgroundTasks, ticket_id: Id, chan
     """Open, pend or close a ticket, or mark it read."""
     if not visit.world.reading.patch_ticket(visit.tenant_id, ticket_id, status=change.status, unread=change.unread):
         raise NotFound(f"there is no ticket {ticket_id}, or it became part of another")
-    background.add_task(visit.world.publish, visit.tenant_id)
+    background.add_task(sending.publish, visit.world, visit.tenant_id)
     return read_ticket(visit, ticket_id)
 
 
@@ -88,10 +89,10 @@ def reply(
 ) -> Accepted:
     """Answer a ticket. The reply is durable when this returns, and is sent by itself."""
     request = ReplyRequest(body.body_text, body.body_html, tuple(body.cc), tuple(body.attachment_ids))
-    accepted = visit.world.reply(
-        visit.tenant_id, ticket_id, request, author=visit.caller.name, idempotency_key=idempotency_key
+    accepted = sending.reply(
+        visit.world, visit.tenant_id, ticket_id, request, author=visit.caller.name, idempotency_key=idempotency_key
     )
-    background.add_task(visit.world.dispatch, visit.tenant_id, accepted.message_id, 0)
+    background.add_task(sending.dispatch, visit.world, visit.tenant_id, accepted.message_id, 0)
     return Accepted(**asdict(accepted))
 
 

@@ -15,13 +15,14 @@ import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from inboxops.composition import runs
+from inboxops.composition.world import World
 from inboxops.core.push import Bucket, Forged, OpenErrand
 from inboxops.db.push import push_intake
 from inboxops.errors import InvalidInput, OperatorError, TransientError
 from inboxops.oauth.push_tokens import PushTokens
 from inboxops.settings import Settings
 from inboxops.stories.push import PushDesk
-from inboxops.wiring import World
 
 log = structlog.get_logger("inboxops.webhooks")
 router = APIRouter(prefix="/api/webhooks", include_in_schema=False)
@@ -62,7 +63,7 @@ async def desk(settings: Settings, world: World) -> AsyncIterator[tuple[PushDesk
     """Raises OperatorError where anybody could wake inboxes, and nobody could say that it was meant so."""
 
     def deliver(errand: OpenErrand) -> None:
-        world.of_tenant(errand.tenant_id).deliver(errand.kind, errand.inbox_id)
+        runs.deliver(world.of_tenant(errand.tenant_id), errand.kind, errand.inbox_id)
 
     url = settings.api_database_url or settings.database_url
     async with push_intake(url.get_secret_value()) as intake:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inboxops.wiring import World
+    from inboxops.composition.world import World
 
 DATABASE = "inboxops_db"
 OBJECTS = "inboxops_s3"
@@ -22,8 +22,8 @@ def world() -> World:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from psycopg.conninfo import make_conninfo
 
+    from inboxops.composition.world import World
     from inboxops.settings import load
-    from inboxops.wiring import World
 
     database = PostgresHook.get_connection(DATABASE)
     dsn = make_conninfo(

@@ -22,7 +22,9 @@ class Housekeep(BaseOperator):
     """Rows past their retention, files that no message took, objects that no row names."""
 
     def execute(self, context: Any) -> dict[str, Any]:
-        return counted(lambda world: world.housekeep())
+        from inboxops.composition import upkeep
+
+        return counted(upkeep.housekeep)
 
 
 class CleanAirflow(BaseOperator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -13,21 +13,18 @@ from airflow.triggers.base import StartTriggerArgs
 
 from inboxops.errors import InboxOpsError, TransientError
 
-if TYPE_CHECKING:
-    from inboxops.wiring import World
-
 PROBE_TIMEOUT = timedelta(minutes=3)
 
 
-def counted(stage: Callable[[World], Any]) -> dict[str, Any]:
-    """Run a stage in this process's World; its counts go to XCom.
+def counted(stage: Callable[..., Any], *about: Any, **more: Any) -> dict[str, Any]:
+    """Run `stage(world, *about, **more)` in this process's World; its counts go to XCom.
 
     Failures that a retry can't help fail at once; transient ones follow the task's retry policy.
     """
     from inboxops_airflow.connections import world
 
     try:
-        return dataclasses.asdict(stage(world()))
+        return dataclasses.asdict(stage(world(), *about, **more))
     except TransientError:
         raise
     except InboxOpsError as exc:
@@ -57,13 +54,17 @@ class Fetch(InboxOperator):
         )
 
     def execute(self, context: Any) -> dict[str, Any]:
-        return self._fetched(lambda world: world.fetch_woken(self.inbox_id))
+        from inboxops.composition import intake
+
+        return self._fetched(intake.fetch_woken)
 
     def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
-        return self._fetched(lambda world: world.fetch_by_clock(self.inbox_id))
+        from inboxops.composition import intake
 
-    def _fetched(self, stage: Callable[[World], Any]) -> dict[str, Any]:
-        counts = counted(stage)
+        return self._fetched(intake.fetch_by_clock)
+
+    def _fetched(self, stage: Callable[..., Any]) -> dict[str, Any]:
+        counts = counted(stage, self.inbox_id)
         if counts["skipped"]:
             raise AirflowSkipException(counts["skipped"])
         return counts
@@ -71,16 +72,22 @@ class Fetch(InboxOperator):
 
 class Classify(InboxOperator):
     def execute(self, context: Any) -> dict[str, Any]:
-        return counted(lambda world: world.classify(self.inbox_id))
+        from inboxops.composition import intake
+
+        return counted(intake.classify, self.inbox_id)
 
 
 class Persist(InboxOperator):
     def execute(self, context: Any) -> dict[str, Any]:
-        return counted(lambda world: world.persist(self.inbox_id))
+        from inboxops.composition import intake
+
+        return counted(intake.persist, self.inbox_id)
 
 
 class DrainOutbox(BaseOperator):
     """Everything that should have left after a commit and did not."""
 
     def execute(self, context: Any) -> dict[str, Any]:
-        return counted(lambda world: world.drain())
+        from inboxops.composition import upkeep
+
+        return counted(upkeep.drain)

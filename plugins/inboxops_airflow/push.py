@@ -23,25 +23,25 @@ class DuePush(BaseOperator):
         self.connection_type = connection_type
 
     def execute(self, context: Any) -> list[int]:
-        from inboxops.pushing import Pushing
+        from inboxops.composition import pushing
         from inboxops_airflow.connections import world
 
-        pushing = Pushing(world())
-        if not pushing.is_wanted(self.connection_type):
+        here = world()
+        if not pushing.is_wanted(here, self.connection_type):
             raise AirflowSkipException(f"no push is set up for {self.connection_type}: its inboxes are polled")
         conf = context["dag_run"].conf or {}
         if "inbox_id" in conf:
             return [int(conf["inbox_id"])]
-        return pushing.due(self.connection_type, limit=AT_ONCE)
+        return pushing.due(here, self.connection_type, limit=AT_ONCE)
 
 
 class RegisterPush(InboxOperator):
     """Makes or renews one inbox's channel. Why it failed stands on the inbox."""
 
     def execute(self, context: Any) -> dict[str, Any]:
-        from inboxops.pushing import Pushing
+        from inboxops.composition import pushing
 
-        watched = counted(lambda world: Pushing(world).register(self.inbox_id))
+        watched = counted(pushing.register, self.inbox_id)
         if watched["skipped"]:
             raise AirflowSkipException(watched["skipped"])
         return watched

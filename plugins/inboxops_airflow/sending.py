@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +10,7 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException
 
 from inboxops.errors import InboxOpsError, TransientError
+from inboxops_airflow.operators import counted
 
 RETRIES = 12
 FIRST_DELAY = timedelta(seconds=10)
@@ -35,7 +35,7 @@ class SendMessage(BaseOperator):
         super().__init__(retries=RETRIES, retry_policy=BackOff(), **kwargs)
 
     def execute(self, context: Any) -> dict[str, Any]:
-        from inboxops_airflow.connections import world
+        from inboxops.composition import sending
 
         conf = context["dag_run"].conf or {}
         try:
@@ -43,9 +43,4 @@ class SendMessage(BaseOperator):
         except (KeyError, TypeError, ValueError) as exc:
             raise AirflowFailException("a send run needs message_id and attempt in its conf") from exc
         ti = context["ti"]
-        try:
-            return dataclasses.asdict(world().send(message_id, attempt, last_try=ti.try_number > ti.max_tries))
-        except TransientError:
-            raise
-        except InboxOpsError as exc:
-            raise AirflowFailException(str(exc)) from exc
+        return counted(sending.send, message_id, attempt, last_try=ti.try_number > ti.max_tries)

@@ -17,7 +17,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent
 from inboxops.errors import InboxOpsError
 
 if TYPE_CHECKING:
-    from inboxops.providers.imap_idle import IdleHub
+    from inboxops.composition.mailboxes import IdleHub
 
 log = structlog.get_logger("inboxops.probe")
 PROBES_AT_ONCE = 16
@@ -54,11 +54,12 @@ class ProbeTrigger(BaseTrigger):
 
 
 def _wants_fetch(inbox_id: int) -> bool:
+    from inboxops.composition import intake
     from inboxops_airflow.connections import world
 
     here = world()
     _yield_to_the_event_loop()
-    return here.wants_fetch(inbox_id)
+    return intake.wants_fetch(here, inbox_id)
 
 
 @cache
@@ -90,11 +91,10 @@ class IdleTrigger(BaseEventTrigger):
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[int]:
-        from inboxops.providers.imap_idle import IdleHub
+        from inboxops.composition import mailboxes
         from inboxops_airflow.connections import world
 
-        limit = (await asyncio.to_thread(world)).settings.idle_inboxes
-        hub = IdleHub(limit=limit)
+        hub = mailboxes.idle_hub(await asyncio.to_thread(world))
         following = asyncio.create_task(_follow(hub))
         try:
             async for inbox_id in hub.arrivals():
@@ -127,8 +127,9 @@ async def _follow(hub: IdleHub) -> None:
 
 
 def _hold(hub: IdleHub) -> None:
+    from inboxops.composition import mailboxes
     from inboxops_airflow.connections import world
 
     here = world()
-    hub.hold(here.to_hold())
+    hub.hold(mailboxes.to_hold(here))
     here.inboxes.note_held(hub.healthy())

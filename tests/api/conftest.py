@@ -14,8 +14,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from inboxops.composition.world import World
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import Submission

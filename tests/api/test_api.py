@@ -6,7 +6,8 @@ import httpx
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from inboxops.wiring import World
+from inboxops.composition import sending, upkeep
+from inboxops.composition.world import World
 from tests.api.conftest import Api
 from tests.sending.conftest import Desk
 
@@ -20,7 +21,7 @@ def test_a_reply_is_stored_and_its_run_is_started(api: Api, desk: Desk) -> None:
     accepted = answer.json()
     run = f"send-{accepted['message_id']}-0"
     assert api.airflow.runs[run] == {"message_id": accepted["message_id"], "attempt": 0}
-    assert desk.world.send(accepted["message_id"], 0).state == "sent"
+    assert sending.send(desk.world, accepted["message_id"], 0).state == "sent"
     (message,) = [m for m in api.get(f"/tickets/{ticket}").json()["messages"] if m["direction"] == "outbound"]
     assert message["sending"]["status"] == "sent"
     assert message["author"] == "Ann the agent"
@@ -30,7 +31,7 @@ def test_a_reply_is_stored_and_its_run_is_started(api: Api, desk: Desk) -> None:
 def test_a_repeat_under_the_same_key_answers_the_same_and_another_body_is_422(api: Api, desk: Desk) -> None:
     ticket = desk.ticket()
     first = api.post(f"/tickets/{ticket}/replies", {"body_text": "Once."}, key="same")
-    desk.world.send(first.json()["message_id"], 0)
+    sending.send(desk.world, first.json()["message_id"], 0)
     assert api.post(f"/tickets/{ticket}/replies", {"body_text": "Once."}, key="same").json() == first.json()
     other = api.post(f"/tickets/{ticket}/replies", {"body_text": "Twice."}, key="same")
     assert (other.status_code, other.headers["content-type"]) == (422, PROBLEM)
@@ -40,7 +41,7 @@ def test_a_repeat_under_the_same_key_answers_the_same_and_another_body_is_422(ap
 def test_an_order_that_airflow_did_not_get_is_delivered_by_drain(api: Api, desk: Desk, world: World) -> None:
     accepted = desk.reply(desk.ticket())
     world.settings = world.settings.model_copy(update={"airflow_url": api.airflow.url})
-    world.drain()
+    upkeep.drain(world)
     assert f"send-{accepted.message_id}-0" in api.airflow.runs
 
 
@@ -49,11 +50,11 @@ def test_a_failed_message_is_retried_under_the_next_attempt(api: Api, desk: Desk
     message = api.post(f"/tickets/{ticket}/replies", {"body_text": "Hello"}).json()["message_id"]
     desk.submission.answer = "550 no"
     with pytest.raises(Exception, match="550"):
-        desk.world.send(message, 0)
+        sending.send(desk.world, message, 0)
     assert api.post(f"/messages/{message}/retry").json() == {"message_id": message, "attempt": 1}
     assert f"send-{message}-1" in api.airflow.runs
     desk.submission.answer = ""
-    desk.world.send(message, 1)
+    sending.send(desk.world, message, 1)
     assert api.post(f"/messages/{message}/retry").status_code == 409
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from inboxops.composition import sending
 from inboxops.errors import InvalidInput
 from tests.api.conftest import Api
 from tests.sending.conftest import Desk
@@ -21,7 +22,7 @@ def test_two_files_of_one_name_reach_the_customer(api: Api, desk: Desk) -> None:
     ids = [upload(api, "Rechnung für 你.txt", b"one"), upload(api, "Rechnung für 你.txt", b"two")]
     answer = api.post(f"/tickets/{desk.ticket()}/replies", {"body_text": "See files.", "attachment_ids": ids})
     message = answer.json()["message_id"]
-    desk.world.send(message, 0)
+    sending.send(desk.world, message, 0)
     sent = desk.taken[0].message.attachments
     assert [(file.file_name, file.content) for file in sent] == [
         ("Rechnung für 你.txt", b"one"),
@@ -79,5 +80,5 @@ def test_limits_hold_again_when_it_is_sent(api: Api, desk: Desk) -> None:
     message = api.post(f"/tickets/{ticket}/replies", {"body_text": "x", "attachment_ids": [file]}).json()["message_id"]
     desk.box.query("UPDATE attachments SET size_bytes = 26 * 1024 * 1024 WHERE message_id = %s RETURNING 1", message)
     with pytest.raises(InvalidInput, match="limits"):
-        desk.world.send(message, 0)
+        sending.send(desk.world, message, 0)
     assert desk.row(message)["send_status"] == "failed"

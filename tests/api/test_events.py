@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from inboxops.composition import sending
 from inboxops.errors import AuthenticationFailed
 from inboxops.settings import Settings
 from tests.api.conftest import Api
@@ -85,7 +86,7 @@ def test_a_tenant_hears_nothing_of_another(server: str, api: Api, stranger: Api,
                 b"INSERT INTO outbox (tenant_id, kind, name, payload) VALUES (%s, 'event', 'ticket.updated', '{}')",
                 (stranger_id,),
             )
-        desk.world.publish(stranger_id)
+        sending.publish(desk.world, stranger_id)
         assert heard.next()["tenant_id"] == stranger_id
 
 
@@ -144,7 +145,7 @@ def test_an_inbox_that_disconnects_and_comes_back_is_heard(server: str, api: Api
     with listening(server, api) as heard:
         desk.world.inboxes.disconnect(inbox.id, AuthenticationFailed("the password is wrong"))
         desk.world.inboxes.reconnect(inbox.id, inbox.connection, sealed)
-        desk.world.publish(desk.tenant_id)
+        sending.publish(desk.world, desk.tenant_id)
         assert heard.next()["event"] == "inbox.disconnected"
         assert heard.next()["event"] == "inbox.connected"
 

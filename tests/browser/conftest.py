@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+from inboxops.composition import access
+from inboxops.composition.world import World
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from tests.api.conftest import StandInAirflow
 from tests.sending.conftest import Desk
@@ -68,7 +69,7 @@ class Agent:
     complaints: list[str] = field(default_factory=list)
 
     def log_in(self, name: str = "Ann Agent", role: str = "agent") -> None:
-        link = self.world.login_link(self.tenant_id, name=name, role=role, minutes=5)
+        link = access.login_link(self.world, self.tenant_id, name=name, role=role, minutes=5)
         self.page.goto(self.url + link[link.index("/login") :])
         self.page.locator(".live.live").wait_for(state="attached")
 

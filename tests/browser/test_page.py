@@ -11,10 +11,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
+from inboxops.composition import access, intake, sending
+from inboxops.composition.world import World
 from inboxops.core.mime import parse
 from inboxops.errors import AuthenticationFailed, InboxOpsError
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_lab.testing.processes import free_ports
 from tests.browser.conftest import PATIENCE_MS, Agent, Customer, watched
 from tests.sending.conftest import Desk
@@ -47,7 +48,7 @@ def test_a_reply_reaches_the_customers_mailbox(agent: Agent, desk: Desk, custome
     agent.open("Where is my parcel?")
     agent.reply("It arrives today.\n\nAnn")
     expect(agent.page.get_by_text("Waits to be sent")).to_be_visible()
-    desk.world.send(agent.newest_outbound(), 0)
+    sending.send(desk.world, agent.newest_outbound(), 0)
     expect(agent.page.locator(".sent-state.sent")).to_be_visible()
     (raw,) = customer.inbox()
     received = parse(raw, received_at=None, trusted_authserv_ids=frozenset())
@@ -63,13 +64,13 @@ def test_a_reply_that_failed_is_tried_again(agent: Agent, desk: Desk, customer: 
     message = agent.newest_outbound()
     desk.submission.answer = "554 5.7.1 refused by policy"
     with pytest.raises(InboxOpsError, match="554"):
-        desk.world.send(message, 0)
+        sending.send(desk.world, message, 0)
     expect(agent.page.locator(".message .notice.bad")).to_contain_text("refused by policy")
     expect(agent.row("Refund please")).to_contain_text("Not sent")
     desk.submission.answer = ""
     agent.page.get_by_role("button", name="Try again").click()
     expect(agent.page.get_by_text("Waits to be sent")).to_be_visible()
-    desk.world.send(message, 1)
+    sending.send(desk.world, message, 1)
     expect(agent.page.locator(".sent-state.sent")).to_be_visible()
     assert len(customer.inbox()) == 1
 
@@ -131,7 +132,7 @@ def test_files_go_up_with_a_reply_and_come_down_from_a_mail(
     agent.page.locator(".composer input[type=file]").set_input_files(file)
     expect(agent.page.locator(".uploads .uploaded")).to_be_visible()
     agent.reply("Here is ours.")
-    desk.world.send(agent.newest_outbound(), 0)
+    sending.send(desk.world, agent.newest_outbound(), 0)
     (raw,) = customer.inbox()
     (sent,) = parse(raw, received_at=None, trusted_authserv_ids=frozenset()).attachments
     assert (sent.file_name, hashlib.sha256(sent.content).hexdigest()) == (
@@ -152,7 +153,7 @@ def test_a_copy_goes_to_whom_the_agent_names(agent: Agent, desk: Desk, customer:
     expect(agent.page.locator(".composer .error")).to_contain_text("not an address")
     agent.page.get_by_label("Cc", exact=True).last.fill("depot@example.com")
     agent.reply("On its way.")
-    desk.world.send(agent.newest_outbound(), 0)
+    sending.send(desk.world, agent.newest_outbound(), 0)
     assert desk.taken[0].recipients == [customer.address, "depot@example.com"]
 
 
@@ -195,7 +196,7 @@ def test_spam_is_released_into_a_ticket(agent: Agent, desk: Desk) -> None:
     expect(agent.page.get_by_role("cell", name="X-Spam-Flag")).to_be_visible()
     agent.page.get_by_role("button", name="Release").click()
     expect(agent.page.get_by_text("Released")).to_be_visible()
-    desk.world.file(desk.box.inbox_id)
+    intake.file(desk.world, desk.box.inbox_id)
     agent.page.get_by_role("link", name="Open").click()
     expect(agent.row("You have won")).to_be_visible()
 
@@ -250,15 +251,15 @@ def test_a_disconnected_inbox_is_told_of_and_forgotten_when_it_is_back(agent: Ag
     assert sealed is not None
     agent.log_in()
     desk.world.inboxes.disconnect(inbox.id, AuthenticationFailed("the server refuses the password"))
-    desk.world.publish(desk.tenant_id)
+    sending.publish(desk.world, desk.tenant_id)
     expect(agent.page.locator(".inbox-trouble")).to_contain_text("refuses the password")
     desk.world.inboxes.reconnect(inbox.id, inbox.connection, sealed)
-    desk.world.publish(desk.tenant_id)
+    sending.publish(desk.world, desk.tenant_id)
     expect(agent.page.locator(".inbox-trouble .notice")).to_have_count(0)
 
 
 def test_a_link_logs_in_once_and_the_key_logs_in_until_it_is_revoked(agent: Agent, world: World, url: str) -> None:
-    link = world.login_link(agent.tenant_id, name="Ann", role="agent", minutes=5).partition("#")[2]
+    link = access.login_link(world, agent.tenant_id, name="Ann", role="agent", minutes=5).partition("#")[2]
     key = world.api_keys.add(agent.tenant_id, name="Ben", role="agent")
     first, second = (httpx.post(f"{url}/v1/session", json={"link": link}, headers={"Origin": url}) for _ in range(2))
     assert (first.status_code, second.status_code) == (200, 401)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from inboxops.composition import sending
+from inboxops.composition.world import World
 from inboxops.core.outbound import ReplyRequest
 from inboxops.errors import InboxOpsError
-from inboxops.wiring import World
 from inboxops_local.demo.mails import demonstration
 from tests.browser.conftest import Agent, watched
 from tests.sending.conftest import Desk
@@ -41,8 +42,8 @@ def busy(desk: Desk, world: World) -> Desk:
         ticket = desk.box.query(
             "SELECT id FROM tickets WHERE inbox_id = %s AND subject LIKE %s", desk.box.inbox_id, f"%{subject}%"
         )
-        accepted = world.reply(
-            desk.tenant_id, int(str(ticket[0][0])), ReplyRequest(text), author="Ann Agent", idempotency_key=None
+        accepted = sending.reply(
+            world, desk.tenant_id, int(str(ticket[0][0])), ReplyRequest(text), author="Ann Agent", idempotency_key=None
         )
         desk.submission.answer = answer
         try:

@@ -16,8 +16,8 @@ from socket import create_server
 
 import pytest
 
+from inboxops.composition.world import World
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_lab.testing.certificates import Authority
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.processes import free_ports

@@ -13,11 +13,12 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from api.app import create_app
-from inboxops.connecting import SIGN_INS, Connecting
+from inboxops.composition import connecting, intake
+from inboxops.composition.connecting import SIGN_INS
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.oauth.http import trust
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_local.standins.client import settings_for
 from inboxops_local.standins.http import Serving
 from tests.providers.cloud_kits import GmailServer, GraphServer
@@ -65,10 +66,6 @@ class Stage:
     keep: ExitStack
 
     @property
-    def connecting(self) -> Connecting:
-        return Connecting(self.world)
-
-    @property
     def tenant_id(self) -> int:
         return self.world.inboxes.tenant_id(self.tenant)
 
@@ -82,7 +79,7 @@ class Stage:
         return Browser(api, self.server.ca_file)
 
     def link(self, **about: object) -> str:
-        return self.connecting.link(self.kind, self.tenant_id, **{"mailbox": self.address, **about})  # type: ignore[arg-type]
+        return connecting.link(self.world, self.kind, self.tenant_id, **{"mailbox": self.address, **about})  # type: ignore[arg-type]
 
     def connected(self) -> Inbox:
         assert self.browser().connect(self.link()).status_code == 200
@@ -105,8 +102,8 @@ class Stage:
 
     def run(self) -> None:
         inbox_id = self.inbox().id
-        self.world.fetch(inbox_id)
-        self.world.file(inbox_id)
+        intake.fetch(self.world, inbox_id)
+        intake.file(self.world, inbox_id)
 
 
 def pointed_at(settings: Settings, kind: str, serving: Serving) -> Settings:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inboxops.composition import connecting, intake, mailboxes
 from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
 from inboxops.errors import AuthenticationFailed, InvalidInput, TransientError
@@ -31,7 +32,7 @@ def test_a_link_and_a_consent_make_an_inbox_that_is_read(stage: Stage) -> None:
     stage.run()
     assert stage.subjects() == ["first"]
     stage.deliver(mail("second"))
-    assert stage.world.wants_fetch(inbox.id)
+    assert intake.wants_fetch(stage.world, inbox.id)
     stage.run()
     assert stage.subjects() == ["first", "second"]
 
@@ -42,9 +43,9 @@ def test_credentials_are_sealed_and_shown_nowhere(stage: Stage) -> None:
     assert sealed is not None
     secrets = stage.world.vault.open(sealed)
     assert secrets
-    shown = repr(inbox) + repr(stage.world.account(inbox))
+    shown = repr(inbox) + repr(mailboxes.account(stage.world, inbox))
     assert not [value for value in secrets.values() if value in shown]
-    assert stage.world.account(inbox).secrets == {}
+    assert mailboxes.account(stage.world, inbox).secrets == {}
 
 
 def test_the_request_carries_pkce_the_exact_redirect_and_a_session_cookie(stage: Stage) -> None:
@@ -145,14 +146,14 @@ def test_a_consent_taken_back_disconnects_once_and_a_reconnect_goes_on_where_it_
     cursor = stage.inbox().cursor
     stage.server.stand_in.authority.revoke_user(stage.address)
     with pytest.raises(AuthenticationFailed):
-        stage.world.wants_fetch(inbox.id)
+        intake.wants_fetch(stage.world, inbox.id)
     gone = stage.inbox()
     assert not gone.is_live
     assert gone.last_error
-    assert stage.world.wants_fetch(inbox.id) is False
+    assert intake.wants_fetch(stage.world, inbox.id) is False
     assert events(stage, "inbox.disconnected") == 1
     stage.deliver(mail("meanwhile"))
-    page = stage.browser().connect(stage.connecting.link(stage.kind, stage.tenant_id, inbox=gone))
+    page = stage.browser().connect(connecting.link(stage.world, stage.kind, stage.tenant_id, inbox=gone))
     assert "goes on where it stopped" in page.text
     assert stage.inbox().cursor == cursor
     assert stage.inbox().last_error is None
@@ -164,7 +165,7 @@ def test_an_inbox_is_not_handed_to_another_account(stage: Stage) -> None:
     inbox = stage.connected()
     stage.server.stand_in.mailbox(f"other-{stage.address}")
     browser = stage.browser()
-    link = stage.connecting.link(stage.kind, stage.tenant_id, inbox=inbox)
+    link = connecting.link(stage.world, stage.kind, stage.tenant_id, inbox=inbox)
     other = browser.start(link).headers["location"] + f"&user=other-{stage.address}"
     assert browser.back(browser.provider.get(other).headers["location"]).status_code == 400
     assert stage.inbox().connection == inbox.connection
@@ -180,17 +181,17 @@ def test_a_provider_in_trouble_is_said_and_costs_nothing(stage: Stage, status: i
 
 def test_disconnecting_takes_the_consent_back_and_forgets_it(stage: Stage) -> None:
     inbox = stage.connected()
-    token = stage.world.account(inbox).tokens
+    token = mailboxes.account(stage.world, inbox).tokens
     assert token is not None
     access = token.access_token().value
-    done = stage.connecting.disconnect(inbox)
+    done = connecting.disconnect(stage.world, inbox)
     assert done.revoked == (stage.kind == "gmail")
     assert stage.world.inboxes.credentials(inbox.id) is None
     assert not stage.inbox().is_live
     if stage.kind == "gmail":
         assert stage.server.stand_in.authority.user(access) is None
     with pytest.raises(AuthenticationFailed):
-        stage.world.account(stage.inbox())
+        mailboxes.account(stage.world, stage.inbox())
 
 
 def test_a_consent_that_another_tenant_lives_on_is_forgotten_only_here(stage: Stage) -> None:
@@ -199,7 +200,7 @@ def test_a_consent_that_another_tenant_lives_on_is_forgotten_only_here(stage: St
     stage.world.inboxes.add_tenant(other, "Other Ltd")
     theirs = replace(stage, tenant=other)
     theirs.connected()
-    done = stage.connecting.disconnect(inbox)
+    done = connecting.disconnect(stage.world, inbox)
     assert not done.revoked
     assert "another inbox" in done.why_not
     theirs.deliver(mail("still read"))
@@ -225,7 +226,7 @@ def test_the_same_mail_reaches_both_tenants_that_connected_the_mailbox(stage: St
 def test_of_many_processes_one_renews_the_token(stage: Stage) -> None:
     inbox = stage.connected()
     authority = stage.server.stand_in.authority
-    sources = [stage.world.account(inbox).tokens for _ in range(4)]
+    sources = [mailboxes.account(stage.world, inbox).tokens for _ in range(4)]
     stale = {source.access_token().value for source in sources if source}
     assert len(stale) == 1
     before = authority.refreshes
@@ -251,8 +252,8 @@ def test_the_rotated_token_is_in_the_database_when_the_new_one_is_used(stage: St
     stage.run()
     for _ in range(3):
         stage.server.stand_in.authority.expire_access_tokens(stage.address)
-        assert not stage.world.wants_fetch(inbox.id)
-    source = stage.world.account(inbox).tokens
+        assert not intake.wants_fetch(stage.world, inbox.id)
+    source = mailboxes.account(stage.world, inbox).tokens
     assert source is not None
     assert stage.server.stand_in.authority.user(source.access_token().value) is not None
 
@@ -260,11 +261,11 @@ def test_the_rotated_token_is_in_the_database_when_the_new_one_is_used(stage: St
 def test_a_refusal_counts_only_while_the_stored_token_is_the_refused_one(stage: Stage) -> None:
     """A person connects again while a renewal with the old consent is under way."""
     inbox = stage.connected()
-    source = stage.world.account(inbox).tokens
+    source = mailboxes.account(stage.world, inbox).tokens
     assert source is not None
     old = source.access_token().value
     stage.server.stand_in.authority.revoke_user(stage.address)
-    stage.browser().connect(stage.connecting.link(stage.kind, stage.tenant_id, inbox=inbox))
+    stage.browser().connect(connecting.link(stage.world, stage.kind, stage.tenant_id, inbox=inbox))
     assert source.access_token(refused=old).value != old
 
 
@@ -283,7 +284,7 @@ def test_a_sign_in_server_that_is_away_disconnects_nobody(stage: Stage) -> None:
     stage.server.stand_in.authority.expire_access_tokens(stage.address)
     stage.server.stand_in.fail(Fault("^POST .*token", status=503, times=3))
     with pytest.raises(TransientError):
-        stage.world.fetch(inbox.id)
+        intake.fetch(stage.world, inbox.id)
     assert stage.inbox().is_live
     assert stage.inbox().last_error is None
 

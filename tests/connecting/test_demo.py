@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from inboxops.composition import intake
+from inboxops.composition.world import World
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_local.demo.clouds import born
 from inboxops_local.standins import demo
 from inboxops_local.standins.http import Serving
@@ -33,8 +34,8 @@ def test_both_inboxes_are_connected_read_and_survive_a_restart(services: Setting
             inbox.id for inbox in inboxes
         ]
         for inbox in inboxes:
-            world.fetch(inbox.id)
-            world.file(inbox.id)
+            intake.fetch(world, inbox.id)
+            intake.file(world, inbox.id)
         tickets = world.tickets.listed(tenant=tenant)
         assert len(tickets) == 6
         assert sum(ticket["messages"] for ticket in tickets) == 8

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
+from inboxops.composition.world import World
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_local.stack.testing import running
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from inboxops.composition.world import World
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_local.stack.home import read_env
 from tests.e2e.conftest import eventually
 

@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from inboxops.composition import runs
+from inboxops.composition.world import World
 from inboxops.errors import TransientError
 from inboxops.settings import Settings
 from inboxops.stories.classify import FEW
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.home import read_env
 from tests.e2e.conftest import eventually
@@ -27,7 +28,7 @@ Runs = Callable[[str], list[dict[str, object]]]
 def mailbox(world: World, tenant: str, mail_server: MailServer) -> Iterator[Mailbox]:
     """A connected inbox whose DAG Airflow knows."""
     box = connect(world, tenant, mail_server)
-    assert world.show_inboxes()
+    assert runs.show_inboxes(world)
     eventually("Airflow parses the file of the inboxes again", lambda: _known(world, box), seconds=60)
     yield box
     world.inboxes.remove(box.inbox_id)
@@ -44,7 +45,7 @@ def _known(world: World, box: Mailbox) -> bool:
 
 def test_a_mail_becomes_a_ticket_with_its_attachment_when_the_inbox_is_woken(mailbox: Mailbox, world: World) -> None:
     mailbox.deliver(mail("Two files", body=TWO_FILES, more=FILES))
-    world.wake(mailbox.inbox_id)
+    runs.wake(world, mailbox.inbox_id)
     eventually("the mail is a ticket", lambda: mailbox.tickets() == [("Two files", 1)])
     keys = mailbox.query(
         "SELECT storage_key FROM attachments a JOIN messages m ON m.id = a.message_id WHERE m.inbox_id = %s",
@@ -58,7 +59,7 @@ def test_a_backlog_goes_through_a_worker_that_reads_it_with_processes_of_its_own
 ) -> None:
     count = 3 * FEW
     mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
-    world.wake(mailbox.inbox_id)
+    runs.wake(world, mailbox.inbox_id)
     eventually("all mail is filed", lambda: mailbox.states() == {"persisted": count}, seconds=120)
     files = "SELECT count(*) FROM attachments a JOIN messages m ON m.id = a.message_id WHERE m.inbox_id = %s"
     assert mailbox.query(files, mailbox.inbox_id) == [(2 * count,)]
@@ -68,11 +69,11 @@ def test_a_backlog_goes_through_a_worker_that_reads_it_with_processes_of_its_own
 def test_an_empty_poll_ends_in_the_triggerer(mailbox: Mailbox, world: World, airflow_runs: Runs) -> None:
     dag = mailbox.inbox.dag_id
     mailbox.deliver(mail("First"))
-    world.wake(mailbox.inbox_id)
+    runs.wake(world, mailbox.inbox_id)
     eventually("the first mail is a ticket", mailbox.tickets)
     eventually("all runs ended", lambda: all(run["state"] == "success" for run in airflow_runs(dag)))
     count = len(airflow_runs(dag))
-    world.wake(mailbox.inbox_id)
+    runs.wake(world, mailbox.inbox_id)
     eventually(
         "one more run ended", lambda: len(airflow_runs(dag)) > count and airflow_runs(dag)[0]["state"] == "success"
     )
@@ -87,14 +88,14 @@ def test_a_wrong_password_fails_the_run_and_disconnects_the_inbox_once(
     mailbox: Mailbox, world: World, airflow_runs: Runs
 ) -> None:
     mailbox.server.add_user(mailbox.user, "changed")
-    world.wake(mailbox.inbox_id)
+    runs.wake(world, mailbox.inbox_id)
     eventually("the inbox is disconnected", lambda: mailbox.inbox.state == "disconnected")
     eventually("the run failed", lambda: airflow_runs(mailbox.inbox.dag_id)[0]["state"] == "failed")
 
 
 def test_a_paused_inbox_keeps_its_dag_and_loses_its_schedule(mailbox: Mailbox, world: World) -> None:
     world.inboxes.pause(mailbox.inbox_id, paused=True)
-    assert world.show_inboxes()
+    assert runs.show_inboxes(world)
     eventually(
         "Airflow sees that it has no schedule",
         lambda: world.airflow.get(f"/dags/{mailbox.inbox.dag_id}")["timetable_summary"] is None,
@@ -106,7 +107,7 @@ def test_no_secret_is_anywhere_airflow_keeps_things(
 ) -> None:
     """Not in the serialised DAGs, XCom, task arguments, the trigger table or any log."""
     mailbox.deliver(mail("One"))
-    world.wake(mailbox.inbox_id)
+    runs.wake(world, mailbox.inbox_id)
     eventually("the mail is a ticket", mailbox.tickets)
     kept = read_env(stack_home / "inboxops.env")
     secrets = [

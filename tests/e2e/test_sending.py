@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from inboxops.composition.world import World
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from tests.e2e.conftest import eventually
 from tests.sending.conftest import Desk, set_up

@@ -14,9 +14,10 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from inboxops.composition import upkeep
+from inboxops.composition.world import World
 from inboxops.core.notices import KINDS
 from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, OperatorError
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk, set_up
 from tests.sending.smtpserver import Submission
@@ -72,7 +73,7 @@ def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
 
 def watch(desk: Desk, receiver: Receiver, *kinds: str) -> str:
     """The webhook's secret."""
-    return desk.world.tell(desk.tenant_id, mail="", url=receiver.url, kinds=kinds or list(KINDS))[1]
+    return upkeep.tell(desk.world, desk.tenant_id, mail="", url=receiver.url, kinds=kinds or list(KINDS))[1]
 
 
 def disconnect(desk: Desk) -> None:
@@ -96,14 +97,14 @@ def test_an_inbox_that_disconnects_is_told_once_and_so_is_its_return(desk: Desk,
     watch(desk, receiver)
     disconnect(desk)
     for _ in range(3):
-        desk.world.notify()
+        upkeep.notify(desk.world)
     assert receiver.told == [("inbox_disconnected", False)]
     (notice,) = json.loads(receiver.taken[0][1])["data"]["notices"]
     assert notice["detail"] == "the server refuses the password"
     assert notice["fix"] == "Connect it again: `inboxops inbox reconnect support`."
     reconnect(desk)
     for _ in range(3):
-        desk.world.notify()
+        upkeep.notify(desk.world)
     assert receiver.told == [("inbox_disconnected", False), ("inbox_disconnected", True)]
 
 
@@ -113,13 +114,13 @@ def test_a_failed_answer_is_over_when_it_was_sent(desk: Desk, receiver: Receiver
     desk.submission.answer = "550 no"
     with pytest.raises(InboxOpsError):
         desk.send(accepted)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     desk.submission.answer = ""
     desk.world.outbound.retry(desk.tenant_id, accepted.message_id)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     assert receiver.told == [("reply_failed", False)], "it is only being tried again"
     desk.send(accepted, attempt=1)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     assert receiver.told == [("reply_failed", False), ("reply_failed", True)]
 
 
@@ -132,11 +133,11 @@ def test_a_bounce_and_parked_mail_are_told_together(desk: Desk, receiver: Receiv
         "UPDATE inbound SET state = 'parked', reason = 'reading it failed' WHERE inbox_id = %s RETURNING 1",
         desk.box.inbox_id,
     )
-    desk.world.notify()
+    upkeep.notify(desk.world)
     assert (len(receiver.taken), receiver.told) == (1, [("mail_parked", False), ("reply_bounced", False)])
     desk.box.query("UPDATE inbound SET state = 'persisted' WHERE inbox_id = %s RETURNING 1", desk.box.inbox_id)
-    desk.world.notify()
-    desk.world.notify()
+    upkeep.notify(desk.world)
+    upkeep.notify(desk.world)
     assert receiver.told[2:] == [("mail_parked", True)]
 
 
@@ -144,21 +145,21 @@ def test_what_was_wrong_before_anybody_wanted_to_know_is_no_news(desk: Desk, rec
     accepted = desk.reply(desk.ticket())
     desk.box.query("UPDATE messages SET send_status = 'failed' WHERE id = %s RETURNING 1", accepted.message_id)
     watch(desk, receiver)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     assert receiver.told == []
 
 
 def test_a_tenant_chooses_what_it_is_told(desk: Desk, receiver: Receiver) -> None:
     watch(desk, receiver, "mail_parked")
     disconnect(desk)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     assert receiver.told == []
 
 
 def test_the_webhook_is_signed_so_that_a_library_checks_it(desk: Desk, receiver: Receiver) -> None:
     secret = watch(desk, receiver)
     disconnect(desk)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     headers, body = receiver.taken[0]
     assert Webhook(secret).verify(body, headers)["type"] == "inboxops.notices"
     with pytest.raises(WebhookVerificationError):
@@ -174,12 +175,12 @@ def test_a_webhook_that_is_down_gets_the_same_delivery_later(desk: Desk, receive
     watch(desk, receiver)
     receiver.status = 503
     disconnect(desk)
-    desk.world.notify()
-    desk.world.notify()
+    upkeep.notify(desk.world)
+    upkeep.notify(desk.world)
     assert len(receiver.taken) == 1, "the next try waits"
     receiver.status = 200
     let_pause_end(desk)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     first, second = (headers["webhook-id"] for headers, _ in receiver.taken)
     assert first == second
     assert desk.world.notices.channels(desk.box.inbox.tenant)[0]["last_error"] is None
@@ -193,14 +194,14 @@ def test_a_notice_goes_by_mail_through_the_relay(desk: Desk) -> None:
             "notify_from": "inboxops@ops.example",
         }
     )
-    desk.world.tell(desk.tenant_id, mail="admin@acme.example", url="", kinds=list(KINDS))
+    upkeep.tell(desk.world, desk.tenant_id, mail="admin@acme.example", url="", kinds=list(KINDS))
     accepted = desk.reply(desk.ticket())
     desk.box.query(
         "UPDATE messages SET send_status = 'failed', send_error = '554 no' WHERE id = %s RETURNING 1",
         accepted.message_id,
     )
     disconnect(desk)
-    desk.world.notify()
+    upkeep.notify(desk.world)
     relay.stop()
     (taken,) = relay.taken
     assert (taken.sender, taken.recipients) == ("inboxops@ops.example", ["admin@acme.example"])
@@ -214,7 +215,7 @@ def test_a_notice_goes_by_mail_through_the_relay(desk: Desk) -> None:
 
 def test_nobody_is_told_by_mail_without_a_relay(desk: Desk) -> None:
     with pytest.raises(OperatorError, match="INBOXOPS_NOTIFY_SMTP_URL"):
-        desk.world.tell(desk.tenant_id, mail="admin@acme.example", url="", kinds=["mail_parked"])
+        upkeep.tell(desk.world, desk.tenant_id, mail="admin@acme.example", url="", kinds=["mail_parked"])
 
 
 def test_a_channel_is_checked_listed_and_removed(desk: Desk, receiver: Receiver) -> None:
@@ -225,12 +226,12 @@ def test_a_channel_is_checked_listed_and_removed(desk: Desk, receiver: Receiver)
     with pytest.raises(InvalidInput, match="Known: inbox_disconnected"):
         watch(desk, receiver, "nonsense")
     with pytest.raises(InvalidInput, match="https://"):
-        world.tell(desk.tenant_id, mail="", url="ftp://x", kinds=["mail_parked"])
+        upkeep.tell(world, desk.tenant_id, mail="", url="ftp://x", kinds=["mail_parked"])
     (channel,) = world.notices.channels(desk.box.inbox.tenant)
     disconnect(desk)
     world.notices.look()
     world.notices.remove_channel(channel["id"])
-    world.notify()
+    upkeep.notify(world)
     assert receiver.taken == [], "what waited for it was dropped"
     assert world.notices.channels(desk.box.inbox.tenant) == []
 
@@ -239,5 +240,5 @@ def test_drain_tells_too(desk: Desk, receiver: Receiver) -> None:
     watch(desk, receiver)
     desk.box.deliver(mail("One mail"))
     disconnect(desk)
-    assert desk.world.drain().notices_delivered >= 1
+    assert upkeep.drain(desk.world).notices_delivered >= 1
     assert receiver.told == [("inbox_disconnected", False)]

@@ -16,11 +16,11 @@ import pytest
 import uvicorn
 
 from api.app import create_app
+from inboxops.composition import pushing
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.push import Channel
-from inboxops.pushing import Pushing
 from inboxops.settings import Settings
-from inboxops.wiring import World
 from inboxops_local.standins.http import Call, Fault, Reply, Serving, StandIn
 from inboxops_local.standins.pubsub import SERVICE_ACCOUNT, PubSub
 from tests.connecting.conftest import pointed_at
@@ -88,10 +88,6 @@ class Office:
     inboxes: list[int] = field(default_factory=list)
 
     @property
-    def pushing(self) -> Pushing:
-        return Pushing(self.world)
-
-    @property
     def pubsub(self) -> PubSub:
         return self.gmail.stand_in.pubsub
 
@@ -119,7 +115,7 @@ class Office:
 
     def watched(self, kind: str, **about: str) -> Inbox:
         inbox = self.inbox(kind, **about)
-        assert self.pushing.register(inbox.id).made
+        assert pushing.register(self.world, inbox.id).made
         return inbox
 
     def push_gmail(self, body: Any, *, token: str | None = None, **more: Any) -> httpx.Response:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from inboxops.composition import upkeep
 from inboxops.core.push import Errand, OpenErrand
 from inboxops.errors import TransientError
 from inboxops.stories.push import Couriers, Together
@@ -28,7 +29,7 @@ def test_while_airflow_is_away_the_wake_up_waits_and_the_drain_delivers_it(offic
     assert office.open_errands(inbox) == 1
     office.airflow.heal()
     office.run("UPDATE outbox SET available_at = now() WHERE name = %s", str(inbox.id))
-    assert office.world.drain().wakes >= 1
+    assert upkeep.drain(office.world).wakes >= 1
     office.woken(inbox)
 
 

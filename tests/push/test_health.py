@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inboxops.composition import intake, pushing, upkeep
 from inboxops.core.inbox import Inbox
 from inboxops.core.push import SLACK, SUSPECT_AFTER, Bucket, Channel, Health
 from tests.cli.test_inbox_commands import Shell
@@ -68,15 +69,15 @@ def poll(office: Office, inbox: Inbox, *, minutes_ago: float) -> None:
     """A poll that finds one mail, which arrived a while ago."""
     when = datetime.now(UTC) - timedelta(minutes=minutes_ago)
     office.gmail.stand_in.deliver(inbox.email_address, mail("Hello"), when=when)
-    assert office.world.fetch_by_clock(inbox.id).stored == 1
-    office.world.file(inbox.id)
+    assert intake.fetch_by_clock(office.world, inbox.id).stored == 1
+    intake.file(office.world, inbox.id)
 
 
 @pytest.fixture
 def inbox(office: Office) -> Inbox:
     """Watched since yesterday, and read once."""
     inbox = office.watched("gmail")
-    office.world.fetch(inbox.id)
+    intake.fetch(office.world, inbox.id)
     office.run("UPDATE inboxes SET push_registered_at = now() - interval '1 day' WHERE id = %s", inbox.id)
     office.run("UPDATE outbox SET done_at = now() WHERE name = %s", str(inbox.id))
     return inbox
@@ -102,9 +103,9 @@ def test_three_polls_in_a_row_make_a_channel_suspect_once_and_have_it_made_anew(
     missed_at = office.channel(inbox).missed_at
     assert missed_at is not None
     assert timedelta(minutes=2) < datetime.now(UTC) - missed_at < timedelta(minutes=10)
-    office.world.drain()
+    upkeep.drain(office.world)
     assert office.airflow.runs_for(inbox.id) == ["register_gmail_watch"]
-    assert office.pushing.register(inbox.id).made
+    assert pushing.register(office.world, inbox.id).made
     assert office.channel(inbox).health(datetime.now(UTC)) is Health.PROBING
 
 
@@ -125,7 +126,7 @@ def test_mail_whose_push_may_still_be_on_the_way_says_nothing(office: Office, in
 
 def test_mail_that_a_woken_run_finds_says_nothing(office: Office, inbox: Inbox) -> None:
     office.gmail.stand_in.deliver(inbox.email_address, mail("Hello"), when=datetime.now(UTC) - timedelta(minutes=3))
-    assert office.world.fetch_woken(inbox.id).stored == 1
+    assert intake.fetch_woken(office.world, inbox.id).stored == 1
     assert office.channel(inbox).missed_in_row == 0
 
 
@@ -133,7 +134,7 @@ def test_imported_mail_says_nothing(office: Office) -> None:
     inbox = office.watched("gmail")
     office.run("UPDATE inboxes SET push_registered_at = now() - interval '1 day' WHERE id = %s", inbox.id)
     office.gmail.stand_in.deliver(inbox.email_address, mail("Old"), when=datetime.now(UTC) - timedelta(hours=2))
-    assert office.world.fetch_by_clock(inbox.id).stored == 1
+    assert intake.fetch_by_clock(office.world, inbox.id).stored == 1
     assert office.channel(inbox).missed_in_row == 0
 
 

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from inboxops.connecting import Connecting
+from inboxops.composition import connecting, pushing, upkeep
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.push import RENEW_WITHIN, Health
 from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
-from inboxops.pushing import Pushing
-from inboxops.wiring import World
 from inboxops_local.standins.http import Fault
 from tests.e2e.conftest import eventually
 from tests.push.conftest import TOPIC, Office
@@ -34,7 +33,7 @@ def health(office: Office, inbox: Inbox) -> Health:
 
 
 def is_due(office: Office, inbox: Inbox) -> bool:
-    return inbox.id in office.pushing.due(inbox.connection_type, limit=10_000)
+    return inbox.id in pushing.due(office.world, inbox.connection_type, limit=10_000)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,7 +43,7 @@ def test_a_channel_is_made_and_the_inbox_read_because_nobody_told_of_what_came_b
     inbox = office.inbox(kind)
     assert health(office, inbox) is Health.POLLING
     assert is_due(office, inbox)
-    assert office.pushing.register(inbox.id).made
+    assert pushing.register(office.world, inbox.id).made
     office.woken(inbox)
     channel = office.channel(inbox)
     assert channel.expires_at is not None
@@ -94,7 +93,7 @@ def test_a_renewal_prolongs_the_channel_and_leaves_its_health_alone(office: Offi
     inbox = office.watched(kind)
     before, id_ = office.channel(inbox), office.world.push.subscription_id(inbox.id)
     ends_in(office, inbox, timedelta(hours=12))
-    assert not office.pushing.register(inbox.id).made
+    assert not pushing.register(office.world, inbox.id).made
     after = office.channel(inbox)
     assert after.expires_at is not None
     assert after.expires_at > datetime.now(UTC) + timedelta(days=2)
@@ -107,7 +106,7 @@ def test_a_subscription_that_graph_has_forgotten_is_made_anew_and_its_secret_wit
     old = office.notice(inbox)
     known = office.graph.stand_in.subscriptions.known
     del known[old["subscriptionId"]]
-    assert office.pushing.register(inbox.id).made
+    assert pushing.register(office.world, inbox.id).made
     new = office.notice(inbox)
     assert (new["subscriptionId"], new["clientState"]) != (old["subscriptionId"], old["clientState"])
     assert office.push_graph(old).status_code == 403
@@ -121,7 +120,7 @@ def test_a_suspect_channel_is_due_and_made_anew(office: Office, kind: str) -> No
     office.run("UPDATE inboxes SET push_missed_in_row = 3 WHERE id = %s", inbox.id)
     assert health(office, inbox) is Health.SUSPECT
     assert is_due(office, inbox)
-    assert office.pushing.register(inbox.id).made
+    assert pushing.register(office.world, inbox.id).made
     after = office.channel(inbox)
     assert after.registered_at is not None
     assert before.registered_at is not None
@@ -138,15 +137,15 @@ def test_one_failure_is_noted_tried_again_and_stops_no_other(office: Office, kin
     server = office.gmail if kind == "gmail" else office.graph
     server.stand_in.fail(Fault("POST .*(watch|subscriptions)", status=500))
     with pytest.raises(TransientError):
-        office.pushing.register(broken.id)
-    assert office.pushing.register(sound.id).made
+        pushing.register(office.world, broken.id)
+    assert pushing.register(office.world, sound.id).made
     channel = office.channel(broken)
     assert channel.error is not None
     assert "500" in channel.error
     assert health(office, broken) is Health.POLLING
     assert is_due(office, broken)
     assert office.world.inboxes.get(broken.id).is_live  # it is still polled
-    assert office.pushing.register(broken.id).made
+    assert pushing.register(office.world, broken.id).made
     assert office.channel(broken).error is None
 
 
@@ -155,7 +154,7 @@ def test_a_topic_that_google_does_not_take_is_the_operators_business(office: Off
     settings = office.settings.model_copy(update={"google_pubsub_topic": "mail"})
     world = World(settings)
     with pytest.raises(OperatorError, match="INBOXOPS_GOOGLE_PUBSUB_TOPIC"):
-        Pushing(world).register(inbox.id)
+        pushing.register(world, inbox.id)
     assert office.world.inboxes.get(inbox.id).is_live
     world.close()
 
@@ -165,7 +164,7 @@ def test_a_url_that_does_not_echo_is_the_operators_business(office: Office) -> N
     url = office.settings.graph_push_notification_url.replace("graph-push", "nothing-here")
     world = World(office.settings.model_copy(update={"graph_push_notification_url": url}))
     with pytest.raises(OperatorError, match="INBOXOPS_GRAPH_PUSH_NOTIFICATION_URL"):
-        Pushing(world).register(inbox.id)
+        pushing.register(world, inbox.id)
     world.close()
 
 
@@ -176,7 +175,7 @@ def test_a_consent_that_is_gone_disconnects_the_inbox_and_nothing_else_does(offi
     server.stand_in.authority.revoke_user(inbox.email_address)
     server.stand_in.authority.expire_access_tokens(inbox.email_address)
     with pytest.raises(AuthenticationFailed):
-        office.pushing.register(inbox.id)
+        pushing.register(office.world, inbox.id)
     assert not office.world.inboxes.get(inbox.id).is_live
     assert not is_due(office, inbox)
 
@@ -186,11 +185,10 @@ def test_without_its_setting_nothing_is_registered(office: Office, kind: str) ->
     inbox = office.inbox(kind)
     unset = {"google_pubsub_topic": "", "graph_push_notification_url": ""}
     world = World(office.settings.model_copy(update=unset))
-    pushing = Pushing(world)
-    assert not pushing.is_wanted(kind)
-    assert pushing.due(kind, limit=10) == []
-    assert "no push is set up" in pushing.register(inbox.id).skipped
-    pushing.ask(inbox)
+    assert not pushing.is_wanted(world, kind)
+    assert pushing.due(world, kind, limit=10) == []
+    assert "no push is set up" in pushing.register(world, inbox.id).skipped
+    pushing.ask(world, inbox)
     assert office.errands(inbox, "register") == 0
     world.close()
 
@@ -199,11 +197,11 @@ def test_without_its_setting_nothing_is_registered(office: Office, kind: str) ->
 def test_who_asks_for_push_gets_a_run_also_when_airflow_was_away(office: Office, kind: str) -> None:
     inbox = office.inbox(kind)
     office.airflow.away()
-    office.pushing.ask(inbox)
+    pushing.ask(office.world, inbox)
     assert office.open_errands(inbox, "register") == 1
     office.airflow.heal()
     office.run("UPDATE outbox SET available_at = now() WHERE name = %s", str(inbox.id))
-    assert office.world.drain().registrations >= 1
+    assert upkeep.drain(office.world).registrations >= 1
     assert office.airflow.runs_for(inbox.id) == [DAGS[kind]]
 
 
@@ -211,7 +209,7 @@ def test_who_asks_for_push_gets_a_run_also_when_airflow_was_away(office: Office,
 def test_disconnecting_ends_the_channel_at_the_provider(office: Office, kind: str) -> None:
     inbox = office.watched(kind)
     id_ = office.world.push.subscription_id(inbox.id)
-    Connecting(office.world).disconnect(inbox)
+    connecting.disconnect(office.world, inbox)
     if kind == "gmail":
         assert office.gmail.stand_in.mailbox(inbox.email_address).watch is None
     else:
@@ -226,7 +224,7 @@ def test_a_provider_that_is_away_holds_up_no_disconnecting(office: Office, kind:
     inbox = office.watched(kind)
     server = office.gmail if kind == "gmail" else office.graph
     server.stand_in.fail(Fault("stop|DELETE", status=500, times=10))
-    Connecting(office.world).disconnect(inbox)
+    connecting.disconnect(office.world, inbox)
     assert not office.world.inboxes.get(inbox.id).is_live
     assert office.channel(inbox).expires_at is None
 
@@ -236,7 +234,7 @@ def test_a_watch_stays_while_another_inbox_lives_on_the_same_account(office: Off
     office.world.inboxes.add_tenant(other, "Other Ltd")
     mine = office.watched("gmail")
     office.watched("gmail", address=mine.email_address, tenant=other)
-    Connecting(office.world).disconnect(mine)
+    connecting.disconnect(office.world, mine)
     mailbox = office.gmail.stand_in.mailbox(mine.email_address)
     assert mailbox.watch is not None
     assert office.channel(mine).expires_at is None

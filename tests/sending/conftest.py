@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from inboxops.composition import sending
+from inboxops.composition.world import World
 from inboxops.core.outbound import Accepted, ReplyRequest
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.smtpserver import Submission, Taken
 from tests.stories.conftest import Mailbox, connect, mail
@@ -41,12 +42,17 @@ class Agent:
 
     def reply(self, ticket_id: int, text: str = "Here is your answer.", **request: Any) -> Accepted:
         key = request.pop("idempotency_key", None)
-        return self.world.reply(
-            self.tenant_id, ticket_id, ReplyRequest(text, **request), author="Ann Agent", idempotency_key=key
+        return sending.reply(
+            self.world,
+            self.tenant_id,
+            ticket_id,
+            ReplyRequest(text, **request),
+            author="Ann Agent",
+            idempotency_key=key,
         )
 
     def send(self, accepted: Accepted, attempt: int = 0) -> str:
-        return self.world.send(accepted.message_id, attempt).state
+        return sending.send(self.world, accepted.message_id, attempt).state
 
     def row(self, message_id: int) -> dict[str, Any]:
         with self.world.database.transaction() as t:

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from inboxops.composition import sending
 from inboxops.core.autorespond import MOST_PER_ADDRESS
 from inboxops.errors import InvalidInput
 from tests.sending.conftest import Desk
@@ -34,7 +35,7 @@ def responses(desk: Desk) -> list[int]:
 def test_a_person_who_opens_a_ticket_is_answered_by_the_rules_of_rfc_3834(polite: Desk) -> None:
     polite.ticket(subject="Größe?", id="first", sender="Jürgen <j@customer.example>")
     (message_id,) = responses(polite)
-    assert polite.world.send(message_id, 0).state == "sent"
+    assert sending.send(polite.world, message_id, 0).state == "sent"
     (taken,) = polite.taken
     message = taken.message
     assert (taken.sender, taken.recipients) == ("", ["j@customer.example"])
@@ -123,7 +124,7 @@ def test_the_same_mail_to_two_inboxes_is_answered_once(polite: Desk, tenant: str
 def test_an_html_template_goes_out_as_both_with_values_escaped(polite: Desk) -> None:
     polite.world.inboxes.change(polite.box.inbox_id, auto_response_body="<p>Hi {{ sender_name }}</p>")
     polite.ticket(sender='"<img src=x onerror=y> Eve" <eve@customer.example>')
-    polite.world.send(responses(polite)[0], 0)
+    sending.send(polite.world, responses(polite)[0], 0)
     message = polite.taken[0].message
     assert "<img" not in message.html
     assert "&lt;img" in message.html

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from inboxops.wiring import World
+from inboxops.composition.world import World
 from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import Submission, Taken

@@ -11,6 +11,8 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
+from inboxops.composition import connecting, mailboxes
+from inboxops.composition.world import World
 from inboxops.core.ids import normalise_message_id
 from inboxops.core.mime import parse
 from inboxops.core.model import ParsedMessage
@@ -24,7 +26,6 @@ from inboxops.errors import (
 )
 from inboxops.settings import Settings
 from inboxops.stories.files import take_upload
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.proxy import Proxy
 from inboxops_local.standins.client import settings_for
@@ -202,9 +203,9 @@ def test_a_consent_that_was_taken_back_disconnects_the_inbox(cloud: CloudDesk) -
 
 def test_the_inbox_can_be_tried_in_and_out_but_not_with_a_password(cloud: CloudDesk) -> None:
     inbox = cloud.box.inbox
-    assert cloud.world.look(inbox).server == f"localhost:{cloud.proxy.port}"
+    assert mailboxes.look(cloud.world, inbox).server == f"localhost:{cloud.proxy.port}"
     with pytest.raises(InvalidInput, match="no password"):
-        cloud.world.reconnect(inbox, inbox.connection, {"password": "x"})
+        connecting.reconnect(cloud.world, inbox, inbox.connection, {"password": "x"})
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])

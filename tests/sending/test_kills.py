@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 SENDER = """
 import sys
 from inboxops.settings import Settings
-from inboxops.wiring import World
+from inboxops.composition.world import World
 world = World(Settings.model_validate_json(sys.stdin.read()))
-world.send(int(sys.argv[1]), int(sys.argv[2]))
+sending.send(world, int(sys.argv[1]), int(sys.argv[2]))
 """
 TIMES = int(os.environ.get("INBOXOPS_TEST_KILLS", "1"))
 """How often each step is tried; `make kills` asks for 10."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inboxops.composition import sending
 from inboxops.errors import AuthenticationFailed, InvalidInput, MessageRefused, OutcomeUnknown, TransientError
 from inboxops.stories.reply import OtherRequest
 from tests.sending.conftest import Desk
@@ -117,7 +118,7 @@ def test_a_server_that_is_away_is_transient_until_the_last_try(desk: Desk) -> No
     accepted = desk.reply(desk.ticket())
     with pytest.raises(TransientError):
         desk.send(accepted)
-    assert desk.world.send(accepted.message_id, 0, last_try=True).state == "failed"
+    assert sending.send(desk.world, accepted.message_id, 0, last_try=True).state == "failed"
 
 
 def test_a_refused_password_fails_the_message_and_disconnects_the_inbox(desk: Desk) -> None:

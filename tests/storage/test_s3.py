@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import httpx
 import pytest
 
+from inboxops.core.download import content_disposition, media_type
 from inboxops.errors import OperatorError, TransientError
-from inboxops.storage.s3 import S3Store, client, content_disposition, media_type
+from inboxops.storage.s3 import S3Store, client
 from inboxops_lab.testing.processes import free_ports, wait_until
 from inboxops_local.stack.backing import object_index
 from tests.objectstore import S3Server

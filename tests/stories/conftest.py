@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from inboxops.composition import intake
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 
 
@@ -33,8 +34,8 @@ class Mailbox:
 
     def run(self) -> None:
         """All three stages, as a run of the inbox's DAG would do them."""
-        self.world.fetch(self.inbox_id)
-        self.world.file(self.inbox_id)
+        intake.fetch(self.world, self.inbox_id)
+        intake.file(self.world, self.inbox_id)
 
     def query(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         with self.world.database.transaction() as t:

@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from inboxops.composition import intake
+from inboxops.composition.world import World
 from inboxops.core.keys import attachment_key, detached_key, may_be_written_again, message_of, pack_key, upload_key
 from inboxops.stories.housekeep import Housekept, Retention, housekeep
-from inboxops.wiring import World
 from tests.stories.conftest import Mailbox, mail
 from tests.stories.test_large_files import files, large
 from tests.stories.test_stages import FILES, TWO_FILES
@@ -66,7 +67,7 @@ def test_the_large_files_of_a_raw_mail_stay_and_go_with_it(mailbox: Mailbox) -> 
     assert len(objects(mailbox)) == 2, "the pack and the file"
     [row] = mailbox.world.inbound.listed(tenant=mailbox.inbox.tenant, states=["listed"])
     mailbox.world.inbound.send_back(row["id"], release=True)
-    mailbox.world.file(mailbox.inbox_id)
+    intake.file(mailbox.world, mailbox.inbox_id)
     [(*_, key)] = files(mailbox)
     assert mailbox.world.objects.get(str(key)) == content
 
@@ -110,13 +111,13 @@ def test_a_pack_that_a_crash_left_without_rows_goes_once_nobody_can_write_it_aga
 @pytest.mark.parametrize("state", ["stored", "classified"])
 def test_attachments_of_mail_that_is_still_in_work_stay(mailbox: Mailbox, state: str) -> None:
     mailbox.deliver(mail("Two files", body=TWO_FILES, more=FILES))
-    mailbox.world.fetch(mailbox.inbox_id)
-    mailbox.world.classify(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    intake.classify(mailbox.world, mailbox.inbox_id)
     mailbox.query("UPDATE inbound SET state = %s WHERE inbox_id = %s RETURNING 1", state, mailbox.inbox_id)
     before = objects(mailbox)
     keep_house(mailbox.world)
     assert objects(mailbox) == before
-    mailbox.world.file(mailbox.inbox_id)
+    intake.file(mailbox.world, mailbox.inbox_id)
     assert mailbox.states() == {"persisted": 1}
 
 
@@ -127,7 +128,7 @@ def test_a_released_mail_gets_back_the_attachments_that_were_cleared_away_while_
     assert len(objects(mailbox)) == 1, "its raw mail"
     [row] = mailbox.world.inbound.listed(tenant=mailbox.inbox.tenant, states=["listed"])
     mailbox.world.inbound.send_back(row["id"], release=True)
-    mailbox.world.file(mailbox.inbox_id)
+    intake.file(mailbox.world, mailbox.inbox_id)
     assert len(objects(mailbox)) == 3
     assert mailbox.states() == {"persisted": 1}
 

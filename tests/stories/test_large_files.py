@@ -7,10 +7,12 @@ import os
 
 import pytest
 
+from inboxops.composition import intake, mailboxes
 from inboxops.core.detached import detach, token
 from inboxops.core.mime import parse
 from inboxops.errors import OperatorError
 from inboxops.ports import FetchLimits
+from inboxops.providers import provider
 from inboxops.stories import fetch as fetching
 from tests.stories.conftest import Mailbox, mail
 from tests.stories.test_stages import FILES
@@ -75,9 +77,9 @@ def test_a_mail_that_is_read_as_a_whole_gets_its_large_files_back(mailbox: Mailb
 def test_a_mail_whose_large_file_is_gone_is_parked_when_it_is_needed_to_read_it(mailbox: Mailbox) -> None:
     _, raw = large()
     mailbox.deliver(raw.replace(b"filename=a.png", b"filename*=us-ascii''winmail%2Edat"), mail("Two"))
-    mailbox.world.fetch(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
     mailbox.world.objects.delete([key for key in keys(mailbox) if "/raw-" in key])
-    mailbox.world.file(mailbox.inbox_id)
+    intake.file(mailbox.world, mailbox.inbox_id)
     assert mailbox.states() == {"parked": 1, "persisted": 1}
     [row] = mailbox.world.inbound.listed(tenant=mailbox.inbox.tenant, states=["parked"])
     assert "its raw bytes are gone: the object" in row["reason"]
@@ -86,23 +88,23 @@ def test_a_mail_whose_large_file_is_gone_is_parked_when_it_is_needed_to_read_it(
 def test_raw_mail_comes_back_as_it_was_delivered(mailbox: Mailbox) -> None:
     mails = [large()[1], mail("Small"), large(20)[1]]
     mailbox.deliver(*mails)
-    mailbox.world.fetch(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
     numbers = mailbox.query("SELECT id FROM inbound WHERE inbox_id = %s ORDER BY id", mailbox.inbox_id)
-    assert [mailbox.world.raw_mail(int(str(number))) for (number,) in numbers] == mails
+    assert [intake.raw_mail(mailbox.world, int(str(number))) for (number,) in numbers] == mails
 
 
 def test_raw_mail_that_is_not_what_was_stored_is_not_given_out(mailbox: Mailbox) -> None:
     content, raw = large()
     mailbox.deliver(raw)
-    mailbox.world.fetch(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
     [(number,)] = mailbox.query("SELECT id FROM inbound WHERE inbox_id = %s", mailbox.inbox_id)
     [key] = [key for key in keys(mailbox) if "/raw-" in key]
     mailbox.world.objects.put(key, content[::-1], content_type="application/octet-stream")
     with pytest.raises(OperatorError, match="not what was stored"):
-        mailbox.world.raw_mail(int(str(number)))
+        intake.raw_mail(mailbox.world, int(str(number)))
     mailbox.world.objects.delete([key])
     with pytest.raises(OperatorError, match="missing"):
-        mailbox.world.raw_mail(int(str(number)))
+        intake.raw_mail(mailbox.world, int(str(number)))
 
 
 def test_a_mail_that_can_not_be_taken_apart_is_stored_whole(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +124,14 @@ def test_mail_of_one_fetch_is_numbered_as_it_came(mailbox: Mailbox) -> None:
     mailbox.deliver(*(large()[1] if number % 3 else mail(f"Mail {number}") for number in range(12)))
     world, inbox = mailbox.world, mailbox.inbox
     fetching.fetch(
-        *(inbox, world.account(inbox), world.provider(inbox), world.inbound, world.inboxes, world.objects),
+        *(
+            inbox,
+            mailboxes.account(world, inbox),
+            provider(inbox.connection_type),
+            world.inbound,
+            world.inboxes,
+            world.objects,
+        ),
         limits=FetchLimits(batch_messages=2),
         max_batches=10,
     )

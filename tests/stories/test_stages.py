@@ -14,18 +14,20 @@ import psycopg
 import pytest
 import redis
 
+from inboxops.composition import intake, mailboxes, upkeep
+from inboxops.composition.forks import Begin, Died, spread
+from inboxops.composition.world import World
 from inboxops.core.model import Cursor
 from inboxops.core.packs import unpack
 from inboxops.core.plan import Plan
 from inboxops.db.persist import PersistStore
 from inboxops.errors import AuthenticationFailed, TransientError
 from inboxops.events.redis_bus import channel
-from inboxops.forks import Begin, Died, spread
 from inboxops.ports import FetchLimits, StoredRow
+from inboxops.providers import provider
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
 from inboxops.stories.classify import FEW, Classified, classify
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.processes import wait_until
 from tests.stories.conftest import Mailbox, connect, mail
@@ -66,7 +68,7 @@ def test_mail_becomes_a_ticket_with_its_files_in_the_object_store(mailbox: Mailb
 def test_a_second_run_takes_nothing_in_twice(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"))
     mailbox.run()
-    assert not mailbox.world.wants_fetch(mailbox.inbox_id)
+    assert not intake.wants_fetch(mailbox.world, mailbox.inbox_id)
     mailbox.run()
     assert mailbox.states() == {"persisted": 1}
 
@@ -107,8 +109,10 @@ def test_ticket_numbers_of_a_tenant_are_gapless_over_its_inboxes(
 
 def test_a_crash_after_fetch_is_finished_by_the_next_run(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"))
-    mailbox.world.fetch(mailbox.inbox_id)
-    assert mailbox.world.wants_fetch(mailbox.inbox_id), "mail that is durable and not filed is work, also without news"
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    assert intake.wants_fetch(mailbox.world, mailbox.inbox_id), (
+        "mail that is durable and not filed is work, also without news"
+    )
     mailbox.run()
     assert mailbox.states() == {"persisted": 1}
 
@@ -129,7 +133,7 @@ def test_a_crash_between_storing_and_committing_leaves_the_cursor_and_the_mail_i
     before = mailbox.inbox.cursor
     mailbox.world.__dict__["inbound"] = Dies()
     with pytest.raises(Killed):
-        mailbox.world.fetch(mailbox.inbox_id)
+        intake.fetch(mailbox.world, mailbox.inbox_id)
     del mailbox.world.__dict__["inbound"]
     assert mailbox.inbox.cursor == before == Cursor()
     mailbox.run()
@@ -151,7 +155,14 @@ def test_no_batch_is_passed_over_when_the_object_store_fails_for_one(mailbox: Ma
     inbox = mailbox.inbox
     with pytest.raises(TransientError, match="the object store is away"):
         fetching.fetch(
-            *(inbox, world.account(inbox), world.provider(inbox), world.inbound, world.inboxes, FailsOnce()),
+            *(
+                inbox,
+                mailboxes.account(world, inbox),
+                provider(inbox.connection_type),
+                world.inbound,
+                world.inboxes,
+                FailsOnce(),
+            ),
             limits=FetchLimits(batch_messages=1),
             max_batches=10,
         )
@@ -175,7 +186,7 @@ def test_spam_is_listed_and_can_be_released_into_a_ticket(mailbox: Mailbox) -> N
     assert mailbox.states() == {"listed": 1}
     [row] = [r for r in mailbox.world.inbound.listed(tenant=mailbox.inbox.tenant, states=["listed"])]
     mailbox.world.inbound.send_back(row["id"], release=True)
-    mailbox.world.file(mailbox.inbox_id)
+    intake.file(mailbox.world, mailbox.inbox_id)
     assert mailbox.tickets() == [("Win", 1)]
 
 
@@ -187,7 +198,7 @@ def test_the_same_id_with_other_content_is_a_recorded_conflict(mailbox: Mailbox)
 
 def test_a_message_whose_raw_bytes_are_gone_is_parked_and_the_others_go_on(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"))
-    mailbox.world.fetch(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
     [(key,)] = mailbox.query("SELECT storage_key FROM inbound WHERE inbox_id = %s", mailbox.inbox_id)
     mailbox.world.objects.delete([str(key)])
     mailbox.deliver(mail("Two"))
@@ -215,12 +226,12 @@ def test_a_backlog_is_read_by_other_processes_and_nothing_is_lost(mailbox: Mailb
 def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others_go_on(mailbox: Mailbox) -> None:
     mailbox.deliver(*(mail(f"Mail {number}") for number in range(FEW + 1)))
     world, inbox_id = mailbox.world, mailbox.inbox_id
-    world.fetch(inbox_id)
-    context = world.context(mailbox.inbox)
+    intake.fetch(world, inbox_id)
+    context = intake.context(world, mailbox.inbox)
     victim = world.inbound.stored(inbox_id, after=0, limit=8)[-1].id
 
     def prepare() -> Callable[[Sequence[StoredRow], Begin], Classified]:
-        read = world.reader(context)
+        read = intake.reader(world, context)
 
         def deadly(rows: Sequence[StoredRow], begin: Begin) -> Classified:
             for position, row in enumerate(rows):
@@ -237,7 +248,7 @@ def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others
             yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
     classify(context, world.inbound, world.objects, spread_deadly)
-    world.persist(inbox_id)
+    intake.persist(world, inbox_id)
     assert mailbox.states() == {"persisted": FEW, "parked": 1}
     assert mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", inbox_id) == [
         ("reading it ended the process that read it (signal 9)",)
@@ -246,15 +257,15 @@ def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others
 
 def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"), mail("Bad"), mail("Three"))
-    mailbox.world.fetch(mailbox.inbox_id)
-    mailbox.world.classify(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    intake.classify(mailbox.world, mailbox.inbox_id)
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
             "UPDATE inbound SET reading = jsonb_set(reading, '{verdict,kind}', '\"nonsense\"')"
             " WHERE inbox_id = %s AND subject = 'Bad'",
             (mailbox.inbox_id,),
         )
-    mailbox.world.persist(mailbox.inbox_id)
+    intake.persist(mailbox.world, mailbox.inbox_id)
     assert mailbox.states() == {"persisted": 2, "parked": 1}
     [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
     assert "nonsense" in str(reason)
@@ -262,12 +273,12 @@ def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_othe
 
 def test_a_row_that_the_database_refuses_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"), mail("Bad"), mail("Three"))
-    mailbox.world.fetch(mailbox.inbox_id)
-    mailbox.world.classify(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    intake.classify(mailbox.world, mailbox.inbox_id)
     with mailbox.world.database.transaction() as t:
         t.connection.execute("ALTER TABLE messages ADD CONSTRAINT refused CHECK (subject <> 'Bad') NOT VALID")
     try:
-        mailbox.world.persist(mailbox.inbox_id)
+        intake.persist(mailbox.world, mailbox.inbox_id)
     finally:
         with mailbox.world.database.transaction() as t:
             t.connection.execute("ALTER TABLE messages DROP CONSTRAINT refused")
@@ -282,8 +293,8 @@ def test_the_first_tickets_of_a_backlog_are_told_while_the_rest_is_still_filed(
     monkeypatch.setattr(persisting, "SLICE", 2)
     mailbox.deliver(*(mail(f"Mail {number}") for number in range(4)))
     world, inbox_id = mailbox.world, mailbox.inbox_id
-    world.fetch(inbox_id)
-    world.classify(inbox_id)
+    intake.fetch(world, inbox_id)
+    intake.classify(world, inbox_id)
 
     def told() -> int:
         [(count,)] = mailbox.query(
@@ -302,7 +313,7 @@ def test_the_first_tickets_of_a_backlog_are_told_while_the_rest_is_still_filed(
             return super().persist(*arguments, **more)
 
     world.__dict__["filing"] = Watched(world.database)
-    world.persist(inbox_id)
+    intake.persist(world, inbox_id)
     assert mailbox.states() == {"persisted": 4}
     assert told() == 4
 
@@ -313,10 +324,10 @@ def test_a_wrong_password_disconnects_once_and_a_new_one_goes_on_where_it_stoppe
     world = mailbox.world
     mailbox.server.add_user(mailbox.user, "another password")
     with pytest.raises(AuthenticationFailed):
-        world.wants_fetch(mailbox.inbox_id)
+        intake.wants_fetch(world, mailbox.inbox_id)
     assert mailbox.inbox.connected_at is None
     assert mailbox.inbox.last_error
-    assert not world.wants_fetch(mailbox.inbox_id), "a disconnected inbox is left alone"
+    assert not intake.wants_fetch(world, mailbox.inbox_id), "a disconnected inbox is left alone"
     [(events,)] = mailbox.query(
         "SELECT count(*) FROM outbox WHERE name = 'inbox.disconnected' AND tenant_id = %s", mailbox.inbox.tenant_id
     )
@@ -338,7 +349,7 @@ def test_a_server_that_is_away_changes_nothing_about_the_inbox(mailbox: Mailbox)
             "UPDATE inboxes SET connection = jsonb_set(connection, '{port}', '1') WHERE id = %s", (mailbox.inbox_id,)
         )
     with pytest.raises(TransientError):
-        mailbox.world.wants_fetch(mailbox.inbox_id)
+        intake.wants_fetch(mailbox.world, mailbox.inbox_id)
     assert mailbox.inbox.is_live
     assert mailbox.inbox.last_error is None
 
@@ -349,7 +360,7 @@ def test_a_woken_fetch_that_fails_for_now_is_tried_again_however_far_away_the_ne
             "UPDATE inboxes SET connection = jsonb_set(connection, '{port}', '1') WHERE id = %s", (mailbox.inbox_id,)
         )
     with pytest.raises(TransientError):
-        mailbox.world.fetch_woken(mailbox.inbox_id)
+        intake.fetch_woken(mailbox.world, mailbox.inbox_id)
     waking = (
         "SELECT count(*) FROM outbox WHERE kind = 'wake' AND name = %s AND done_at IS NULL AND available_at > now()"
     )
@@ -371,7 +382,7 @@ def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(
     mailbox.run()
     assert mailbox.states() == {"persisted": 1}, "mail goes on without Redis"
     world.__dict__["bus"] = working
-    world.drain()
+    upkeep.drain(world)
     names = []
     while len(names) < 2:
         message = subscriber.get_message(timeout=10)
@@ -383,13 +394,13 @@ def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(
 
 def test_mail_left_by_a_crash_is_filed_by_the_drain_although_its_inbox_was_disconnected(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"))
-    mailbox.world.fetch(mailbox.inbox_id)
+    intake.fetch(mailbox.world, mailbox.inbox_id)
     mailbox.world.inboxes.disconnect(mailbox.inbox_id, AuthenticationFailed("gone"))
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
             "UPDATE inbound SET updated_at = now() - interval '1 hour' WHERE inbox_id = %s", (mailbox.inbox_id,)
         )
-    mailbox.world.drain()
+    upkeep.drain(mailbox.world)
     assert mailbox.tickets() == [("One", 1)]
 
 
@@ -399,8 +410,8 @@ def test_the_hourly_limit_coalesces_and_nothing_is_lost(mailbox: Mailbox) -> Non
     assert taken.count(True) == 5, "half of the hour's limit may come at once"
     mailbox.deliver(mail("One"))
     world.settings = world.settings.model_copy(update={"fetch_limit_per_hour": 10})
-    assert not world.wants_fetch(mailbox.inbox_id)
-    assert world.fetch_woken(mailbox.inbox_id).skipped
+    assert not intake.wants_fetch(world, mailbox.inbox_id)
+    assert intake.fetch_woken(world, mailbox.inbox_id).skipped
     waking = mailbox.query(
         "SELECT available_at > now() + interval '11 minutes' AND available_at <= now() + interval '12 minutes' FROM outbox"
         " WHERE kind = 'wake' AND name = %s AND done_at IS NULL",
@@ -412,7 +423,7 @@ def test_the_hourly_limit_coalesces_and_nothing_is_lost(mailbox: Mailbox) -> Non
             "UPDATE inboxes SET fetch_slot_at = fetch_slot_at - interval '13 minutes' WHERE id = %s",
             (mailbox.inbox_id,),
         )
-    assert world.wants_fetch(mailbox.inbox_id)
+    assert intake.wants_fetch(world, mailbox.inbox_id)
 
 
 def test_row_level_security_shows_the_api_role_only_its_tenant(mailbox: Mailbox) -> None:
@@ -439,4 +450,4 @@ def test_no_password_reaches_a_log_line(
         mailbox.run()
     said = caplog.text + "".join(capfd.readouterr())
     assert "secret password" not in said
-    assert "secret password" not in repr(mailbox.world.account(mailbox.inbox))
+    assert "secret password" not in repr(mailboxes.account(mailbox.world, mailbox.inbox))

@@ -50,7 +50,7 @@ def connect(
     """
     import webbrowser
 
-    from inboxops.connecting import Connecting
+    from inboxops.composition import connecting
 
     with opened() as world:
         inbox = world.inboxes.named(again, tenant) if again else None
@@ -59,7 +59,8 @@ def connect(
                 "a new inbox needs a tenant", fix="Name it with --tenant; `inboxops tenant list` shows them"
             )
         tenant_id = inbox.tenant_id if inbox else world.inboxes.tenant_id(str(tenant))
-        link = Connecting(world).link(
+        link = connecting.link(
+            world,
             kind.value,
             tenant_id,
             inbox=inbox,
@@ -79,11 +80,11 @@ def connect(
 
 def disconnect(name: Name, tenant: Tenant = None) -> None:
     """Take the consent back and forget it. Tickets stay; `connect --again` goes on where the inbox stopped."""
-    from inboxops.connecting import Connecting
+    from inboxops.composition import connecting
 
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
-        done = Connecting(world).disconnect(inbox)
+        done = connecting.disconnect(world, inbox)
     said = "its consent is taken back" if done.revoked else f"its consent is forgotten, not taken back: {done.why_not}"
     say(f"{inbox.name} is disconnected; {said}")
 
@@ -96,8 +97,10 @@ def rehearse(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a message.")] = False,
 ) -> None:
     """Show what the mailbox's last days would have become. Writes nothing, and reads a paused inbox, too."""
+    from inboxops.composition import intake
+
     with opened() as world:
-        done = world.rehearse(world.inboxes.named(name, tenant).id, days=days, most=messages)
+        done = intake.rehearse(world, world.inboxes.named(name, tenant).id, days=days, most=messages)
     if json:
         json_lines(done.scenes)
         return

@@ -46,8 +46,10 @@ def show(number: Id) -> None:
 @app.command()
 def raw(number: Id) -> None:
     """Write a message as its provider delivered it to stdout: `inboxops inbound raw 7 > mail.eml`."""
+    from inboxops.composition import intake
+
     with opened() as world:
-        sys.stdout.buffer.write(world.raw_mail(number))
+        sys.stdout.buffer.write(intake.raw_mail(world, number))
 
 
 @app.command()
@@ -63,8 +65,10 @@ def reparse(number: Id) -> None:
 
 
 def _send_back(number: int, *, release: bool) -> None:
+    from inboxops.composition import intake
+
     with opened() as world:
         inbox_id = world.inbound.send_back(number, release=release)
-        world.file(inbox_id)
+        intake.file(world, inbox_id)
         row = world.inbound.one(number)
     say(f"inbound {number} is {row['state']}{': ' + row['reason'] if row['reason'] else ''}")

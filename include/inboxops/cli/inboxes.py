@@ -17,8 +17,8 @@ from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from inboxops.composition.world import World
     from inboxops.core.inbox import Inbox
-    from inboxops.wiring import World
 
 app = typer.Typer(help="Inboxes: connect, look at, test, stop and wake them.", no_args_is_help=True)
 
@@ -80,6 +80,7 @@ def add(
 
     The password (with --auth xoauth2 the access token) is asked for, or read from INBOXOPS_PASSWORD or from stdin.
     """
+    from inboxops.composition import connecting
     from inboxops.stories.connect import NewInbox
 
     connection: dict[str, Any] = {"host": host, "security": security.value, "folder": folder}
@@ -112,7 +113,7 @@ def add(
             first_sync_days=first_sync_days,
             first_sync_messages=first_sync_messages,
         )
-        inbox_id, info = world.connect(tenant_id, new)
+        inbox_id, info = connecting.connect(world, tenant_id, new)
         inbox = world.inboxes.get(inbox_id)
         say(f"connected {email_address} as {inbox.name}: {info.messages} messages in {info.folder}")
         _appear(world)
@@ -152,14 +153,17 @@ def show(name: Name, tenant: Tenant = None) -> None:
 @app.command()
 def test(name: Name, tenant: Tenant = None) -> None:
     """Log in as the inbox would, in and out, and look at its folder; changes nothing."""
+    from inboxops.composition import mailboxes
+
     with opened() as world:
-        info = world.look(world.inboxes.named(name, tenant))
+        info = mailboxes.look(world, world.inboxes.named(name, tenant))
     say(f"{info.server} is fine: {info.messages} messages in {info.folder}")
 
 
 @app.command()
 def reconnect(name: Name, tenant: Tenant = None) -> None:
     """Give a disconnected inbox a new password; it goes on where it stopped."""
+    from inboxops.composition import connecting
     from inboxops.oauth.clients import CLIENTS
 
     with opened() as world:
@@ -171,7 +175,7 @@ def reconnect(name: Name, tenant: Tenant = None) -> None:
             )
         kind = "access_token" if inbox.connection.get("auth") == "xoauth2" else "password"
         given = {kind: _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
-        world.reconnect(inbox, inbox.connection, given)
+        connecting.reconnect(world, inbox, inbox.connection, given)
         say(f"{inbox.name} is connected again")
         _appear(world)
 
@@ -216,7 +220,7 @@ def remove(
     name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
 ) -> None:
     """Stop an inbox for good and forget its password, or take its consent back. Its tickets stay."""
-    from inboxops.connecting import Connecting
+    from inboxops.composition import connecting
     from inboxops.oauth.clients import CLIENTS
 
     with opened() as world:
@@ -224,7 +228,7 @@ def remove(
         if not yes and not typer.confirm(f"Remove {inbox.name} ({inbox.email_address})?"):
             raise typer.Exit(1)
         if inbox.connection_type in CLIENTS:
-            Connecting(world).disconnect(inbox)
+            connecting.disconnect(world, inbox)
         world.inboxes.remove(inbox.id)
         say(f"{inbox.name} removed")
         _appear(world)
@@ -239,17 +243,19 @@ def fetch(
     ] = False,
 ) -> None:
     """Have an inbox read now: wake its DAG, or run the stages here."""
+    from inboxops.composition import intake, runs
+
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
         if not here:
             if not inbox.is_live:
                 raise InvalidInput(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
-            now = world.wake(inbox.id)
+            now = runs.wake(world, inbox.id)
             say(f"{inbox.name} is woken" if now else "Airflow is away: woken once it is back")
             return
-        fetched = world.fetch(inbox.id)
-        world.classify(inbox.id)
-        persisted = world.persist(inbox.id)
+        fetched = intake.fetch(world, inbox.id)
+        intake.classify(world, inbox.id)
+        persisted = intake.persist(world, inbox.id)
     if fetched.skipped:
         say(fetched.skipped)
     counts = {"stored": fetched.stored, "refused": fetched.refused, "tickets opened": persisted.tickets}
@@ -266,7 +272,9 @@ def _pause(name: str, tenant: str | None, *, paused: bool) -> None:
 
 def _appear(world: World) -> None:
     """Have Airflow read the list of inboxes now."""
-    now = world.show_inboxes()
+    from inboxops.composition import runs
+
+    now = runs.show_inboxes(world)
     say("Airflow shows it in a moment" if now else "Airflow is away and shows it when it starts")
 
 

@@ -37,8 +37,10 @@ def login_link(
     minutes: Annotated[int, typer.Option(min=1, max=7 * 24 * 60, help="How long the link waits to be used.")] = 60,
 ) -> None:
     """Print a link to the tickets page that logs in once."""
+    from inboxops.composition import access
+
     with opened() as world:
-        link = world.login_link(world.inboxes.tenant_id(tenant), name=name, role=role.value, minutes=minutes)
+        link = access.login_link(world, world.inboxes.tenant_id(tenant), name=name, role=role.value, minutes=minutes)
     typer.echo(link)
 
 

@@ -24,11 +24,13 @@ def add(
     kind: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(KINDS)}. By default all.")] = None,
 ) -> None:
     """Tell somebody when something begins to be wrong, and when it is over."""
+    from inboxops.composition import upkeep
+
     if bool(mail) == bool(webhook):
         raise InvalidInput("give one of --mail and --webhook")
     with opened() as world:
         tenant_id = world.inboxes.tenant_id(tenant)
-        channel, secret = world.tell(tenant_id, mail=mail, url=webhook, kinds=kind or list(KINDS))
+        channel, secret = upkeep.tell(world, tenant_id, mail=mail, url=webhook, kinds=kind or list(KINDS))
     say(f"channel {channel} tells {mail or webhook}; try it with `inboxops notify test {channel}`")
     if secret:
         typer.echo(f"secret: {secret}")
@@ -56,11 +58,13 @@ def remove(channel: Id) -> None:
 @app.command()
 def test(channel: Id) -> None:
     """Send a notice of nothing by this channel, now."""
+    from inboxops.composition import upkeep
+
     with opened() as world:
         now = datetime.now(UTC)
         world.notices.rehearse(
             channel,
             Notice("inbox_disconnected", True, "example", "example@inboxops.example", "A test of the channel.", now),
         )
-        done = world.notify()
+        done = upkeep.notify(world)
     say(f"delivered {done.delivered}, kept for later {done.kept} (`inboxops notify list` says why)")

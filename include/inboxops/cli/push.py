@@ -25,15 +25,15 @@ def push(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Show how inboxes learn of new mail: push, probing (made, unproven), suspect (lets mail pass), or polling."""
+    from inboxops.composition import pushing
     from inboxops.providers import WATCHERS
-    from inboxops.pushing import Pushing
 
     if renew and name is None:
         raise typer.BadParameter("--renew needs the name of an inbox")
     with opened() as world:
         inboxes = [world.inboxes.named(name, tenant)] if name else world.inboxes.all(tenant)
         if renew:
-            watched = Pushing(world).register(inboxes[0].id)
+            watched = pushing.register(world, inboxes[0].id)
             say(watched.skipped or ("made" if watched.made else "renewed"))
         shown = [inbox for inbox in inboxes if inbox.connection_type in WATCHERS]
         channels = world.push.channels([inbox.id for inbox in shown])

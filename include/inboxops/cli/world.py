@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inboxops.wiring import World
+    from inboxops.composition.world import World
 
 
 @contextmanager
 def opened() -> Iterator[World]:
     """Raises OperatorError when settings are missing."""
+    from inboxops.composition.world import World
     from inboxops.settings import load
-    from inboxops.wiring import World
 
     world = World(load())
     try:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
+from inboxops.core.download import content_disposition, media_type
 from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, Throttled, TransientError
 from inboxops.settings import Settings
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 _DELETES_PER_CALL = 1000  # DeleteObjects takes no more
 _THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "503"}
 _REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "403"}
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
 
 
 def client(settings: Settings) -> S3Client:
@@ -183,20 +180,6 @@ class S3Store:
             yield
         except (BotoCoreError, ClientError) as exc:
             raise _translated(exc, self._bucket, key) from exc
-
-
-def content_disposition(file_name: str) -> str:
-    """`attachment` with the name in ASCII for old clients and in UTF-8 for all others (RFC 6266, RFC 8187)."""
-    name = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in file_name).strip() or "file"
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii")
-    ascii_name = re.sub(r'["\\%/;]', "_", ascii_name).strip() or "file"
-    return f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def media_type(content_type: str) -> str:
-    """A sender's content type as far as it is one; its parameters are dropped."""
-    bare = content_type.split(";")[0].strip()
-    return bare if _MEDIA_TYPE.fullmatch(bare) else "application/octet-stream"
 
 
 def _code(exc: ClientError) -> str:

@@ -15,12 +15,11 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store as Bucket
 
+from inboxops.core.download import content_disposition, media_type
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.storage.s3 import (
     access_refused,
     bucket_missing,
-    content_disposition,
-    media_type,
     object_missing,
 )
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.errors import OperatorError
 from inboxops.oauth.http import trust
-from inboxops.wiring import World
 from inboxops_lab.bench.place import without_ours
 from inboxops_local.demo import certificates
 from inboxops_local.stack.testing import running

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from inboxops.composition import runs
 from inboxops.db.inboxes import room_after
 from inboxops.errors import OperatorError
 from inboxops_lab.bench.place import Place, appears, place
@@ -43,7 +44,7 @@ def latency(samples: int, *, say: Say) -> Latency:
         for inbox in (held, woken):
             appears(here, inbox.id)
             inbox.deliver()
-            here.world.wake(inbox.id)
+            runs.wake(here.world, inbox.id)
             inbox.until_filed()
         say("waiting for IDLE")
         held.until("its mailbox is held in IDLE", "SELECT idle_since IS NOT NULL AS so FROM inboxes WHERE id = %s")

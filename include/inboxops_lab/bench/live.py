@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from inboxops.wiring import World
+from inboxops.composition import sending
+from inboxops.composition.world import World
 from inboxops_lab.bench.place import PATIENCE_SECONDS, api, plain_inbox, stack
 
 _TICKETS = b"""
@@ -186,7 +187,7 @@ def _change(world: World, tenant_id: int, status: str) -> tuple[int, float]:
     moment = time.time()
     with world.database.transaction() as t:
         event = t.connection.execute(b"SELECT max(id) AS id FROM outbox WHERE tenant_id = %s", (tenant_id,)).fetchone()
-    world.publish(tenant_id)
+    sending.publish(world, tenant_id)
     assert event is not None
     return event["id"], moment
 

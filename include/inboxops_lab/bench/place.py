@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 import psutil
 
+from inboxops.composition import runs
+from inboxops.composition.world import World
 from inboxops.db.migrate import migrate
 from inboxops.errors import OperatorError, TransientError
-from inboxops.wiring import World
 from inboxops_lab.testing.mailserver import Dovecot, dovecot_binary
 from inboxops_lab.testing.processes import free_ports
 from inboxops_local.stack import checks
@@ -146,7 +147,7 @@ def without_ours() -> dict[str, str]:
 
 def appears(here: Place, inbox_id: int, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Have Airflow read the list of inboxes, and wait until it knows the inbox's DAG."""
-    here.world.show_inboxes()
+    runs.show_inboxes(here.world)
     deadline = time.monotonic() + seconds
     while True:
         try:

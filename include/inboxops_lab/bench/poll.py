@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import psycopg
 
+from inboxops.composition import intake, runs
 from inboxops.errors import OperatorError
 from inboxops_lab.bench.meter import cpu_seconds, pss_mb
 from inboxops_lab.bench.place import Place, place
@@ -126,7 +128,7 @@ def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: 
         without = alone.cores()
         _connect(here, inboxes, say)
         began = time.monotonic()
-        here.world.show_inboxes()
+        runs.show_inboxes(here.world)
         with _metadata(here) as airflow:
             _until_known(airflow, inboxes, lambda known: say(f"{design}: Airflow knows {known} of {inboxes} inboxes"))
             known_after = time.monotonic() - began
@@ -145,7 +147,7 @@ def _connect(here: Place, inboxes: int, say: Say) -> None:
         if number % 50 == 0:
             say(f"connecting inboxes: {number} of {inboxes}")
     with ThreadPoolExecutor(4) as several:
-        for number, _ in enumerate(several.map(here.world.fetch, ids)):
+        for number, _ in enumerate(several.map(partial(intake.fetch, here.world), ids)):
             if number % 50 == 0:
                 say(f"reading inboxes for the first time: {number} of {inboxes}")
 

@@ -13,10 +13,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from inboxops.composition import pushing
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.errors import TransientError
-from inboxops.pushing import Pushing
-from inboxops.wiring import World
 from inboxops_lab.bench.clouds import Clouds, clouds, until
 from inboxops_lab.bench.lines import Lines, percentile, steadily
 
@@ -111,7 +111,7 @@ def _register(scene: Clouds, inbox: Inbox) -> None:
     url = f"{scene.world.settings.api_url}/api/webhooks/graph-push"
     world = World(scene.world.settings.model_copy(update={"graph_push_notification_url": url}))
     try:
-        Pushing(world).register(inbox.id)
+        pushing.register(world, inbox.id)
     finally:
         world.close()
 

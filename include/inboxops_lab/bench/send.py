@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 from aiosmtpd.controller import Controller
 
+from inboxops.composition import intake, mailboxes
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Batch, Cursor, RawMessage
 from inboxops.errors import OperatorError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.stories.fetch import fetch
-from inboxops.wiring import World
 
 PATIENCE_SECONDS = 60.0
 TENANT = "bench"
@@ -126,7 +127,7 @@ def _ticket(world: World, inbox: Inbox) -> int:
     """A ticket that came the usual way: through fetch, classify and persist."""
     fetch(
         inbox,
-        world.account(inbox),
+        mailboxes.account(world, inbox),
         _OneMail(),
         world.inbound,
         world.inboxes,
@@ -134,7 +135,7 @@ def _ticket(world: World, inbox: Inbox) -> int:
         limits=FetchLimits(),
         max_batches=1,
     )
-    world.file(inbox.id)
+    intake.file(world, inbox.id)
     (ticket,) = world.tickets.listed(inbox_id=inbox.id)
     return int(ticket["id"])
 

@@ -14,8 +14,8 @@ import time
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
+from inboxops.composition.world import World
 from inboxops.settings import load
-from inboxops.wiring import World
 from inboxops_lab.bench.meter import MB
 
 STAGES = ("fetch", "classify", "persist")

@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from inboxops.composition.world import World
 from inboxops.errors import OperatorError
-from inboxops.wiring import World
 from inboxops_lab.bench.lines import Lines, percentile, steadily
 from inboxops_lab.bench.meter import cpu_seconds
 from inboxops_lab.bench.place import api, plain_inbox, stack

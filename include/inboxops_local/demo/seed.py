@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from inboxops.cli.show import table
+from inboxops.composition import access, mailboxes
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.settings import Ports
-from inboxops.wiring import World
 from inboxops_local.demo.clouds import born
 from inboxops_local.stack.checks import HOST
 from inboxops_local.stack.home import CUSTOMER, SUPPORT, Home, read_env
@@ -49,7 +50,7 @@ def _imap(world: World, home: Home, ports: Ports) -> Inbox:
         if found.connection != connection:
             world.inboxes.reconnect(found.id, connection, world.vault.seal(secrets))
         return world.inboxes.get(found.id)
-    world.try_connection("imap", SUPPORT, connection, secrets)
+    mailboxes.try_connection("imap", SUPPORT, connection, secrets)
     inbox_id = world.inboxes.add(
         tenant_id=tenant_id,
         name=INBOX,
@@ -120,7 +121,9 @@ def demonstrate(world: World, home: Home, ports: Ports, console: Console) -> int
         return 1
     finally:
         show(world, console)
-        link = world.login_link(world.inboxes.tenant_id(TENANT), name="Demo Agent", role="admin", minutes=LINK_MINUTES)
+        link = access.login_link(
+            world, world.inboxes.tenant_id(TENANT), name="Demo Agent", role="admin", minutes=LINK_MINUTES
+        )
         console.print(f"Answer them: {link}", highlight=False, soft_wrap=True)
         console.print(
             f"(works once, within a day; `inboxops login-link --tenant {TENANT}` makes another)",

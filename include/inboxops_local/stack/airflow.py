@@ -41,7 +41,7 @@ TUNING = {
     "SCHEDULER__MAX_TIS_PER_QUERY": 0,
     "TRIGGERER__CAPACITY": 5000,
     "TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": 200,  # 50 leave something for other triggerers, of which there are none
-    # A file of 1,000 inboxes takes a core for seconds. Who changes the list has it read at once (World.show_inboxes).
+    # A file of 1,000 inboxes takes a core for seconds. Who changes the list has it read at once (runs.show_inboxes).
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
     "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
     "DAG_PROCESSOR__PARSING_PROCESSES": 1,

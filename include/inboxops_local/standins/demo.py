@@ -10,12 +10,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from inboxops.connecting import SIGN_INS, Connecting
+from inboxops.composition import connecting
+from inboxops.composition.connecting import SIGN_INS
+from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.errors import TransientError
 from inboxops.oauth.clients import endpoint
 from inboxops.oauth.http import reaching, trust
-from inboxops.wiring import World
 
 LOCAL = ("localhost", "127.0.0.1")
 SECONDS = 10.0
@@ -69,8 +70,9 @@ def _connected(world: World, account: Account, tenant: str, born: datetime) -> I
 
 def consent(world: World, account: Account, tenant: str, known: Inbox | None, http: httpx.Client) -> Inbox:
     """What a person does in a browser, without the browser."""
-    connecting, sign_in = Connecting(world), SIGN_INS[account.kind]
+    sign_in = SIGN_INS[account.kind]
     link = connecting.link(
+        world,
         account.kind,
         world.inboxes.tenant_id(tenant),
         inbox=known,
@@ -79,12 +81,12 @@ def consent(world: World, account: Account, tenant: str, known: Inbox | None, ht
         mailbox=account.address,
         first_sync_days=8,
     )
-    started = connecting.start(sign_in, dict(parse_qsl(urlsplit(link).query))["link"])
+    started = connecting.start(world, sign_in, dict(parse_qsl(urlsplit(link).query))["link"])
     page = http.get(started.url)
     if not page.is_redirect:
         raise TransientError(f"the stand-in for {account.kind} asks for a click: start it without --ask")
     answer = dict(parse_qsl(urlsplit(page.headers["location"]).query))
-    done = connecting.finish(sign_in, connecting.session(started.session), answer)
+    done = connecting.finish(world, sign_in, connecting.session(world, started.session), answer)
     return world.inboxes.get(done.inbox_id)
 
 

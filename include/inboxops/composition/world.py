@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
@@ -26,7 +26,7 @@ from inboxops.events.redis_bus import client as redis_client
 from inboxops.events.relay import Relay
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Prober
-from inboxops.providers import sender
+from inboxops.providers import prober, sender
 from inboxops.settings import Settings
 from inboxops.storage.s3 import S3Store
 from inboxops.storage.s3 import client as s3_client
@@ -36,9 +36,16 @@ if TYPE_CHECKING:
     from inboxops.storage.swift import SwiftStore
 
 
+Store = TypeVar("Store")
+
+
+def _on_database(store: Callable[[Database], Store]) -> cached_property[Store]:
+    return cached_property(lambda world: store(world.database))
+
+
 @dataclass
-class Adapters:
-    """Every adapter, made on first use. In tasks `dsn` and what makes `s3` come from Airflow's connections, else from settings."""
+class World:
+    """The adapters. In tasks `dsn` and what makes `s3` come from Airflow's connections, else from settings."""
 
     settings: Settings
     dsn: str = ""
@@ -51,53 +58,18 @@ class Adapters:
         dsn = self.dsn or self.settings.database_url.get_secret_value()
         return Database(dsn, connections=self.connections)
 
-    @cached_property
-    def inboxes(self) -> InboxStore:
-        return InboxStore(self.database)
-
-    @cached_property
-    def credentials(self) -> CredentialStore:
-        return CredentialStore(self.database)
-
-    @cached_property
-    def inbound(self) -> InboundStore:
-        return InboundStore(self.database)
-
-    @cached_property
-    def filing(self) -> PersistStore:
-        return PersistStore(self.database)
-
-    @cached_property
-    def leftovers(self) -> HousekeepingStore:
-        return HousekeepingStore(self.database)
-
-    @cached_property
-    def tickets(self) -> TicketStore:
-        return TicketStore(self.database)
-
-    @cached_property
-    def outbox(self) -> OutboxStore:
-        return OutboxStore(self.database)
-
-    @cached_property
-    def push(self) -> PushStore:
-        return PushStore(self.database)
-
-    @cached_property
-    def reading(self) -> ReadStore:
-        return ReadStore(self.database)
-
-    @cached_property
-    def outbound(self) -> OutboundStore:
-        return OutboundStore(self.database)
-
-    @cached_property
-    def attachments(self) -> AttachmentStore:
-        return AttachmentStore(self.database)
-
-    @cached_property
-    def api_keys(self) -> ApiKeyStore:
-        return ApiKeyStore(self.database)
+    inboxes = _on_database(InboxStore)
+    credentials = _on_database(CredentialStore)
+    inbound = _on_database(InboundStore)
+    filing = _on_database(PersistStore)
+    leftovers = _on_database(HousekeepingStore)
+    tickets = _on_database(TicketStore)
+    outbox = _on_database(OutboxStore)
+    push = _on_database(PushStore)
+    reading = _on_database(ReadStore)
+    outbound = _on_database(OutboundStore)
+    attachments = _on_database(AttachmentStore)
+    api_keys = _on_database(ApiKeyStore)
 
     @cached_property
     def notices(self) -> NoticeStore:
@@ -141,11 +113,18 @@ class Adapters:
     def signing_key(self) -> bytes:
         return self.settings.signing_key.get_secret_value().encode()
 
-    def login_link(self, tenant_id: int, *, name: str, role: str, minutes: int) -> str:
-        """A link to the tickets page that logs in once. Behind the `#`, because what is there is sent to no server and logged
-        by none."""
-        link = self.api_keys.add_link(tenant_id, name=name, role=role, minutes=minutes)
-        return f"{self.settings.api_url.rstrip('/')}/login#{link}"
+    def prober(self, connection_type: str) -> Prober:
+        """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
+        if connection_type not in self._probers:
+            self._probers[connection_type] = prober(connection_type)
+        return self._probers[connection_type]
+
+    def of_tenant(self, tenant_id: int) -> World:
+        """The same adapters on a database that shows one tenant: what the API works with."""
+        scoped = World(self.settings)
+        scoped.database = self.database.of_tenant(tenant_id)
+        scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
+        return scoped
 
     def close(self) -> None:
         for each in self._probers.values():

@@ -1,0 +1,137 @@
+"""Mailboxes that come and go: with a password, or with a consent given in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from inboxops.composition import mailboxes, pushing, runs
+from inboxops.composition.world import World
+from inboxops.core import connect_link
+from inboxops.core.connect_link import ConnectLink
+from inboxops.core.inbox import Inbox
+from inboxops.errors import InboxOpsError, InvalidInput, OperatorError
+from inboxops.oauth.clients import consent_client
+from inboxops.ports import ConsentClient, MailboxInfo
+from inboxops.stories import connect as by_password
+from inboxops.stories import consent as story
+from inboxops.stories.consent import Connected, Disconnected, Started
+
+SIGN_INS = {"gmail": "google", "microsoft": "microsoft"}
+"""connection_type -> whose sign-in it is, as in the paths of the API."""
+
+LINK_MINUTES = 60
+
+
+def connect(world: World, tenant_id: int, new: by_password.NewInbox) -> tuple[int, MailboxInfo]:
+    """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
+    return by_password.connect(tenant_id, new, world.inboxes, world.vault.seal, mailboxes.try_connection)
+
+
+def reconnect(world: World, inbox: Inbox, connection: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Try the connection with the known secrets and what is given of new ones, and keep both when it works."""
+    sealed = world.inboxes.credentials(inbox.id)
+    secrets = {"username": inbox.email_address, **(world.vault.open(sealed) if sealed else {}), **given}
+    mailboxes.try_connection(inbox.connection_type, inbox.email_address, connection, secrets)
+    world.inboxes.reconnect(inbox.id, connection, world.vault.seal(secrets))
+
+
+def link(
+    world: World,
+    connection_type: str,
+    tenant_id: int,
+    *,
+    inbox: Inbox | None = None,
+    minutes: int = LINK_MINUTES,
+    name: str = "",
+    display_name: str = "",
+    mailbox: str = "",
+    shared: bool = False,
+    paused: bool = False,
+    first_sync_days: int = 7,
+    first_sync_messages: int = 500,
+) -> str:
+    """The URL that whoever owns the mailbox opens in a browser. inbox: connect this one again.
+
+    Raises InvalidInput for a kind of mailbox that is connected in another way, OperatorError without a client.
+    """
+    client = _client(world, connection_type)
+    if inbox is not None:
+        mailbox, shared = inbox.email_address, "mailbox" in inbox.connection
+    client.request(_redirect_uri(world, connection_type), mailbox=mailbox, shared=shared)  # says now what is missing
+    link = ConnectLink(
+        connection_type=connection_type,
+        tenant_id=tenant_id,
+        expires=int((datetime.now(UTC) + timedelta(minutes=minutes)).timestamp()),
+        inbox_id=inbox.id if inbox else 0,
+        name=name,
+        display_name=display_name,
+        mailbox=mailbox,
+        shared=shared,
+        paused=paused,
+        first_sync_days=first_sync_days,
+        first_sync_messages=first_sync_messages,
+    )
+    token = connect_link.sign(link, world.signing_key)
+    return f"{_base(world)}/v1/oauth/{SIGN_INS[connection_type]}/start?link={token}"
+
+
+def start(world: World, sign_in: str, token: str) -> Started:
+    """Raises InvalidInput for a link that we did not sign, that has expired, or that is for the other sign-in."""
+    now = datetime.now(UTC)
+    link = connect_link.read(token, world.signing_key, now=now)
+    if link is None or SIGN_INS.get(link.connection_type) != sign_in:
+        raise InvalidInput("this connect link is not valid any more", fix="Have a new one made")
+    client = _client(world, link.connection_type)
+    return story.start(link, client, world.vault, _redirect_uri(world, link.connection_type), now=now)
+
+
+def session(world: World, text: str) -> dict[str, str]:
+    """What a browser brought back, opened. Raises InvalidInput."""
+    return story.opened_session(text, world.vault, now=datetime.now(UTC))
+
+
+def finish(world: World, sign_in: str, session: Mapping[str, str], answer: Mapping[str, str]) -> Connected:
+    """Store the consent and have the inbox read. Raises what `stories.consent.finish` does."""
+    link = story.link_of(session)
+    if SIGN_INS.get(link.connection_type) != sign_in:
+        raise InvalidInput("this answer belongs to another sign-in", fix="Open the connect link again")
+    done = story.finish(
+        session, answer, _client(world, link.connection_type), world.inboxes, world.credentials, world.vault
+    )
+    _appear(world, done.inbox_id)
+    with suppress(OperatorError):
+        pushing.ask(world, world.inboxes.get(done.inbox_id))
+    return done
+
+
+def disconnect(world: World, inbox: Inbox) -> Disconnected:
+    """The push channel ends first, while there are credentials to end it with; if it can't, it dies of age."""
+    with suppress(InboxOpsError):
+        pushing.stop(world, inbox)
+    done = story.disconnect(inbox, _client(world, inbox.connection_type), world.inboxes, world.credentials, world.vault)
+    _appear(world, inbox.id)
+    return done
+
+
+def _appear(world: World, inbox_id: int) -> None:
+    """Airflow learns of it now, if it runs; otherwise when it starts."""
+    runs.show_inboxes(world)
+    if world.inboxes.get(inbox_id).is_live:
+        with suppress(OperatorError):
+            runs.wake(world, inbox_id)
+
+
+def _client(world: World, connection_type: str) -> ConsentClient:
+    return consent_client(connection_type, world.settings)
+
+
+def _redirect_uri(world: World, connection_type: str) -> str:
+    """Exactly what is registered with the provider."""
+    return f"{_base(world)}/v1/oauth/{SIGN_INS[connection_type]}/callback"
+
+
+def _base(world: World) -> str:
+    return world.settings.api_url.rstrip("/")

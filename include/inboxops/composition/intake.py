@@ -1,0 +1,200 @@
+"""Taking mail in: the three stages of an inbox, the question that comes before them, and looking without taking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from inboxops.composition import mailboxes, runs, sending
+from inboxops.composition.forks import Died, processors, spread
+from inboxops.composition.world import World
+from inboxops.core.inbox import Inbox
+from inboxops.core.model import InboxContext
+from inboxops.core.push import Errand
+from inboxops.db.database import Database
+from inboxops.db.inbound import InboundStore
+from inboxops.db.inboxes import room_after
+from inboxops.errors import Conflict, OperatorError, TransientError
+from inboxops.ports import FetchLimits, StoredRow
+from inboxops.providers import provider
+from inboxops.stories import classify as classifying
+from inboxops.stories import fetch as fetching
+from inboxops.stories import persist as persisting
+from inboxops.stories import raw_mail as reading
+from inboxops.stories import rehearse as rehearsing
+from inboxops.stories.autorespond import responder
+from inboxops.stories.publish import alongside
+
+TRY_AGAIN = timedelta(minutes=5)
+"""After a woken fetch that failed for now: as long as an inbox that is not in IDLE waits for its next poll."""
+
+BATCHES_PER_RUN = 80
+"""A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
+
+
+def wants_fetch(world: World, inbox_id: int) -> bool:
+    """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.
+
+    Raises the provider's errors, after they were recorded on the inbox.
+    """
+    inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
+    if has_work:
+        return True
+    if not inbox.is_live:
+        world.prober(inbox.connection_type).forget(inbox_id)
+        return False
+    with fetching.standing(inbox, world.inboxes):
+        account = mailboxes.opened(world, inbox, sealed)
+        news = world.prober(inbox.connection_type).has_news(account, inbox.cursor)
+    return news and _has_room(world, inbox)
+
+
+def fetch(world: World, inbox_id: int) -> fetching.Fetched:
+    """Take in what is behind the cursor; when this run's bound was reached, the inbox is woken for the rest.
+
+    `skipped` says why nothing is to be done at all: not live, or neither news nor mail left unfiled.
+    """
+    inbox = world.inboxes.get(inbox_id)
+    fetched = fetching.Fetched()
+    if inbox.is_live:
+        limits = FetchLimits(first_sync_days=inbox.first_sync_days, first_sync_messages=inbox.first_sync_messages)
+        fetched = fetching.fetch(
+            inbox,
+            mailboxes.account(world, inbox),
+            provider(inbox.connection_type),
+            world.inbound,
+            world.inboxes,
+            world.swift_objects,
+            limits=limits,
+            max_batches=BATCHES_PER_RUN,
+        )
+    if fetched.more:
+        runs.wake(world, inbox_id)
+    if not fetched.stored and not world.inboxes.has_work(inbox_id):
+        return replace(fetched, skipped="nothing new" if inbox.is_live else f"the inbox is {inbox.state}")
+    return fetched
+
+
+def fetch_woken(world: World, inbox_id: int) -> fetching.Fetched:
+    """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
+    inbox = world.inboxes.get(inbox_id)
+    if _has_room(world, inbox):
+        try:
+            return fetch(world, inbox_id)
+        except TransientError:
+            world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
+            raise
+    return fetching.Fetched(skipped="the hourly limit is reached: the inbox is woken when there is room again")
+
+
+def fetch_by_clock(world: World, inbox_id: int) -> fetching.Fetched:
+    """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
+    fetched = fetch(world, inbox_id)
+    if fetched.stored:
+        world.push.note_poll(inbox_id)
+    return fetched
+
+
+def _has_room(world: World, inbox: Inbox) -> bool:
+    """Whether the hourly limit lets the inbox fetch now. Otherwise it is woken once there is room: nothing is refused."""
+    limit = world.settings.fetch_limit_per_hour
+    if world.inboxes.take_fetch_slot(inbox.id, per_hour=limit):
+        return True
+    world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id, delay=room_after(limit))
+    return False
+
+
+def classify(world: World, inbox_id: int) -> classifying.Classified:
+    """Read and judge what is stored, on all processors when it is much."""
+    known = context(world, world.inboxes.get(inbox_id))
+    return classifying.classify(known, world.inbound, world.objects, partial(_read_elsewhere, world, known))
+
+
+def context(world: World, inbox: Inbox) -> InboxContext:
+    """What reading and judging a mail has to know of its inbox."""
+    return InboxContext(
+        tenant_id=inbox.tenant_id,
+        inbox_id=inbox.id,
+        email_address=inbox.email_address,
+        own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
+        trusted_authserv_ids=inbox.trusted_authserv_ids,
+        spam_headers=inbox.spam_headers,
+        signing_key=world.signing_key,
+    )
+
+
+def reader(world: World, known: InboxContext) -> classifying.Reader:
+    """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
+    inbound = InboundStore(Database(world.database.dsn, connections=1))
+    is_forked_too_late = "swift_objects" in world.__dict__
+    objects = world.new_objects() if is_forked_too_late else world.swift_objects
+    return classifying.Reader(known, inbound, objects)
+
+
+def _read_elsewhere(
+    world: World, known: InboxContext, chunks: Iterable[Sequence[StoredRow]]
+) -> Iterator[classifying.Classified | tuple[StoredRow, str]]:
+    """`classifying.Spread` by forked processes."""
+    world.database.close()  # a process is forked without threads
+    processes = processors() + 1  # while one waits for the object store, another reads
+    for outcome in spread(partial(reader, world, known), chunks, processes=processes):
+        yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
+
+
+def persist(world: World, inbox_id: int) -> persisting.Persisted:
+    """File what is classified and let its events out meanwhile; those that can't leave now stay for `drain_outbox`."""
+    inbox = world.inboxes.get(inbox_id)
+    with alongside(lambda: sending.publish(world, inbox.tenant_id)) as filed:
+        done = persisting.persist(
+            inbox,
+            world.filing,
+            world.inbound,
+            own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
+            respond=responder(inbox, signing_key=world.signing_key),
+            filed=filed,
+        )
+    runs.deliver_sends(world, tenant_id=inbox.tenant_id)
+    return done
+
+
+def file(world: World, inbox_id: int) -> persisting.Persisted:
+    """Both stages behind fetch, for mail that is durable already."""
+    classify(world, inbox_id)
+    return persist(world, inbox_id)
+
+
+def raw_mail(world: World, inbound_id: int) -> bytes:
+    """A message as its provider delivered it.
+
+    Raises NotFound, Conflict when its bytes were refused, OperatorError when they are gone or damaged.
+    """
+    row = world.inbound.one(inbound_id)
+    if row["storage_key"] is None:
+        raise Conflict(
+            f"inbound message {inbound_id} was not taken in: {row['reason']}", fix="Look for it in the mailbox"
+        )
+    frame = world.objects.get(row["storage_key"], offset=row["storage_offset"], length=row["storage_length"])
+    try:
+        return reading.raw_mail(
+            frame, tenant_id=row["tenant_id"], message_id=row["reserved_message_id"], objects=world.objects
+        )
+    except ValueError as exc:
+        raise OperatorError(
+            f"inbound message {inbound_id}: {exc}", fix="Restore the bucket's objects from a backup"
+        ) from exc
+
+
+def rehearse(world: World, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
+    """What the inbox's last days would become; writes nothing. Raises the provider's errors."""
+    inbox = world.inboxes.get(inbox_id)
+    return rehearsing.rehearse(
+        inbox,
+        mailboxes.account(world, inbox),
+        provider(inbox.connection_type),
+        context(world, inbox),
+        world.filing,
+        days=days,
+        most=most,
+    )

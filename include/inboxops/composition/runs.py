@@ -1,0 +1,69 @@
+"""Runs of Airflow that something asks for: started now, or remembered in the outbox while Airflow is away."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from inboxops.composition.world import World
+from inboxops.core.inbox import Inbox
+from inboxops.core.push import Errand
+from inboxops.errors import InvalidInput, OperatorError, TransientError
+from inboxops.stories.drain import wake_or_remember
+
+SEND_DAG = "send_message"
+REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
+
+ROSTER_DAG = "drain_outbox"
+"""A DAG that is always there, in the file that makes one of each inbox."""
+
+
+def wake(world: World, inbox_id: int) -> bool:
+    """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""
+    tenant_id = world.inboxes.get(inbox_id).tenant_id
+    return wake_or_remember(
+        inbox_id, world.airflow.wake, lambda id_: world.outbox.add_errand(Errand.WAKE, tenant_id, id_)
+    )
+
+
+def ask_for_registration(world: World, inbox: Inbox) -> None:
+    """Have the inbox's push channel made by its DAG, at once or when Airflow is back."""
+    world.outbox.add_errand(Errand.REGISTER, inbox.tenant_id, inbox.id)
+    deliver(world, Errand.REGISTER, inbox.id)
+
+
+def deliver(world: World, kind: Errand, inbox_id: int | None = None) -> tuple[int, int]:
+    """Hand stored errands to Airflow, those of one inbox or all that are due: (delivered, kept)."""
+    errands = {Errand.WAKE: _start_inbox, Errand.REGISTER: _start_registration}
+    return world.outbox.deliver_errands(kind, partial(errands[kind], world), inbox_id=inbox_id)
+
+
+def deliver_sends(world: World, *, tenant_id: int | None = None, name: str | None = None) -> tuple[int, int]:
+    """Start the runs that send what is ordered, of all tenants unless one is named: (started, kept)."""
+    return world.outbox.deliver_sends(partial(_start_send, world), tenant_id=tenant_id, name=name)
+
+
+def show_inboxes(world: World) -> bool:
+    """Have Airflow read the list of inboxes now. False while it is away: it reads the list when it starts."""
+    try:
+        world.airflow.parse_again(ROSTER_DAG)
+    except (TransientError, OperatorError):
+        return False
+    return True
+
+
+def _start_inbox(world: World, inbox_id: int, errand_id: int) -> None:
+    world.airflow.wake(inbox_id)
+
+
+def _start_registration(world: World, inbox_id: int, errand_id: int) -> None:
+    """Named by its errand, so that delivering it twice starts one run. An inbox that is gone needs none."""
+    with suppress(InvalidInput):
+        dag = REGISTRATION_DAGS.get(world.inboxes.get(inbox_id).connection_type)
+        if dag is not None:
+            world.airflow.start(dag, f"inbox-{inbox_id}-{errand_id}", {"inbox_id": inbox_id})
+
+
+def _start_send(world: World, name: str, message_id: int, attempt: int) -> None:
+    """A run of that name that is there already is under way, or done: nothing to start."""
+    world.airflow.start(SEND_DAG, f"send-{name}", {"message_id": message_id, "attempt": attempt})

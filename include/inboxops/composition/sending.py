@@ -1,0 +1,66 @@
+"""Replies, and what lets them and their events out."""
+
+from __future__ import annotations
+
+from inboxops.composition import mailboxes, runs
+from inboxops.composition.world import World
+from inboxops.core.outbound import Accepted, Claim, ReplyRequest
+from inboxops.errors import AuthenticationFailed
+from inboxops.providers import sender
+from inboxops.stories import reply as replying
+from inboxops.stories import send as story
+from inboxops.stories.publish import publish as publish_events
+
+
+def reply(
+    world: World,
+    tenant_id: int,
+    ticket_id: int,
+    request: ReplyRequest,
+    *,
+    author: str,
+    idempotency_key: str | None,
+) -> Accepted:
+    """Store a reply with its order to send; `dispatch` lets it out."""
+    return replying.reply(
+        tenant_id,
+        ticket_id,
+        request,
+        world.outbound,
+        world.attachments,
+        world.objects,
+        author=author,
+        idempotency_key=idempotency_key,
+        own_addresses=world.inboxes.own_addresses(tenant_id),
+        signing_key=world.signing_key,
+    )
+
+
+def publish(world: World, tenant_id: int) -> None:
+    """Let a tenant's events out."""
+    publish_events(world.outbox, world.bus, [tenant_id])
+
+
+def dispatch(world: World, tenant_id: int, message_id: int, attempt: int) -> None:
+    """Behind the commit: start the run that sends, and let the events out. What can't go now waits for `upkeep.drain`."""
+    runs.deliver_sends(world, tenant_id=tenant_id, name=f"{message_id}-{attempt}")
+    publish(world, tenant_id)
+
+
+def send(world: World, message_id: int, attempt: int, *, last_try: bool = False) -> story.Dispatch:
+    """One attempt, then its events. Raises what `stories.send` raises."""
+    claims: list[Claim] = []
+
+    def way_of(claim: Claim) -> story.Way:
+        claims.append(claim)
+        inbox = world.inboxes.get(claim.inbox_id)
+        return story.Way(mailboxes.account(world, inbox), sender(inbox.connection_type))
+
+    try:
+        return story.send(message_id, attempt, world.outbound, world.objects, way_of, last_try=last_try)
+    except AuthenticationFailed as exc:
+        for claim in claims:
+            world.inboxes.disconnect(claim.inbox_id, exc)  # invariant 6
+        raise
+    finally:
+        publish_events(world.outbox, world.bus, [claim.tenant_id for claim in claims])

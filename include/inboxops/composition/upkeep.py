@@ -1,0 +1,65 @@
+"""What is left over: what a crash or an outage kept in, notices to admins, and what is past its retention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from inboxops.composition import intake, runs, sending
+from inboxops.composition.world import World
+from inboxops.core.push import Errand
+from inboxops.events import webhook
+from inboxops.stories import drain as draining
+from inboxops.stories import housekeep as housekeeping
+from inboxops.stories import notify as notifying
+from inboxops.stories.publish import publish
+
+LEFT_MINUTES = 15
+"""Mail that no run moved on for so long was left by a crash: longer than any slice takes."""
+
+
+def drain(world: World) -> draining.Drained:
+    """Events, wake-ups, sends and mail that a crash or an outage left."""
+    events = publish(world.outbox, world.bus)
+    wakes, wakes_waiting = runs.deliver(world, Errand.WAKE)
+    registrations, _ = runs.deliver(world, Errand.REGISTER)
+    sends, sends_waiting = runs.deliver_sends(world)
+    send, file = partial(sending.send, world), partial(intake.file, world)
+    resumed, unresolved = draining.resume_left_sends(world.outbound, send, minutes=LEFT_MINUTES)
+    filed, failed = draining.file_left_mail(world.inboxes, file, minutes=LEFT_MINUTES)
+    notified = notify(world)
+    return draining.Drained(
+        events=events,
+        wakes=wakes,
+        wakes_waiting=wakes_waiting,
+        registrations=registrations,
+        sends=sends,
+        sends_waiting=sends_waiting,
+        sends_resumed=resumed,
+        sends_failed=unresolved,
+        inboxes_filed=filed,
+        inboxes_failed=failed,
+        notices_delivered=notified.delivered,
+        notices_waiting=notified.kept,
+    )
+
+
+def notify(world: World) -> notifying.Notified:
+    """Tell the tenants' admins what began to be wrong, and what is over."""
+    return notifying.notify(world.notices, {"mail": world.relay, "webhook": webhook.post})
+
+
+def tell(world: World, tenant_id: int, *, mail: str, url: str, kinds: Sequence[str]) -> tuple[int, str]:
+    """Tell one address or URL from now on: (channel, the webhook's secret)."""
+    if mail:
+        world.relay.check()
+    secret = "" if mail else webhook.new_secret()
+    sealed = world.vault.seal({"secret": secret}) if secret else None
+    return notifying.tell(tenant_id, world.notices, mail=mail, url=url, sealed=sealed, kinds=kinds), secret
+
+
+def housekeep(world: World) -> housekeeping.Housekept:
+    """What is past its retention, and objects that no row names."""
+    retention = housekeeping.Retention(world.settings.keep_listed_days, world.settings.keep_outbox_days)
+    return housekeeping.housekeep(world.leftovers, world.outbox, world.objects, retention, now=datetime.now(UTC))

@@ -1,0 +1,43 @@
+"""The documents name what is there: files of the architecture's drawings, links between pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = (ROOT, ROOT / "include", ROOT / "include" / "inboxops")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DRAWING = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PATH = re.compile(r"\b[\w/]+\.py\b")
+LINK = re.compile(r"\]\(([^)#:]+)[^)]*\)")
+
+
+def test_the_three_ways_name_files_that_are_there() -> None:
+    ways = (ROOT / "docs" / "architecture.md").read_text("utf-8").split("## Three ways")[1].split("\n## ")[0]
+    (drawing,) = DRAWING.findall(ways)
+    missing, folder = [], ""
+    named = PATH.findall(drawing)
+    for name in named:
+        full = name if "/" in name else f"{folder}/{name}"  # one in brackets stands beside the one before it
+        folder = full.rpartition("/")[0]
+        if not any((room / full).is_file() for room in ROOMS):
+            missing.append(full)
+    assert len(named) > 30
+    assert missing == []
+
+
+def test_every_file_of_the_composition_room_is_named_and_small() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    room = ROOT / "include" / "inboxops" / "composition"
+    names = [path.stem for path in room.glob("*.py") if path.stem not in {"__init__", "forks"}]
+    assert [name for name in names if name not in page] == []
+    assert [path.name for path in room.glob("*.py") if len(path.read_text("utf-8").splitlines()) > 250] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text("utf-8")) if not link.startswith("http")]
+    assert [link for link in links if not (page.parent / link).exists()] == []
