@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
-export INBOXOPS_HOME ?= $(CURDIR)/.inboxops
+ifeq ($(INBOXOPS_HOME),)
+export INBOXOPS_HOME := $(CURDIR)/.inboxops
+endif
 
 API_FUZZ_EXAMPLES ?= 200
 
@@ -57,5 +59,5 @@ lock: | $(UV) ## resolve the short lists again
 
 clean: ## stop the stack; remove its data, the environment and the caches
 	[ ! -x $(BIN)/inboxops ] || $(BIN)/inboxops down
-	[ ! -L $(INBOXOPS_HOME)/postgres ] || rm -rf "$$(dirname "$$(readlink $(INBOXOPS_HOME)/postgres)")"
-	rm -rf $(VENV) $(INBOXOPS_HOME) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	[ ! -L "$(INBOXOPS_HOME)/postgres" ] || rm -rf "$$(dirname "$$(readlink "$(INBOXOPS_HOME)/postgres")")"
+	rm -rf $(VENV) "$(INBOXOPS_HOME)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

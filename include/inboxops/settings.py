@@ -19,8 +19,8 @@ ENV_FILE = "inboxops.env"
 
 
 def home() -> Path:
-    """The one folder of the local stack: `$INBOXOPS_HOME`, by default `.inboxops` in the working folder."""
-    return Path(os.environ.get("INBOXOPS_HOME", ".inboxops")).absolute()
+    """The one folder of the local stack: `$INBOXOPS_HOME`; without it, or when it is empty, `.inboxops` in the working folder."""
+    return Path(os.environ.get("INBOXOPS_HOME") or ".inboxops").absolute()
 
 
 class Ports(BaseSettings):

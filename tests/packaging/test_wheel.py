@@ -37,9 +37,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_help_names_the_products_commands_and_no_others(installed: Path, tmp_path: Path) -> None:
-    words = run(installed / "inboxops", "--help", cwd=tmp_path).split()
-    assert {"explain", "inbox", "tickets", "prepare"} <= set(words)
-    assert not {"up", "down", "bench", "stand-in"} & set(words)
+    shown = run(installed / "inboxops", "--help", cwd=tmp_path).partition("Commands:")[2]
+    commands = {line.split()[0] for line in shown.splitlines() if line.strip()}
+    assert {"explain", "inbox", "tickets", "prepare"} <= commands
+    assert not {"up", "down", "bench", "stand-in"} & commands
 
 
 def test_it_says_what_a_mail_is(installed: Path, tmp_path: Path) -> None:

