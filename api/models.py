@@ -319,6 +319,7 @@ class Woken(BaseModel):
 
 
 class ImapConnection(Strict):
+    type: Literal["imap"] = "imap"
     host: Line = Field(min_length=1)
     port: int | None = Field(None, ge=1, le=65535)
     security: Literal["tls", "starttls", "plain"] = "tls"
@@ -330,6 +331,20 @@ class ImapConnection(Strict):
     smtp_auth: Literal["auto", "plain", "login", "xoauth2", "none"] | None = None
     save_sent: bool = Field(True, description="Put copies into Sent; false where the server does so itself.")
     sent_folder: Line | None = None
+
+
+class JmapConnection(Strict):
+    """A server that speaks JMAP: by the URL of its session resource, or by its host."""
+
+    type: Literal["jmap"]
+    host: Line | None = Field(None, description="Whose /.well-known/jmap leads to the session resource.")
+    port: int | None = Field(None, ge=1, le=65535)
+    url: Line | None = Field(None, description="The session resource itself, where the host does not lead to it.")
+    auth: Literal["basic", "bearer"] = "basic"
+    folder: Line = Field("inbox", description="A role or a name.")
+
+
+Connection = ImapConnection | JmapConnection
 
 
 class Credentials(Strict):
@@ -358,7 +373,7 @@ class InboxRequest(Strict):
     email_address: Address
     name: Line = Field("", description="By default made from the address. It never changes.")
     display_name: Line = ""
-    connection: ImapConnection
+    connection: Connection
     credentials: Credentials
     first_sync_days: int = Field(7, ge=0, le=36500)
     first_sync_messages: int = Field(500, ge=0, le=1_000_000)
@@ -383,7 +398,7 @@ class InboxPatch(Strict):
         max_length=20_000,
         description="ticket_number, org_name, inbox_name, sender_name in {{ }}; HTML when it has a tag.",
     )
-    connection: ImapConnection | None = Field(None, description="With credentials: connects again with both.")
+    connection: Connection | None = Field(None, description="With credentials: connects again with both.")
     credentials: Credentials | None = None
 
 

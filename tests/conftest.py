@@ -11,6 +11,7 @@ import pytest
 from inboxops.composition.world import World
 from inboxops.db.migrate import migrate
 from inboxops.settings import Settings
+from inboxops_lab.testing.jmapserver import Cyrus, cyrus_folder
 from inboxops_lab.testing.mailserver import Dovecot, MailServer, Pymap, dovecot_binary
 from inboxops_local.stack.testing import running
 from tests.objectstore import S3Server
@@ -43,6 +44,16 @@ def dovecot(mail_server: MailServer) -> Dovecot:
     if not isinstance(mail_server, Dovecot):
         pytest.skip("needs Dovecot, which is not installed")
     return mail_server
+
+
+@pytest.fixture(scope="session")
+def jmap_server() -> Iterator[Cyrus]:
+    """A JMAP server that the session shares: use a user of your own."""
+    if cyrus_folder() is None:
+        pytest.skip("needs Cyrus' JMAP server, which is not installed (apt-get install cyrus-caldav sasl2-bin)")
+    server = Cyrus()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

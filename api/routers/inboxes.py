@@ -8,11 +8,11 @@ from fastapi import APIRouter, BackgroundTasks
 
 from api import paging
 from api.access import Admin, Agent
-from api.models import Id, ImapConnection, Inbox, InboxPatch, InboxRequest, Tested, Woken
+from api.models import Connection, Id, Inbox, InboxPatch, InboxRequest, JmapConnection, Tested, Woken
 from api.paging import Cursor, Limit, Page
 from inboxops.composition import connecting, mailboxes, pushing, runs
 from inboxops.core import inbox as core
-from inboxops.errors import Conflict, InboxOpsError
+from inboxops.errors import Conflict, InboxOpsError, InvalidInput
 from inboxops.stories.connect import NewInbox
 
 router = APIRouter(prefix="/v1/inboxes", tags=["inboxes"])
@@ -29,12 +29,12 @@ def list_inboxes(visit: Agent, limit: Limit = 50, cursor: Cursor = None) -> Page
 
 @router.post("", status_code=201)
 def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> Inbox:
-    """Connect an IMAP mailbox: log in, look at the folder, try the way out, and only then keep it."""
+    """Connect a mailbox by IMAP or JMAP: log in, look at the folder, try the way out, and only then keep it."""
     new = NewInbox(
         email_address=wanted.email_address,
         name=wanted.name,
         display_name=wanted.display_name,
-        connection_type="imap",
+        connection_type=wanted.connection.type,
         connection=_connection(wanted.connection),
         secrets=wanted.credentials.model_dump(exclude_none=True),
         first_sync_days=wanted.first_sync_days,
@@ -56,6 +56,10 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
     """Change what is given. New credentials are tried before they are kept, and connect the inbox again."""
     world, inbox = visit.world, visit.world.inboxes.get(inbox_id)
     if change.connection is not None or change.credentials is not None:
+        if change.connection and change.connection.type != inbox.connection_type:
+            raise InvalidInput(
+                f"the inbox is of type {inbox.connection_type}", fix="Connect the mailbox as another inbox"
+            )
         connection = _connection(change.connection) if change.connection else inbox.connection
         given = change.credentials.model_dump(exclude_none=True) if change.credentials else {}
         connecting.reconnect(world, inbox, connection, given)
@@ -97,9 +101,11 @@ def fetch_inbox(visit: Agent, inbox_id: Id) -> Woken:
     return Woken(inbox_id=inbox_id, woken=runs.wake(visit.world, inbox_id))
 
 
-def _connection(wanted: ImapConnection) -> dict[str, object]:
-    given = wanted.model_dump(exclude_none=True)
-    return given if wanted.smtp_host else {key: value for key, value in given.items() if key != "smtp_security"}
+def _connection(wanted: Connection) -> dict[str, object]:
+    given = wanted.model_dump(exclude_none=True, exclude={"type"})
+    if isinstance(wanted, JmapConnection) or wanted.smtp_host:
+        return given
+    return {key: value for key, value in given.items() if key != "smtp_security"}
 
 
 def _shown(inbox: core.Inbox) -> Inbox:

@@ -7,9 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.providers.cloud_kits import GmailKit, GmailServer, GraphKit, GraphServer
+from tests.providers.jmap_kit import JmapKit
 from tests.providers.kits import ImapKit, Kit
 
-KITS = {"imap": (ImapKit, "mail_server"), "gmail": (GmailKit, "gmail_server"), "microsoft": (GraphKit, "graph_server")}
+KITS = {
+    "imap": (ImapKit, "mail_server"),
+    "gmail": (GmailKit, "gmail_server"),
+    "jmap": (JmapKit, "jmap_server"),
+    "microsoft": (GraphKit, "graph_server"),
+}
 """Kind of mailbox -> its kit and the fixture that is its server."""
 
 

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Protocol
 
 from inboxops.ports import Account, Sender
 from inboxops.providers.gmail_send import GmailSender
 from inboxops.providers.graph_send import GraphSender
+from inboxops.providers.jmap import JmapProvider
+from inboxops.providers.jmap_send import JmapSender
 from inboxops.providers.smtp import SmtpSender
+from inboxops_lab.testing.jmapserver import Cyrus
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.standins.http import Fault
 from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer, sent_by
+from tests.providers.jmap_kit import JmapKit, asking_for_patience
 from tests.sending.smtpserver import SteppedSmtp, Submission
 
 
@@ -151,7 +157,43 @@ class GraphSenderKit(CloudSenderKit):
         self.sender: Sender = GraphSender(self.box.provider, looks_seconds=(0, 0.1))
 
 
+class JmapSenderKit:
+    """Cyrus, which hands on what it is given to an SMTP server of ours."""
+
+    def __init__(self, server: Cyrus) -> None:
+        self.box = JmapKit(server, "support@acme.example")
+        self.account = self.box.account
+        self.submission = Submission(port=server.smtp_port)
+        self.sender: Sender = JmapSender(JmapProvider(timeout_seconds=20, patience_seconds=0))
+        self._keep = ExitStack()
+
+    def arrived(self) -> list[bytes]:
+        return [taken.raw for taken in self.submission.taken]
+
+    def refuse(self) -> None:
+        self.submission.answer = "554 5.7.1 we don't like it"
+
+    def ask_for_patience(self) -> None:
+        url = self._keep.enter_context(asking_for_patience(self.box.server))
+        self.account = replace(self.account, connection={**self.account.connection, "url": url})
+
+    def vanish(self) -> None:
+        self.box.proxy.stop()
+
+    def lose_the_answer(self) -> None:
+        self.submission.on_taken = lambda taken: self.box.proxy.drop_all()
+
+    def drafts(self) -> int:
+        return len(self.box.client.ids("drafts"))
+
+    def close(self) -> None:
+        self._keep.close()
+        self.submission.stop()
+        self.box.close()
+
+
 KITS = {
+    "jmap": (JmapSenderKit, "jmap_server"),
     "smtp": (SmtpKit, "mail_server"),
     "gmail": (GmailSenderKit, "gmail_server"),
     "microsoft": (GraphSenderKit, "graph_server"),

@@ -48,9 +48,11 @@ class Submission:
     taken: list[Taken] = field(default_factory=list)
     on_taken: Callable[[Taken], None] | None = None
     seen_auth: list[str] = field(default_factory=list)
+    port: int = 0
+    """A free one unless it is given."""
 
     def __post_init__(self) -> None:
-        (self.port,) = free_ports(1)
+        self.port = self.port or free_ports(1)[0]
         options: dict[str, Any] = {"data_size_limit": self.size, "enable_SMTPUTF8": self.utf8}
         if self.users or self.tokens:
             options |= {"authenticator": self._authenticate, "auth_required": True, "auth_require_tls": False}

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 import typer
 
 from inboxops.cli import (
+    add,
     connect,
     explain,
     inbound,
@@ -38,6 +39,7 @@ for joined in entry_points(group="inboxops.commands"):
     joined.load()(app)
 for group in (prepare, tickets, explain):
     group.register(app)
+add.register(inboxes.app)
 connect.register(inboxes.app)
 push.register(inboxes.app)
 app.add_typer(tenants.app, name="tenant")

@@ -2,121 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inboxops.cli import push
+from inboxops.cli.add import appear, password
 from inboxops.cli.show import json_lines, say, table
 from inboxops.cli.world import opened
 from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from inboxops.composition.world import World
     from inboxops.core.inbox import Inbox
 
 app = typer.Typer(help="Inboxes: connect, look at, test, stop and wake them.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The inbox's name or e-mail address.")]
 Tenant = Annotated[str | None, typer.Option(help="The tenant's short name; needed only when a name is not unique.")]
-
-
-class Security(StrEnum):
-    tls = "tls"
-    starttls = "starttls"
-    plain = "plain"
-
-
-class Auth(StrEnum):
-    auto = "auto"
-    login = "login"
-    plain = "plain"
-    xoauth2 = "xoauth2"
-
-
-class SmtpAuth(StrEnum):
-    auto = "auto"
-    login = "login"
-    plain = "plain"
-    xoauth2 = "xoauth2"
-    none = "none"
-
-
-@app.command()
-def add(
-    email_address: Annotated[str, typer.Argument(help="The mailbox's address, e.g. support@acme.example.")],
-    host: Annotated[str, typer.Option(help="IMAP server, e.g. imap.acme.example.")],
-    tenant: Annotated[str, typer.Option(help="The tenant's short name (`inboxops tenant add` makes one).")],
-    name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",
-    display_name: Annotated[str, typer.Option(help="Name that replies are sent under.")] = "",
-    port: Annotated[int | None, typer.Option(help="993 for tls, 143 otherwise.")] = None,
-    security: Annotated[Security, typer.Option(help="starttls never falls back to plain text.")] = Security.tls,
-    auth: Annotated[Auth, typer.Option(help="How to log in; auto takes what the server offers.")] = Auth.auto,
-    username: Annotated[str, typer.Option(help="Log-in name; by default the address.")] = "",
-    folder: Annotated[str, typer.Option(help="The folder to read.")] = "INBOX",
-    ca_file: Annotated[
-        Path | None, typer.Option(help="PEM of the authority that signed the server's certificate.")
-    ] = None,
-    smtp_host: Annotated[
-        str, typer.Option(help="Server that takes outgoing mail; without it the inbox only reads.")
-    ] = "",
-    smtp_port: Annotated[int | None, typer.Option(help="465 for tls, 587 for starttls, 25 for plain.")] = None,
-    smtp_security: Annotated[Security, typer.Option(help="As --security, for outgoing mail.")] = Security.tls,
-    smtp_auth: Annotated[
-        SmtpAuth, typer.Option(help="How to log in there; none for a relay that asks nothing.")
-    ] = SmtpAuth.auto,
-    save_sent: Annotated[
-        bool, typer.Option(help="Put copies of what is sent into Sent; off where the server does so itself.")
-    ] = True,
-    first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
-    first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
-) -> None:
-    """Connect an IMAP mailbox: log in, look at the folder, and only then keep it.
-
-    The password (with --auth xoauth2 the access token) is asked for, or read from INBOXOPS_PASSWORD or from stdin.
-    """
-    from inboxops.composition import connecting
-    from inboxops.stories.connect import NewInbox
-
-    connection: dict[str, Any] = {"host": host, "security": security.value, "folder": folder}
-    if port is not None:
-        connection["port"] = port
-    if auth is not Auth.auto:
-        connection["auth"] = auth.value
-    if ca_file is not None:
-        connection["ca_file"] = str(ca_file.absolute())
-    if smtp_host:
-        connection |= {"smtp_host": smtp_host, "smtp_security": smtp_security.value, "save_sent": save_sent}
-        if smtp_port is not None:
-            connection["smtp_port"] = smtp_port
-        if smtp_auth is not SmtpAuth.auto:
-            connection["smtp_auth"] = smtp_auth.value
-    with opened() as world:
-        tenant_id = world.inboxes.tenant_id(tenant)
-        kind = "access_token" if auth is Auth.xoauth2 else "password"
-        secrets = {
-            "username": username or email_address,
-            kind: _password(f"{kind.replace('_', ' ')} of {email_address}"),
-        }
-        new = NewInbox(
-            email_address=email_address,
-            name=name,
-            display_name=display_name,
-            connection_type="imap",
-            connection=connection,
-            secrets=secrets,
-            first_sync_days=first_sync_days,
-            first_sync_messages=first_sync_messages,
-        )
-        inbox_id, info = connecting.connect(world, tenant_id, new)
-        inbox = world.inboxes.get(inbox_id)
-        say(f"connected {email_address} as {inbox.name}: {info.messages} messages in {info.folder}")
-        _appear(world)
 
 
 @app.command("list")
@@ -173,11 +77,11 @@ def reconnect(name: Name, tenant: Tenant = None) -> None:
                 f"{inbox.name} has no password",
                 fix=f"Use `inboxops inbox connect {inbox.connection_type} --again {name}`",
             )
-        kind = "access_token" if inbox.connection.get("auth") == "xoauth2" else "password"
-        given = {kind: _password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
+        kind = "access_token" if inbox.connection.get("auth") in ("xoauth2", "bearer") else "password"
+        given = {kind: password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
         connecting.reconnect(world, inbox, inbox.connection, given)
         say(f"{inbox.name} is connected again")
-        _appear(world)
+        appear(world)
 
 
 @app.command("auto-response")
@@ -231,7 +135,7 @@ def remove(
             connecting.disconnect(world, inbox)
         world.inboxes.remove(inbox.id)
         say(f"{inbox.name} removed")
-        _appear(world)
+        appear(world)
 
 
 @app.command()
@@ -267,25 +171,7 @@ def _pause(name: str, tenant: str | None, *, paused: bool) -> None:
         inbox = world.inboxes.named(name, tenant)
         world.inboxes.pause(inbox.id, paused=paused)
         say(f"{inbox.name} is {'paused' if paused else 'resumed'}")
-        _appear(world)
-
-
-def _appear(world: World) -> None:
-    """Have Airflow read the list of inboxes now."""
-    from inboxops.composition import runs
-
-    now = runs.show_inboxes(world)
-    say("Airflow shows it in a moment" if now else "Airflow is away and shows it when it starts")
-
-
-def _password(what: str) -> str:
-    """From INBOXOPS_PASSWORD, from stdin when that is no terminal, else asked for. Never from the argument list."""
-    given = os.environ.get("INBOXOPS_PASSWORD")
-    if given is None:
-        given = typer.prompt(what, hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
-    if not given:
-        raise InvalidInput(f"no {what} was given", fix="Type it, pipe it in, or set INBOXOPS_PASSWORD")
-    return str(given)
+        appear(world)
 
 
 def _facts(inbox: Inbox) -> dict[str, Any]:

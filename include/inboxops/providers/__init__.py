@@ -12,6 +12,7 @@ from inboxops.ports import Prober, Provider, Sender, Watcher
 PROVIDERS = {
     "gmail": "inboxops.providers.gmail:GmailProvider",
     "imap": "inboxops.providers.imap:ImapProvider",
+    "jmap": "inboxops.providers.jmap:JmapProvider",
     "microsoft": "inboxops.providers.graph:GraphProvider",
 }
 """connection_type -> module:class. A new provider is one file, one line here and one in PROBERS."""
@@ -19,6 +20,7 @@ PROVIDERS = {
 PROBERS = {
     "gmail": "inboxops.providers.gmail:GmailProber",
     "imap": "inboxops.providers.imap_pool:ImapProber",
+    "jmap": "inboxops.providers.jmap:JmapProber",
     "microsoft": "inboxops.providers.graph:GraphProber",
 }
 
@@ -26,6 +28,7 @@ PROBERS = {
 SENDERS = {
     "gmail": "inboxops.providers.gmail_send:GmailSender",
     "imap": "inboxops.providers.smtp:SmtpSender",
+    "jmap": "inboxops.providers.jmap_send:JmapSender",
     "microsoft": "inboxops.providers.graph_send:GraphSender",
 }
 """connection_type -> module:class of what sends for that kind of mailbox."""

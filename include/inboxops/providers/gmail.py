@@ -18,7 +18,7 @@ from inboxops.errors import CursorExpired
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.gmail_session import CALLS_PER_BATCH, GmailSession, Listed
 from inboxops.providers.patience import Pace, Patience
-from inboxops.providers.place import Place, Step, batched
+from inboxops.providers.place import Place, Step, batched, milliseconds
 from inboxops.providers.probing import RequestProber
 
 _UNREAD_LABELS = {"DRAFT", "CHAT", "TRASH"}
@@ -114,7 +114,7 @@ class GmailMailbox:
         ids = self._ids_since(int(since.timestamp()), most)
         newest = self._session.listed(ids[-1:])
         last = next(iter(newest.values())).received_at if newest else datetime.now(UTC)
-        importing = (int(since.timestamp() * 1000), _milliseconds(last)) if ids else None
+        importing = (int(since.timestamp() * 1000), milliseconds(last)) if ids else None
         note = f"{why}: {len(ids)} messages since {since.date()} are imported"
         return _Start(Place(token, importing), ids, self._session.history(token), note)
 
@@ -130,7 +130,7 @@ class GmailMailbox:
             place = start.place
             for listed, message in self._messages(start.ids, limits, imported=True):
                 if listed is not None:
-                    at = _milliseconds(listed.received_at)
+                    at = milliseconds(listed.received_at)
                     if (
                         not importing[0] <= at <= importing[1]
                     ):  # durable, or came since and is news behind the history id
@@ -235,10 +235,6 @@ def _message(listed: Listed, body: str | None, limits: FetchLimits, *, imported:
         imported=imported,
         refusal=refusal,
     )
-
-
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
 
 
 def _cursor(text: str) -> Cursor:

@@ -20,7 +20,7 @@ from inboxops.errors import CursorExpired, ServerRefused
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.graph_session import CALLS_AT_ONCE, MOST_PAGES, GraphSession
 from inboxops.providers.patience import Patience
-from inboxops.providers.place import Place, Step, batched, mark
+from inboxops.providers.place import Place, Step, batched, delta_cursor, mark, milliseconds, moment
 from inboxops.providers.probing import RequestProber
 
 _SELECT = "id,receivedDateTime,conversationId,isDraft"
@@ -111,7 +111,7 @@ class GraphMailbox:
     def batches(self, cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
         stored = Place.read(cursor.delta_token)
         start = self._start(stored, limits)
-        return batched(self._steps(start, limits), limits, start=stored, note=start.note, cursor=_cursor)
+        return batched(self._steps(start, limits), limits, start=stored, note=start.note, cursor=delta_cursor)
 
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is not None and not self._session.leads_here(stored.token):
@@ -123,7 +123,7 @@ class GraphMailbox:
             except CursorExpired as exc:
                 why = f"Microsoft has forgotten the delta link ({exc})"
                 return self._begin_again(why, limits.rescan_days, None, limits)
-            listed = self._listed(_moment(stored.importing[0]), None) if stored.importing else []
+            listed = self._listed(moment(stored.importing[0]), None) if stored.importing else []
             return _Start(stored, listed, page)
         return self._begin_again("first sync", limits.first_sync_days, limits.first_sync_messages, limits)
 
@@ -133,7 +133,7 @@ class GraphMailbox:
         link = self._delta_link(now - timedelta(days=max(days, limits.rescan_days)))
         since = now - timedelta(days=days)
         listed = self._listed(since, most)
-        importing = (_milliseconds(since), _milliseconds(listed[-1].received_at)) if listed else None
+        importing = (milliseconds(since), milliseconds(listed[-1].received_at)) if listed else None
         note = f"{why}: {len(listed)} messages since {since.date()} are imported"
         page, _ = self._session.get("delta", link, page=_page_size(limits))
         return _Start(Place(link, importing), listed, page, note)
@@ -181,9 +181,9 @@ class GraphMailbox:
     def _steps(self, start: _Start, limits: FetchLimits) -> Iterator[Step]:
         token, importing = start.place.token, start.place.importing
         if importing:
-            wanted = [one for one in start.listed if importing[0] <= _milliseconds(one.received_at) <= importing[1]]
+            wanted = [one for one in start.listed if importing[0] <= milliseconds(one.received_at) <= importing[1]]
             for one, message in self._messages(wanted, limits, imported=True):
-                yield Step(message, Place(token, (_milliseconds(one.received_at), importing[1])))
+                yield Step(message, Place(token, (milliseconds(one.received_at), importing[1])))
             yield Step(None, Place(token))
         yield from self._news(replace(start.place, importing=None), start.page, limits)
 
@@ -256,15 +256,3 @@ def _page_size(limits: FetchLimits) -> int:
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _cursor(text: str) -> Cursor:
-    return Cursor(delta_token=text)

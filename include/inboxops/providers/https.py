@@ -82,9 +82,10 @@ def hand_over(
     """
     token = tokens.access_token().value
     commit()
-    response = _posted(http, url, body, headers, token, server)
+    response = posted(http, url, body, {**headers, "Authorization": f"Bearer {token}"}, server)
     if response.status_code == 401:
-        response = _posted(http, url, body, headers, tokens.access_token(refused=token).value, server)
+        renewed = tokens.access_token(refused=token).value
+        response = posted(http, url, body, {**headers, "Authorization": f"Bearer {renewed}"}, server)
     return response
 
 
@@ -93,14 +94,13 @@ def refused(error: InboxOpsError) -> InboxOpsError:
     return MessageRefused(str(error.args[0]), fix=error.fix) if type(error) is InvalidInput else error
 
 
-def _posted(
-    http: httpx.Client, url: str, body: bytes, headers: Mapping[str, str], token: str, server: str
-) -> httpx.Response:
+def posted(http: httpx.Client, url: str, body: bytes, headers: Mapping[str, str], server: str) -> httpx.Response:
+    """One POST of what may make a message leave. Returns and raises as `hand_over` does; the credentials are in `headers`."""
     request = http.build_request(
         "POST",
         url,
         content=_pieces(body),
-        headers={**headers, "Content-Length": str(len(body)), "Authorization": f"Bearer {token}"},
+        headers={**headers, "Content-Length": str(len(body))},
         timeout=httpx.Timeout(_WRITE_SECONDS, read=ANSWER_SECONDS),
     )
     try:

@@ -1,6 +1,6 @@
 """Where the reading of an API mailbox stands, and how its messages are put together into batches.
 
-Gmail and Graph both number changes, not messages, so a first sync and a rescan have two parts: a stretch of older mail,
+Gmail, Graph and JMAP number changes, not messages, so a first sync and a rescan have two parts: a stretch of older mail,
 imported by date, and then everything behind a token that was taken before the stretch was listed.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import parse_qs
 
@@ -18,7 +19,8 @@ from inboxops.ports import FetchLimits
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`token` is the provider's own. As text, what is ours stands behind a `#`, which neither provider has in its tokens.
+    """`token` is the provider's own. As text, what is ours stands behind a `#`, which no provider has in its
+    tokens (JMAP's are quoted).
 
     importing: first and last millisecond (since the epoch) of the older mail that is not durable yet, None when all is.
     taken: marks of messages of the page behind `token` that are durable already, when a batch ended within a page.
@@ -53,6 +55,20 @@ class Place:
 def mark(message_key: str) -> str:
     """A message's mark in `Place.taken`."""
     return hashlib.sha256(message_key.encode()).hexdigest()[:12]
+
+
+def milliseconds(moment: datetime) -> int:
+    """Since the epoch, as `Place.importing` has them."""
+    return round(moment.timestamp() * 1000)
+
+
+def moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def delta_cursor(text: str) -> Cursor:
+    """The cursor of a provider that keeps its place as a token."""
+    return Cursor(delta_token=text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,260 @@
+"""JMAP for mail (RFC 8621): what was added to a mailbox behind a query state, in bounded batches, without marking anything as read.
+
+An inbox is one mailbox. `Account.connection`: `folder` (a role or a name, by default inbox), and what `jmap_session` needs.
+
+The cursor is the mailbox's id and the state of the query for it. The id stands there because a state means something only with
+its mailbox: Cyrus answers one of another mailbox with "nothing new". A server may list a message again that only had its flags
+changed (RFC 8620, 5.6, on mutable properties; Cyrus does): it keeps its key, and what is known under its key is absorbed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, unquote
+
+from inboxops.core.model import Batch, Cursor, RawMessage
+from inboxops.errors import CursorExpired, MailboxNotFound
+from inboxops.ports import Account, FetchLimits, MailboxInfo
+from inboxops.providers.jmap_session import CALLS_AT_ONCE, JmapSession
+from inboxops.providers.patience import Patience
+from inboxops.providers.place import Place, Step, batched, delta_cursor, mark, milliseconds, moment
+from inboxops.providers.probing import RequestProber
+
+_ABOUT = ["id", "blobId", "size", "receivedAt", "threadId", "mailboxIds"]
+_SORT = [{"property": "receivedAt", "isAscending": True}]
+_NEWEST_FIRST = [{"property": "receivedAt", "isAscending": False}]
+_MAILBOX = ["id", "name", "role", "totalEmails", "parentId"]
+_PAGE = 500  # what every server has to give at once (RFC 8620, 2: maxObjectsInGet)
+
+
+class JmapProvider:
+    """Opens mailboxes of JMAP servers (Fastmail, Stalwart, Cyrus, Apache James)."""
+
+    def __init__(self, *, timeout_seconds: float = 60, patience_seconds: float = 60) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._patience_seconds = patience_seconds
+
+    @contextmanager
+    def open(self, account: Account) -> Iterator[JmapMailbox]:
+        """Says nothing to the server yet: the first call does."""
+        session = self.session(account)
+        with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="jmap") as threads:
+            try:
+                yield JmapMailbox(session, threads, str(account.connection.get("folder", "inbox")))
+            finally:
+                threads.shutdown(cancel_futures=True)
+                session.close()
+
+    def session(self, account: Account) -> JmapSession:
+        """JMAP for one account, for what is not reading. The caller closes it."""
+        return JmapSession(account, timeout_seconds=self._timeout_seconds, patience=Patience(self._patience_seconds))
+
+
+class JmapProber(RequestProber):
+    def __init__(self) -> None:
+        super().__init__(JmapProvider(timeout_seconds=20))
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A query state and the mailbox whose it is. As text, neither holds a space or a `#` any more."""
+
+    mailbox_id: str
+    query: str
+
+    def __str__(self) -> str:
+        return f"{quote(self.mailbox_id, safe='')} {quote(self.query, safe='')}"
+
+    @classmethod
+    def read(cls, token: str) -> _State:
+        mailbox_id, _, query = token.partition(" ")
+        return cls(unquote(mailbox_id), unquote(query))
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a run begins: messages to import (oldest first), then the ids behind the state, then the place once all are durable."""
+
+    place: Place
+    imports: Sequence[str]
+    news: Sequence[str]
+    then: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    id: str
+    blob_id: str
+    size_bytes: int
+    received_at: datetime
+    thread_id: str
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> _Listed:
+        received_at = datetime.fromisoformat(about["receivedAt"])
+        return cls(about["id"], about["blobId"], int(about["size"]), received_at, str(about.get("threadId") or ""))
+
+
+class JmapMailbox:
+    """One mailbox, on a session that the caller holds."""
+
+    def __init__(self, session: JmapSession, threads: ThreadPoolExecutor, folder: str) -> None:
+        self._session, self._threads, self._folder = session, threads, folder
+
+    def info(self) -> MailboxInfo:
+        here = self._mailbox()
+        capabilities = tuple(sorted(self._session.resource.get("capabilities", {})))
+        return MailboxInfo(self._session.server, str(here["name"]), int(here["totalEmails"]), capabilities)
+
+    def has_news(self, cursor: Cursor) -> bool:
+        place = Place.read(cursor.delta_token)
+        if place is None or place.importing or place.taken:
+            return True
+        try:
+            added, _ = self._added(_State.read(place.token), patient=False)
+        except CursorExpired:
+            return True
+        return bool(added)
+
+    def batches(self, cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        stored = Place.read(cursor.delta_token)
+        start = self._start(stored, limits)
+        return batched(self._steps(start, limits), limits, start=stored, note=start.note, cursor=delta_cursor)
+
+    def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
+        if stored is None:
+            return self._begin_again("first sync", limits.first_sync_days, limits.first_sync_messages, limits)
+        state = _State.read(stored.token)
+        try:
+            added, behind = self._added(state)
+        except CursorExpired as exc:
+            return self._begin_again(f"the server has lost the state ({exc})", limits.rescan_days, None, limits)
+        imports = self._left(state.mailbox_id, stored.importing, frozenset(added)) if stored.importing else []
+        return _Start(stored, imports, added, str(behind))
+
+    def _left(self, mailbox_id: str, importing: tuple[int, int], added: frozenset[str]) -> list[str]:
+        """What a first sync or a rescan left. Arrival times are seconds: in the last one of them stands what came later, too."""
+        first, last = importing
+        listed = self._listed(mailbox_id, moment(first), None)
+        return [id_ for id_, at in listed if at <= moment(last) and not (at == moment(last) and id_ in added)]
+
+    def _begin_again(self, why: str, days: int, most: int | None, limits: FetchLimits) -> _Start:
+        """The state first and then the list: what arrives in between is in both, and never in neither."""
+        mailbox_id = str(self._mailbox()["id"])
+        query = {"filter": {"inMailbox": mailbox_id}, "sort": _SORT, "limit": 1}
+        [answer] = self._session.call("query", ("Email/query", query))
+        token = str(_State(mailbox_id, str(answer["queryState"])))
+        since = datetime.now(UTC) - timedelta(days=days)
+        listed = self._listed(mailbox_id, since, most)
+        importing = (milliseconds(since), milliseconds(listed[-1][1])) if listed else None
+        note = f"{why}: {len(listed)} messages since {since.date()} are imported"
+        return _Start(Place(token, importing), [id_ for id_, _ in listed], [], token, note)
+
+    def _added(self, state: _State, *, patient: bool = True) -> tuple[list[str], _State]:
+        """Ids of what was added behind the state, oldest first, and the state now. Raises CursorExpired."""
+        query = {"filter": {"inMailbox": state.mailbox_id}, "sort": _SORT, "sinceQueryState": state.query}
+        mailbox, answer = self._session.call(
+            "changes",
+            ("Mailbox/get", {"ids": [state.mailbox_id], "properties": ["id"]}),
+            ("Email/queryChanges", query),
+            patient=patient,
+        )
+        if not mailbox.get("list"):
+            raise CursorExpired(f"{self._session.server} has no mailbox {state.mailbox_id} any more")
+        added = sorted(answer.get("added", []), key=lambda one: one["index"])
+        return [str(one["id"]) for one in added], replace(state, query=str(answer["newQueryState"]))
+
+    def _listed(self, mailbox_id: str, since: datetime, most: int | None) -> list[tuple[str, datetime]]:
+        """The mailbox's messages since then and when they came, oldest first; with `most` only so many of the newest."""
+        found: list[tuple[str, datetime]] = []
+        position = 0
+        while most is None or position < most:
+            query = {
+                "filter": {"inMailbox": mailbox_id, "after": f"{since:%Y-%m-%dT%H:%M:%SZ}"},
+                "sort": _NEWEST_FIRST,
+                "position": position,
+                "limit": _PAGE if most is None else min(_PAGE, most - position),
+            }
+            ids = {"resultOf": "0", "name": "Email/query", "path": "/ids"}
+            page, about = self._session.call(
+                "list", ("Email/query", query), ("Email/get", {"#ids": ids, "properties": ["id", "receivedAt"]})
+            )
+            if not page["ids"]:
+                break
+            position += len(page["ids"])
+            came = {one["id"]: datetime.fromisoformat(one["receivedAt"]) for one in about["list"]}
+            found += [(id_, came[id_]) for id_ in page["ids"] if id_ in came]
+        return found[::-1]
+
+    def _steps(self, start: _Start, limits: FetchLimits) -> Iterator[Step]:
+        token, importing = start.place.token, start.place.importing
+        mailbox_id = _State.read(token).mailbox_id
+        if importing:
+            for one, message in self._messages(mailbox_id, start.imports, limits, imported=True):
+                yield Step(message, Place(token, (milliseconds(one.received_at), importing[1])))
+            yield Step(None, Place(token))
+        taken = start.place.taken
+        fresh = [one for one in start.news if mark(one) not in taken]
+        for one, message in self._messages(mailbox_id, fresh, limits):
+            taken |= {mark(one.id)}
+            yield Step(message, Place(token, taken=taken))
+        yield Step(None, Place(start.then))
+
+    def _messages(
+        self, mailbox_id: str, ids: Sequence[str], limits: FetchLimits, *, imported: bool = False
+    ) -> Iterator[tuple[_Listed, RawMessage | None]]:
+        """Each with its message in their order, a few on the way at a time. One that was deleted or moved away is left out."""
+        page = min(self._session.limit("maxObjectsInGet", at_least=_PAGE), _PAGE, limits.batch_messages)
+        in_spam = bool(ids) and self._mailbox().get("role") == "junk"
+        waiting: deque[tuple[_Listed, Future[bytes | None] | None]] = deque()
+        for at in range(0, len(ids), page):
+            wanted = list(ids[at : at + page])
+            [answer] = self._session.call("get", ("Email/get", {"ids": wanted, "properties": _ABOUT}))
+            about = {one["id"]: one for one in answer["list"] if mailbox_id in one["mailboxIds"]}
+            for one in (_Listed.of(about[id_]) for id_ in wanted if id_ in about):
+                too_large = one.size_bytes > limits.message_bytes
+                waiting.append((one, None if too_large else self._threads.submit(self._session.download, one.blob_id)))
+                if len(waiting) >= CALLS_AT_ONCE:
+                    first, content = waiting.popleft()
+                    yield first, _message(first, content, limits, imported=imported, in_spam=in_spam)
+            while waiting:
+                first, content = waiting.popleft()
+                yield first, _message(first, content, limits, imported=imported, in_spam=in_spam)
+
+    def _mailbox(self) -> dict[str, Any]:
+        """The inbox's mailbox, by its role or its name. Raises MailboxNotFound with the names that there are."""
+        [answer] = self._session.call("mailboxes", ("Mailbox/get", {"ids": None, "properties": _MAILBOX}))
+        wanted = self._folder.casefold()
+        for key in ("role", "name"):
+            for one in answer["list"]:
+                if str(one.get(key) or "").casefold() == wanted:
+                    found: dict[str, Any] = one
+                    return found
+        names = ", ".join(sorted(str(one["name"]) for one in answer["list"]))
+        raise MailboxNotFound(f"there is no mailbox {self._folder!r}", fix=f"Those there are: {names}")
+
+
+def _message(
+    listed: _Listed, content: Future[bytes | None] | None, limits: FetchLimits, *, imported: bool, in_spam: bool
+) -> RawMessage | None:
+    raw = content.result() if content is not None else None
+    if content is not None and raw is None:
+        return None  # deleted meanwhile
+    refusal = "" if content is not None else f"more than the {limits.message_bytes} bytes that are taken in"
+    return RawMessage(
+        key=listed.id,
+        raw=raw,
+        received_at=listed.received_at,
+        size_bytes=len(raw) if raw is not None else listed.size_bytes,
+        in_spam_folder=in_spam,
+        thread_id=listed.thread_id or None,
+        imported=imported,
+        refusal=refusal,
+    )

@@ -1,0 +1,73 @@
+"""What JMAP adds to the contract of providers: how a server is found, what a login looks like, and mail listed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from inboxops.core.model import Cursor
+from inboxops.errors import InvalidInput, MailboxNotFound, ServerRefused
+from inboxops.ports import Account
+from inboxops_lab.testing.jmapserver import Cyrus
+from tests.providers.jmap_kit import FOLDER, JmapKit, answering
+from tests.providers.test_contract import mail, messages, read, synced
+
+
+@pytest.fixture
+def jmap(jmap_server: Cyrus) -> Iterator[JmapKit]:
+    kit = JmapKit(jmap_server)
+    yield kit
+    kit.close()
+
+
+def with_connection(kit: JmapKit, **changes: object) -> Account:
+    return replace(kit.account, connection={**kit.account.connection, **changes})
+
+
+def test_a_message_whose_flags_changed_comes_again_under_its_own_key(jmap: JmapKit) -> None:
+    jmap.deliver(mail("known"))
+    first = read(jmap, Cursor())
+    email = jmap.client.with_subject("known", FOLDER)
+    jmap.client.call("Email/set", update={email: {"keywords/$seen": True}})
+    again = read(jmap, first[-1].cursor)
+    assert {message.key for message in messages(again)} <= {message.key for message in messages(first)}
+
+
+def test_a_mailbox_is_found_by_its_role_or_its_name_and_others_are_named(jmap: JmapKit) -> None:
+    for folder, name in (("inbox", "Inbox"), ("JUNK", "Junk"), ("filed", "Filed")):
+        with jmap.provider.open(with_connection(jmap, folder=folder)) as mailbox:
+            assert mailbox.info().folder == name
+    with (
+        pytest.raises(MailboxNotFound, match="Drafts, Filed, Inbox, Junk, Sent, Support"),
+        jmap.provider.open(with_connection(jmap, folder="Nowhere")) as mailbox,
+    ):
+        mailbox.info()
+
+
+def test_the_session_is_found_from_the_host_alone(jmap: JmapKit) -> None:
+    """RFC 8620, 2.2: by /.well-known/jmap, from where Cyrus sends on to /jmap/."""
+    with jmap.provider.open(with_connection(jmap, url="")) as mailbox:
+        assert mailbox.info().messages == 0
+    assert synced(jmap) != Cursor()
+
+
+def test_a_login_is_not_shown_to_another_host_than_the_one_that_was_named(jmap: JmapKit) -> None:
+    with answering(jmap.server, 302, {"Location": "https://elsewhere.example/jmap"}) as url:
+        account = with_connection(jmap, url=url)
+        with pytest.raises(ServerRefused, match=r"elsewhere\.example.*--url"), jmap.provider.open(account) as mailbox:
+            mailbox.info()
+
+
+def test_a_password_never_goes_over_an_open_line(jmap: JmapKit) -> None:
+    account = with_connection(jmap, url="http://localhost/jmap/")
+    with pytest.raises(InvalidInput, match="https"), jmap.provider.open(account) as mailbox:
+        mailbox.info()
+
+
+def test_a_server_that_speaks_something_else_is_told_from_a_mailbox_without_mail(jmap: JmapKit) -> None:
+    with answering(jmap.server, 200, {}, b"<html>Welcome</html>") as url:
+        account = with_connection(jmap, url=url)
+        with pytest.raises(ServerRefused, match="Is this a JMAP server"), jmap.provider.open(account) as mailbox:
+            mailbox.info()
