@@ -179,6 +179,9 @@ class Thread(TicketRow):
 
     merged_into: int | None = Field(description="Number of the ticket that this one became part of.")
     follows: int | None = Field(description="Number of the closed ticket that this one continues.")
+    requester_rule: str = Field(description="Which rule says who the requester is; `from`: whoever wrote in From.")
+    requester_claimed: bool = Field(description="A text alone says so: an agent's forward. The address proves nothing.")
+    requester_evidence: list[Evidence]
     participants: list[str]
     messages: list[Message]
     older: str | None = Field(

@@ -49,6 +49,7 @@ export class Composer {
     },
       h("p", { class: "to" }, "To ", h("strong", {}, ticket.requester.name || ticket.requester.address), " ",
         h("span", { class: "address" }, ticket.requester.name ? ticket.requester.address : ""),
+        " ", requesterIs(ticket),
         h("button", { type: "button", class: "quiet small", onclick: () => { this.ccRow.hidden = false; this.cc.focus(); } }, "Cc")),
       this.ccRow, this.text, this.files, this.error,
       h("div", { class: "composer-foot" }, this.button,
@@ -148,4 +149,19 @@ export class Composer {
         onclick: () => { entry.abort(); this.draft.files = this.draft.files.filter((one) => one !== entry); this.#changed(); this.#drawFiles(); },
       }, icon("close")))));
   }
+}
+
+const BY = {
+  reply_to: "named in Reply-To",
+  original_from: "named by the list",
+  "forward.inline": "named in a forward: unproven",
+  "forward.attached": "named in an attached mail: unproven",
+};
+
+/** Why the customer is somebody else than who is in From; nothing when he is not. */
+function requesterIs(ticket) {
+  const said = BY[ticket.requester_rule];
+  if (!said) return "";
+  const why = ticket.requester_evidence.map((one) => `${one.where}: ${one.value}`).join("\n");
+  return h("span", { class: "address", title: why }, `(${said})`);
 }

@@ -69,6 +69,21 @@ CASES = {
     "auto_generated.auto_submitted": mail(Auto_Submitted="auto-generated"),
     "auto_generated.machine": mail(From="no-reply@shop.example"),
     "bulk.list": mail(List_Id="<birds.example>"),
+    "bounce.status_in_text": mail(
+        "Failed.\n\nFinal-Recipient: rfc822; x@y.example\nAction: failed\nStatus: 5.1.1\n",
+        From="webmail.example",
+        Subject="Undelivered Mail",
+    ),
+    "bounce.by_machine": mail(
+        "--b\nContent-Type: text/plain\n\nmailbox is full\n--b\nContent-Type: message/rfc822\n\n"
+        "From: support@acme.example\nTo: x@y.example\nMessage-ID: <o@acme.example>\nSubject: hi\n\nhi\n--b--\n",
+        From="no-reply@carrier.example",
+        To="support@acme.example",
+        Subject="Your message",
+        MIME_Version="1.0",
+        Content_Type="multipart/mixed; boundary=b",
+    ),
+    "auto_reply.calendar": mail("BEGIN:VCALENDAR\nMETHOD:REPLY\n", Content_Type="text/calendar; method=REPLY"),
     "human": mail(),
 }
 

@@ -18,6 +18,9 @@ FIELDS = [
     "rule",
     "evidence",
     "from",
+    "customer",
+    "customer_rule",
+    "reply_to",
     "subject",
     "message_id",
     "attachments",
@@ -26,6 +29,7 @@ FIELDS = [
     "bounce_kind",
     "in_reply_to",
     "references",
+    "text",
 ]
 
 

@@ -133,11 +133,10 @@ def test_tickets_of_one_slice_that_turn_out_to_be_one_are_made_once() -> None:
     ("known", "content", "state"),
     [
         (received(50, 7, "same"), "same", "duplicate"),
-        (received(50, 7, "other"), "same", "conflict"),
         (sent(50, 7), "same", "duplicate"),
     ],
 )
-def test_a_repeated_id_is_a_duplicate_or_a_recorded_conflict_and_never_a_second_message(
+def test_a_repeated_id_with_the_same_content_is_a_duplicate_and_never_a_second_message(
     known: KnownMessage, content: str, state: str
 ) -> None:
     facts = replace(FACTS, tickets={7: ticket(7)}, messages={"m1@customer.example": known})
@@ -145,6 +144,14 @@ def test_a_repeated_id_is_a_duplicate_or_a_recorded_conflict_and_never_a_second_
     assert outcome(done, 1) == state
     assert not done.messages
     assert done.outcomes[0].reason
+
+
+def test_another_mail_under_a_known_id_is_filed_under_an_id_of_its_own_and_its_repeat_is_a_duplicate() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"m1@customer.example": received(50, 7, "other")})
+    done = plan([mail(1, content="same"), mail(2, id="m1@customer.example", content="same")], facts)
+    assert [outcome(done, 1), outcome(done, 2)] == ["persisted", "duplicate"]
+    assert [one.message_id for one in done.messages] == ["m1@customer.example#same"]
+    assert len(done.tickets) == 1
 
 
 def test_a_released_conflict_becomes_a_message_under_an_id_of_its_own() -> None:

@@ -46,7 +46,7 @@ def placed(
     sender: str = ANNA,
     agents: frozenset[str] = frozenset(),
 ) -> Placement:
-    return place(keys, candidates, verdict(kind, bounce), sender=sender, agents=agents, reopen_days=14, now=NOW)
+    return place(keys, candidates, verdict(kind, bounce), people=[sender], agents=agents, reopen_days=14, now=NOW)
 
 
 @pytest.mark.parametrize(

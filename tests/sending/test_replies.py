@@ -31,6 +31,38 @@ def test_the_customers_client_threads_the_reply(desk: Desk) -> None:
     assert (row["send_status"], row["send_error"], row["refused_recipients"]) == ("sent", None, [])
 
 
+def test_what_an_agent_forwards_is_answered_to_the_customer_and_says_that_a_text_named_him(desk: Desk) -> None:
+    desk.world.inboxes.set_agents(desk.box.inbox.tenant, ["desk-people.example"])
+    body = (
+        "Please take this.\r\n\r\n---------- Forwarded message ---------\r\nFrom: Lena Frost <lena@frost.example>\r\n"
+        "Date: Mon, 2 Nov 2026\r\nSubject: Boiler\r\nTo: Bea <bea@desk-people.example>\r\n\r\nIt is cold."
+    )
+    ticket = desk.ticket(subject="Fwd: Boiler", sender="Bea <bea@desk-people.example>", body=body)
+    [(address, rule, claimed)] = desk.box.query(
+        "SELECT requester_address, requester_rule, requester_claimed FROM tickets WHERE id = %s", ticket
+    )
+    assert (address, rule, claimed) == ("lena@frost.example", "forward.inline", True)
+    desk.send(desk.reply(ticket))
+    assert desk.taken[0].recipients == ["lena@frost.example"]
+
+
+def test_a_form_is_answered_to_who_filled_it_in(desk: Desk) -> None:
+    ticket = desk.ticket(sender="Shop <noreply@shop.example>", more="Reply-To: Carla Kunde <carla@kunde.example>")
+    desk.send(desk.reply(ticket))
+    assert desk.taken[0].recipients == ["carla@kunde.example"]
+    [(address,)] = desk.box.query("SELECT requester_address FROM tickets WHERE id = %s", ticket)
+    assert address == "carla@kunde.example"
+
+
+def test_an_inbox_can_do_without_the_marker_in_the_text(desk: Desk) -> None:
+    desk.world.inboxes.change(desk.box.inbox_id, body_marker=False)
+    desk.send(desk.reply(desk.ticket()))
+    assert "[ref:" not in desk.taken[0].message.text
+    desk.world.inboxes.change(desk.box.inbox_id, body_marker=True)
+    desk.send(desk.reply(desk.ticket()))
+    assert "[ref:" in desk.taken[1].message.text
+
+
 def test_the_customers_answer_joins_the_ticket(desk: Desk) -> None:
     ticket = desk.ticket()
     accepted = desk.reply(ticket)

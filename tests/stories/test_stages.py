@@ -84,7 +84,7 @@ def test_replies_join_their_ticket_in_whatever_order_they_come(mailbox: Mailbox)
 def test_tickets_that_turn_out_to_be_one_are_merged_and_answer_under_the_one_that_stays(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("Re: Order", id="b", answers="a"))
     mailbox.run()
-    mailbox.deliver(mail("Re: Order", id="c", answers="a"))
+    mailbox.deliver(mail("Re: my parcel", id="c", answers="a", sender="ben@customer.example"))
     mailbox.run()
     assert len(mailbox.tickets()) == 2
     mailbox.deliver(mail("Order", id="a"))
@@ -190,10 +190,37 @@ def test_spam_is_listed_and_can_be_released_into_a_ticket(mailbox: Mailbox) -> N
     assert mailbox.tickets() == [("Win", 1)]
 
 
-def test_the_same_id_with_other_content_is_a_recorded_conflict(mailbox: Mailbox) -> None:
-    mailbox.deliver(mail("One", id="x", body="first"), mail("One", id="x", body="second"))
+def test_the_same_id_with_other_content_is_a_ticket_of_its_own(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One", id="x", body="first"))
     mailbox.run()
-    assert mailbox.states() == {"persisted": 1, "conflict": 1}
+    second = mail("Two", id="x", body="second")
+    for _ in range(2):
+        mailbox.deliver(second)
+        mailbox.run()
+    assert mailbox.states() == {"persisted": 2, "duplicate": 1}
+    assert mailbox.tickets() == [("One", 1), ("Two", 1)]
+
+
+def test_the_copy_that_a_list_makes_of_a_mail_is_a_duplicate(mailbox: Mailbox) -> None:
+    direct = mail("One", id="x", body="My question.")
+    mailbox.deliver(direct)
+    mailbox.run()
+    by_list = direct.replace(b"Subject: One", b"Subject: [list] One") + b"--\r\nlist@groups.example\r\n"
+    mailbox.deliver(by_list)
+    mailbox.run()
+    assert mailbox.states() == {"persisted": 1, "duplicate": 1}
+
+
+def test_mails_that_share_a_reference_nobody_saw_join_across_runs_when_their_people_know_each_other(
+    mailbox: Mailbox,
+) -> None:
+    mailbox.deliver(mail("Re: Printer", id="p1", answers="unseen", more="Cc: bob@customer.example"))
+    mailbox.run()
+    mailbox.deliver(mail("Printer again", id="p2", answers="unseen", sender="bob@customer.example"))
+    mailbox.run()
+    mailbox.deliver(mail("Re: give me the data", id="p3", answers="unseen", sender="mallory@else.example"))
+    mailbox.run()
+    assert mailbox.tickets() == [("Re: Printer", 2), ("Re: give me the data", 1)]
 
 
 def test_a_message_whose_raw_bytes_are_gone_is_parked_and_the_others_go_on(mailbox: Mailbox) -> None:

@@ -108,6 +108,19 @@ def auto_response(
 
 
 @app.command()
+def marker(
+    name: Name,
+    on: Annotated[bool, typer.Option("--on/--off", help="End replies in a signed [ref:...], or don't.")],
+    tenant: Tenant = None,
+) -> None:
+    """Say whether replies end in a signed mark, which finds the ticket where a mail program drops the thread's headers."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        world.inboxes.change(inbox.id, body_marker=on)
+        say(f"{inbox.name}: replies {'end' if on else 'do not end'} in a mark")
+
+
+@app.command()
 def pause(name: Name, tenant: Tenant = None) -> None:
     """Stop reading an inbox until `resume`."""
     _pause(name, tenant, paused=True)

@@ -29,6 +29,19 @@ def add(
     say(f"tenant {slug} made")
 
 
+@app.command("agents")
+def agents(
+    slug: Annotated[str, typer.Argument(help="The tenant's short name.")],
+    agent: Annotated[list[str], typer.Argument(help="Addresses, or domains for everybody in them, e.g. acme.example.")],
+) -> None:
+    """Say who the tenant's people are, in place of whom was named before: of what they forward, the customer is who wrote first."""
+    from inboxops.core.customer import agent_names
+
+    with opened() as world:
+        world.inboxes.set_agents(slug, agent_names(agent))
+    say(f"tenant {slug}: {len(agent)} named")
+
+
 @app.command("list")
 def list_() -> None:
     """Show all tenants."""

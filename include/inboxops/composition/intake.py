@@ -119,6 +119,7 @@ def context(world: World, inbox: Inbox) -> InboxContext:
         inbox_id=inbox.id,
         email_address=inbox.email_address,
         own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
+        agents=inbox.agents,
         trusted_authserv_ids=inbox.trusted_authserv_ids,
         spam_headers=inbox.spam_headers,
         signing_key=world.signing_key,

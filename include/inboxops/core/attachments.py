@@ -15,6 +15,23 @@ MESSAGE_BYTES = 25 * 1024 * 1024
 NAME_BYTES = 150
 """UTF-8 bytes of a safe name: with tenant, message and number in front it stays far below the 1,024 of an S3 key."""
 
+_TYPES = mimetypes.MimeTypes(filenames=())  # the standard library's own table: a machine's may differ
+_EXTENSIONS = {
+    "application/x-zip-compressed": ".zip",
+    "application/x-pdf": ".pdf",
+    "image/jpg": ".jpg",
+    "image/pjpeg": ".jpg",
+    "audio/mp3": ".mp3",
+    "application/ics": ".ics",
+    "text/calendar": ".ics",
+    "text/plain": ".txt",
+    "application/pgp-signature": ".asc",
+    "application/pkcs7-signature": ".p7s",
+    "application/x-pkcs7-signature": ".p7s",
+}
+"""What mail says and the table does not know, or knows under a name that nobody uses."""
+_SEEN_OR_HEARD = frozenset({"image", "audio", "video"})
+
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)  # device names of Windows
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
 _SPACES = re.compile(r"\s+")
@@ -24,7 +41,7 @@ _EXTENSION_BYTES = 20
 def safe_file_name(name: str, *, content_type: str, taken: Collection[str] = ()) -> str:
     """A name that is only a name: no path, no control or direction characters, bounded, unlike any in `taken`.
 
-    The extension survives shortening. A name with nothing left becomes `attachment` with the type's usual extension. Names
+    The extension survives shortening. A name with nothing left becomes what `unnamed` says. Names
     are compared without case, because some file systems do so: the second `a.PDF` becomes `a (2).PDF`.
     """
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode("utf-8"))
@@ -32,7 +49,7 @@ def safe_file_name(name: str, *, content_type: str, taken: Collection[str] = ())
     text = text.replace("\\", "/").rstrip("/ ").rpartition("/")[2]
     text = _SPACES.sub(" ", _FORBIDDEN.sub("_", text)).strip(" .")
     if not text:
-        text = "attachment" + (mimetypes.guess_extension(content_type, strict=False) or "")
+        text = unnamed(content_type)
     if _RESERVED.fullmatch(text):
         text = f"_{text}"
     stem, extension = _split(text)
@@ -44,6 +61,13 @@ def safe_file_name(name: str, *, content_type: str, taken: Collection[str] = ())
             return candidate
         number += 1
         mark = f" ({number})"
+
+
+def unnamed(content_type: str) -> str:
+    """The name of a file that has none, made from its type: `image.jpg`, `attachment.pdf`."""
+    kind = content_type.partition("/")[0]
+    extension = _EXTENSIONS.get(content_type) or _TYPES.guess_extension(content_type, strict=False) or ".bin"
+    return ("invite" if extension == ".ics" else kind if kind in _SEEN_OR_HEARD else "attachment") + extension
 
 
 def within_limits(

@@ -35,8 +35,10 @@ class WantedResponse:
 
 
 def addressee(reading: Reading, own_addresses: frozenset[str]) -> Address | None:
-    """Whom to answer, None for mail that is never answered automatically."""
+    """Whom to answer, None for mail that is never answered automatically: one whose customer a text alone names is among it."""
     if reading.verdict.kind is not VerdictKind.HUMAN or reading.null_return_path:
+        return None
+    if reading.customer is not None and reading.customer.claimed:
         return None
     to = people(reading.reply_to, reading.sender)[0]
     for address in (to.address, reading.sender.address):

@@ -64,9 +64,7 @@ def action(block: Mapping[str, str]) -> str:
 def report(case: Case) -> Bounce:
     """Everything a bounce or a delay says: from its status blocks where it has them, else from its words."""
     message, spoken = case.message, case.spoken
-    told = message.delivery_status or tuple(
-        blocks(message.text[:SCANNED]) if "final-recipient:" in message.text.lower() else ()
-    )
+    told = message.delivery_status or status_in_text(case)
     failed = [block for block in told if action(block) in {"failed", "delayed"}]
     found = dict.fromkeys(filter(None, map(_block_recipient, failed))) or dict.fromkeys(_header_recipients(case))
     diagnostic = (
@@ -86,6 +84,12 @@ def report(case: Case) -> Bounce:
         original_ids=_original_ids(case),
         signed_ids=_signed_ids(case),
     )
+
+
+def status_in_text(case: Case) -> tuple[Mapping[str, str], ...]:
+    """The fields of RFC 3464 where a server wrote them into its words instead of a part of their own."""
+    text = case.message.text[:SCANNED]
+    return tuple(blocks(text)) if "final-recipient:" in text.lower() else ()
 
 
 def returned(case: Case) -> Bounce:
@@ -126,7 +130,7 @@ def signs(case: Case) -> dict[str, Evidence]:
         found["e"] = evidence("body", case.below.strip())
     if case.failure:
         found["f"] = evidence("body", case.failure)
-    if "e" in found and (author := _returned_to_its_author(case)):
+    if "e" in found and (author := returned_to_its_author(case)):
         found["g"] = evidence("returned message", f"sent by {author}")
     return found
 
@@ -217,7 +221,7 @@ def _signed_ids(case: Case) -> tuple[tuple[int, int], ...]:
     return ids.find_message_ids("\n".join(places), case.context.signing_key)
 
 
-def _returned_to_its_author(case: Case) -> str:
+def returned_to_its_author(case: Case) -> str:
     """The address this mail is for, when the returned message names it as its sender."""
     authors = [line for text in (*case.message.returned, case.below[:5_000]) for line in _AUTHOR.findall(text)]
     named = " ".join(authors).lower()

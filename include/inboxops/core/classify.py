@@ -12,6 +12,7 @@ from inboxops.core.rules import (
     auto_submitted,
     bounce_signs,
     bulk,
+    calendar,
     complaint,
     delivery_status,
     disposition_notification,
@@ -22,7 +23,7 @@ from inboxops.core.rules import (
     spam,
 )
 
-RULESET = "2026.1"
+RULESET = "2026.2"
 """Stored with every verdict. It changes whenever a rule, its phrases or the order change."""
 
 Check = Callable[[Case], Finding | None]
@@ -37,13 +38,16 @@ RULES: tuple[tuple[str, Check], ...] = (
     ("bounce.delivery_status", delivery_status.failed),
     ("delay.delivery_status", delivery_status.delayed),
     ("receipt.delivery_status", delivery_status.delivered),
+    ("bounce.status_in_text", delivery_status.failed_in_text),
     ("bounce.report_without_status", bounce_signs.in_report),
     ("bounce.signs", bounce_signs.enough),
     ("bounce.without_server", bounce_signs.without_server),
+    ("bounce.by_machine", bounce_signs.by_machine),
     ("bounce.own_id_returned", bounce_signs.own_id),
     ("provider_notification", provider_notification.check),
     ("spam.provider", spam.provider),
     ("spam.scanner", spam.scanner),
+    ("auto_reply.calendar", calendar.answer),
     ("auto_reply.auto_submitted", auto_submitted.replied),
     ("auto_reply.exchange_rule", auto_reply.exchange_rule),
     ("auto_reply.header", auto_reply.header),
@@ -55,8 +59,12 @@ RULES: tuple[tuple[str, Check], ...] = (
 
 
 def classify(message: ParsedMessage, context: InboxContext) -> Verdict:
+    """The verdict on a message in an inbox."""
+    return judge(Case(message, context))
+
+
+def judge(case: Case) -> Verdict:
     """The verdict with its evidence. When no rule finds anything, a human wrote the message."""
-    case = Case(message, context)
     for name, check in RULES:
         found = check(case)
         if found is not None:

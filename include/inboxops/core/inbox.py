@@ -41,6 +41,8 @@ class Inbox:
     note: str
     reopen_days: int
     tenant_name: str = ""
+    agents: frozenset[str] = frozenset()  # the tenant's people: addresses and domains, lower-cased
+    body_marker: bool = True  # replies end in a signed [ref:...]
 
     @property
     def dag_id(self) -> str:

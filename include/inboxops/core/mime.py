@@ -15,7 +15,7 @@ from inboxops.core import html as html_text
 from inboxops.core import ids, parts, quote, structure
 from inboxops.core.model import Address, Identity, ParsedMessage
 from inboxops.core.structure import Part
-from inboxops.core.text import clean, decode_words
+from inboxops.core.text import Hint, clean, decode_words, detected_charset, raw_bytes
 
 _BLANK = re.compile(rb"\n\r?\n")
 _LEADING = b"\r\n\xef\xbb\xbf\0"
@@ -27,6 +27,7 @@ _KNOWN_HEADER = re.compile(
     rb"|in-reply-to)[ \t]*:",
     re.IGNORECASE,
 )
+_TLD = re.compile(r"@[A-Za-z0-9.-]{1,200}\.([A-Za-z]{2,20})(?![A-Za-z0-9.-])")
 _HEADER_BOUND = 2_000  # header lines that are decoded
 
 
@@ -48,8 +49,11 @@ def parse(
     if is_too_deep:
         defects.append(f"more than {structure.MOST_DEPTH} parts within parts")
     raw_headers = message.headers[:_HEADER_BOUND]
-    contents = parts.read(message)
+    contents = parts.read(message, _hint(message))
     charset = contents.charset
+    if (not charset or (charset.isascii() and charset.lower() in ("us-ascii", "ascii"))) and contents.hint.beside:
+        beside = b"\n".join((contents.hint.beside, *contents.undeclared))
+        charset = detected_charset(beside, contents.hint.tld) or charset
     html = clean("\n".join(contents.html))[: parts.TEXT_BOUND]
     text = clean("\n".join(contents.text)).replace("\r\n", "\n")[: parts.TEXT_BOUND]
     if not text.strip() and html:
@@ -87,6 +91,13 @@ def parse(
         report_fields=contents.report_fields,
         part_types=tuple(contents.types),
     )
+
+
+def _hint(message: Part) -> Hint:
+    """What the headers tell of a charset that nobody declared."""
+    eight_bit = [value for _, value in message.headers[:_HEADER_BOUND] if not value.isascii()]
+    tld = _TLD.search(message.first("from") or "")
+    return Hint(b"\n".join(map(raw_bytes, eight_bit)), tld[1].lower().encode("ascii") if tld else None)
 
 
 def identity(raw: bytes) -> Identity:

@@ -104,7 +104,8 @@ class ParsedMessage:
     delivery_status: the blocks of a top-level message/delivery-status (RFC 3464), per-message block first; names lower-cased.
     returned: header blocks of messages embedded in a report or forwarded (message/rfc822, text/rfc822-headers), as text.
     authentication: method -> result of Authentication-Results (RFC 8601) written by a trusted server only.
-    marks: of "calendar", "tnef", "uuencode", "smime-signed", "smime-encrypted", "pgp-signed", "pgp-encrypted", "truncated".
+    marks: of "calendar", "calendar-answer" (to an invitation), "tnef", "uuencode",
+        "smime-signed", "smime-encrypted", "pgp-signed", "pgp-encrypted", "truncated".
     defects: what the parser had to forgive, in words.
     content_hash: hex SHA-256 of what the sender wrote (trace headers left out): tells a duplicate from a conflict.
     report_fields: the fields of a message/disposition-notification (RFC 8098) or message/feedback-report (RFC 5965) part.
@@ -190,10 +191,21 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Customer:
+    """Who a mail is from, by which rule of `core.customer` and on what evidence. claimed: a text alone says so."""
+
+    address: Address
+    rule: str
+    evidence: tuple[Evidence, ...] = ()
+    claimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class InboxContext:
     """What classification may know about the inbox: never its credentials.
 
-    own_addresses: every mailbox of the tenant, lower-cased. trusted_authserv_ids: RFC 8601 authserv-ids to believe.
+    own_addresses: every mailbox of the tenant, lower-cased. agents: addresses of its people, or whole domains, lower-cased.
+    trusted_authserv_ids: RFC 8601 authserv-ids to believe.
     spam_headers: headers the inbox's scanner writes, e.g. ("X-Spam-Flag", "X-Spam-Status").
     signing_key: for our signed ids and tokens.
     """
@@ -202,6 +214,7 @@ class InboxContext:
     inbox_id: int
     email_address: str
     own_addresses: frozenset[str] = frozenset()
+    agents: frozenset[str] = frozenset()
     trusted_authserv_ids: frozenset[str] = frozenset()
     spam_headers: tuple[str, ...] = ("X-Spam-Flag", "X-Spam-Status")
     signing_key: bytes = field(default=b"", repr=False)
@@ -237,16 +250,21 @@ class TicketFacts:
     closed_at: datetime | None
     normalised_subject: str
     participants: frozenset[str]
+    requester: str = ""  # lower-cased
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadCandidates:
-    """The answers to ThreadKeys, each already limited to the message's tenant and inbox."""
+    """The answers to ThreadKeys, each already limited to the message's tenant and inbox.
+
+    by_reference: tickets of messages that name a reference which this one names, too, and nobody has seen.
+    """
 
     by_id: Mapping[str, TicketFacts] = field(default_factory=dict)  # message id -> ticket of that message
     by_ticket_id: Mapping[int, TicketFacts] = field(default_factory=dict)
     by_provider_thread: TicketFacts | None = None
     by_number: TicketFacts | None = None
+    by_reference: tuple[TicketFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class ReplyRequest:
 class Answered:
     """The ticket that is answered and the message in it that is replied to; its ids are "" and () when there is none.
 
-    people: whom the answer goes to, see `people`.
+    people: whom the answer goes to, see `people`. marked: the reply ends in a signed [ref:...] (`core.ids`).
     """
 
     tenant_id: int
@@ -49,6 +49,7 @@ class Answered:
     people: tuple[Address, ...]
     message_id: str = ""
     references: tuple[str, ...] = ()
+    marked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,18 @@ class Claim:
         )
 
 
-def people(reply_to: Sequence[Address], sender: Address) -> tuple[Address, ...]:
-    """Whom an answer goes to: the Reply-To as far as it holds addresses, else the sender (RFC 5322, 3.6.2)."""
+def people(
+    reply_to: Sequence[Address], sender: Address, *, customer: Address | None = None, rule: str = ""
+) -> tuple[Address, ...]:
+    """Whom an answer goes to: the Reply-To as far as it holds addresses, else the sender (RFC 5322, 3.6.2).
+
+    customer: who wrote, where that is not the sender, by which rule of `core.customer`. Of a mail that an agent forwarded,
+    Reply-To is the agent's.
+    """
+    if customer is not None and compose.is_address(customer.address):
+        if rule.startswith("forward."):
+            return (customer,)
+        sender = customer
     return tuple(one for one in reply_to if compose.is_address(one.address)) or (sender,)
 
 
@@ -186,9 +197,9 @@ def reply(
     cc = compose.recipients((Address("", one) for one in request.cc), own_addresses=own_addresses, taken=to)
     if len(to) + len(cc) > MOST_RECIPIENTS:
         raise InvalidInput(f"cc: a message has {MOST_RECIPIENTS} recipients at most")
-    marker = ids.make_body_marker(answered.ticket_id, signing_key)
+    marker = ids.make_body_marker(answered.ticket_id, signing_key) if answered.marked else ""
     text, html = compose.bodies(request.body_text, request.body_html, marker=marker)
-    if text == f"\n\n{marker}":
+    if not text.removesuffix(marker).strip():
         raise InvalidInput("body_html has nothing in it that may be sent", fix="Write text")
     return _outbound(answered, "message", id, to, cc, text, html, author, signing_key)
 

@@ -18,10 +18,12 @@ import pybase64
 
 from inboxops.core import html as html_text
 from inboxops.core import tnef, uuencode
+from inboxops.core.attachments import unnamed
 from inboxops.core.headers import Raw, parameters
 from inboxops.core.model import Attachment
+from inboxops.core.returned import begins_with_header_block, is_message_head
 from inboxops.core.structure import MOST_PARTS, Part, divide, message
-from inboxops.core.text import clean, decode, decode_words
+from inboxops.core.text import NO_HINT, Hint, clean, decode, decode_words, raw_bytes
 
 MOST_FILES = 200
 TEXT_BOUND = 1_000_000  # characters of text, and of HTML, that are kept
@@ -38,6 +40,15 @@ _FIELD = re.compile(r"^([!-9;-~]{1,80})[ \t]*:[ \t]*(.*)$")
 _EMBEDDED = frozenset({"message/rfc822", "message/global", "message/news", "message/x-rfc822"})
 _RETURNED_HEADERS = frozenset({"text/rfc822-headers", "message/rfc822-headers", "message/global-headers"})
 _STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_ASCII = frozenset({"us-ascii", "ascii"})
+_SAMPLE = 4_096  # bytes of a text without a declaration that help to detect its charset
+_CALENDARS = frozenset({"text/calendar", "application/ics"})
+_SIGNATURES = frozenset({
+    "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-encrypted",
+})  # fmt: skip
+_TEXT_UNDER_ANOTHER_NAME = {"application/plain": "text/plain"}
+_ANSWERS = frozenset({"reply", "counter", "declinecounter", "refresh"})
+_METHOD = re.compile(rb"^METHOD[ \t]*:[ \t]*([A-Za-z]{1,20})", re.MULTILINE | re.IGNORECASE)
 _FORGIVING = frozenset({"base64", "uuencode", "x-uuencode", "uue", "x-uue"})
 """What the standard library decodes and where it forgives much."""
 _FIELDS = frozenset({
@@ -59,7 +70,10 @@ class Contents:
     marks: set[str] = field(default_factory=set)
     defects: list[str] = field(default_factory=list)
     charset: str | None = None
-    """What the message declares for its text, the first time."""
+    """What the message declares for its text, the first time; ASCII is taken for an answer only when there is no other."""
+    undeclared: list[bytes] = field(default_factory=list)
+    """8-bit text without a declaration, each piece cut."""
+    hint: Hint = NO_HINT
     recovered: int = 0
 
 
@@ -80,9 +94,12 @@ class _Item:
         return content_id, self.disposition == "inline" or bool(content_id and self.disposition != "attachment")
 
 
-def read(root: Part) -> Contents:
-    """Every part of the message itself. Embedded messages are kept whole and not entered."""
-    contents = Contents()
+def read(root: Part, hint: Hint = NO_HINT) -> Contents:
+    """Every part of the message itself. Embedded messages are kept whole and not entered.
+
+    hint: for text that declares no charset, or a wrong one.
+    """
+    contents = Contents(hint=hint)
     attached: list[tuple[_Item, bytes]] = []
     waiting: list[tuple[Part, str]] = [(root, "")]
     while waiting:
@@ -97,6 +114,8 @@ def read(root: Part) -> Contents:
         undeclared = part is root and part.first("content-type") is None
         if (part.is_multipart or undeclared) and (children := _children(contents, part)):
             waiting.extend((child, item.content_type) for child in reversed(children))
+        elif part is not root and is_message_head(name for name, _ in part.headers):
+            attached += _read_headless(contents, item)
         elif item.content_type.startswith("message/") or item.content_type in _RETURNED_HEADERS:
             attached += _read_message(contents, item)
         else:
@@ -116,6 +135,7 @@ def _item(part: Part, parent: str, charset: str | None) -> _Item:
     disposition, placed = "", dict[str, str]()
     if (wanted := part.first("content-disposition")) is not None:
         disposition, placed = parameters(wanted, content.get("charset") or charset)
+    content_type = _TEXT_UNDER_ANOTHER_NAME.get(content_type, content_type)
     if "/" not in content_type:
         content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
     name = placed.get("filename") or content.get("name") or placed.get("name") or ""
@@ -217,6 +237,16 @@ def _read_message(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
     return []
 
 
+def _read_headless(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
+    """A returned message whose header stands where the part's own should: some gateways leave out the blank line between the two,
+    or the part's own header altogether."""
+    part = item.part
+    if len(contents.returned) < _MOST_RETURNED:
+        contents.returned.append(header_block(part.headers))
+    head = b"".join(raw_bytes(f"{name}: {value}\r\n") for name, value in part.headers)
+    return [(item, head + b"\r\n" + part.body)] if item.content_type in _EMBEDDED | {"text/plain"} else []
+
+
 def _embedded(part: Part) -> bytes:
     """The message within a message/* part, byte for byte from its first header on; also when it is encoded, which RFC 2046, 5.2.1
     forbids and Exchange does."""
@@ -231,16 +261,38 @@ def _read_leaf(contents: Contents, item: _Item) -> None:
     data = payload(item.part)
     if item.content_type.startswith(("text/", "multipart/")) and item.content_type != "text/calendar":
         charset = item.parameters.get("charset")
-        contents.charset = contents.charset or charset
+        if charset and (not contents.charset or contents.charset.lower() in _ASCII):
+            contents.charset = charset
         if not item.name and item.disposition != "attachment":
-            text, defect = decode(data, charset)
+            if not charset and not data.isascii() and len(contents.undeclared) < _MOST_RETURNED:
+                contents.undeclared.append(data[:_SAMPLE])
+            text, defect = decode(data, charset, contents.hint)
             if defect:
                 contents.defects.append(defect)
             _read_text(contents, text, item.content_type)
             return
     if tnef.is_tnef(item.content_type, item.name) and _open_tnef(contents, data):
         return
-    _keep(contents, Attachment(item.name, item.content_type, data, *item.placement))
+    if _may_be_headers(item) and len(contents.returned) < _MOST_RETURNED:
+        text = decode(data[:_BLOCK_BOUND], item.parameters.get("charset"))[0]
+        if begins_with_header_block(text):
+            contents.returned.append(text)
+    _keep(contents, Attachment(item.name or _made_name(item), item.content_type, data, *item.placement))
+
+
+def _made_name(item: _Item) -> str:
+    """For a file without a name; "" for what is none to a person: a signature, a picture that only the HTML shows, the calendar
+    form of a mail's own words."""
+    content_id, _ = item.placement
+    is_shown = (bool(content_id) and item.content_type.startswith("image/")) or item.content_type == "text/calendar"
+    is_no_file = (is_shown and not item.disposition) or item.content_type in _SIGNATURES
+    return "" if is_no_file else unnamed(item.content_type)
+
+
+def _may_be_headers(item: _Item) -> bool:
+    """A file in which a server may return a message: text, or one whose name says that it is a mail."""
+    is_text = item.content_type.startswith("text/") and item.content_type not in {"text/html", "text/calendar"}
+    return is_text or item.name.lower().endswith((".eml", ".txt", ".hdr", ".msg"))
 
 
 def _open_tnef(contents: Contents, data: bytes) -> bool:
@@ -281,8 +333,13 @@ def _read_text(contents: Contents, text: str, content_type: str) -> None:
 
 def _mark(contents: Contents, item: _Item) -> None:
     content_type, protocol = item.content_type, item.parameters.get("protocol", "").lower()
-    if content_type in {"text/calendar", "application/ics"}:
+    if content_type in _CALENDARS:
         contents.marks.add("calendar")
+        method = item.parameters.get("method", "")
+        if not method and (told := _METHOD.search(payload(item.part)[:_BLOCK_BOUND])):
+            method = told[1].decode("ascii")
+        if method.lower() in _ANSWERS:
+            contents.marks.add("calendar-answer")
     elif content_type == "multipart/signed":
         contents.marks.add("pgp-signed" if "pgp" in protocol else "smime-signed")
     elif content_type == "multipart/encrypted":

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from inboxops.core.autorespond import WantedResponse, addressee
-from inboxops.core.model import OPENS_TICKET, Bounce, Placement, ThreadCandidates, TicketFacts, VerdictKind
+from inboxops.core.copies import Original, derived_id, is_copy
+from inboxops.core.model import OPENS_TICKET, Bounce, Evidence, Placement, ThreadCandidates, TicketFacts, VerdictKind
 from inboxops.core.reading import Reading
 from inboxops.core.thread import place
 
@@ -39,6 +40,7 @@ class KnownMessage:
     ticket_id: int
     outbound: bool
     content_hash: str
+    original: Original | None = None  # known where the slice has another mail under its id
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,15 @@ class Facts:
     """What the database knows about everything the slice mentions, within its tenant and inbox.
 
     messages: by id key, ours also by the id that went over the wire. children: id key -> tickets of messages that refer
-    to it. aside: id key -> content hashes of mail that was listed or dropped under that id. auto_response: whether the
-    inbox answers new tickets by itself.
+    to it, for ids of the slice's messages and for those that they refer to and nobody has seen. aside: id key -> content
+    hashes of mail that was listed or dropped under that id. agents: who may write into any ticket, addresses and domains.
+    auto_response: whether the inbox answers new tickets by itself.
     """
 
     now: datetime
     reopen_days: int
     own_addresses: frozenset[str]
+    agents: frozenset[str] = frozenset()
     tickets: Mapping[int, TicketFacts] = field(default_factory=dict)
     messages: Mapping[str, KnownMessage] = field(default_factory=dict)
     children: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -71,6 +75,9 @@ class NewTicket:
     normalised_subject: str
     requester_address: str
     requester_name: str
+    requester_rule: str
+    requester_claimed: bool
+    requester_evidence: tuple[Evidence, ...]
     provider_thread_id: str | None
     follows: int | None
     opened_by: int  # inbound id
@@ -141,9 +148,11 @@ class _Desk:
         self.by_provider_thread = dict(facts.by_provider_thread)
 
     def take(self, item: Item) -> None:
+        if not item.released:
+            if self._is_repeat(item):
+                return
+            item = self._under_its_own_id(item)
         reading, kind = item.reading, item.reading.verdict.kind
-        if not item.released and self._is_repeat(item):
-            return
         if item.released:
             self._file(item, self._place(item), "message")
         elif kind is VerdictKind.OWN_LOOP:
@@ -173,20 +182,29 @@ class _Desk:
         return plan
 
     def _is_repeat(self, item: Item) -> bool:
-        """Same id and content: a duplicate. Same id, other content: kept as a recorded conflict (invariant 2)."""
+        """Whether the same mail, or a copy of it by another way, was taken in before (invariant 2)."""
         key, content = item.reading.message_id, item.reading.content_hash
-        known = self.messages.get(key)
-        if known is not None:
-            if known.content_hash == content or known.outbound:
+        for known in filter(None, (self.messages.get(key), self.messages.get(derived_id(key, content)))):
+            if known.outbound or known.content_hash == content:
                 reason = "our own message" if known.outbound else "the same message was taken in before"
                 self._outcome(item, "duplicate", reason, known.id)
-            else:
-                self._outcome(item, "conflict", "another message has the same Message-ID and other content", known.id)
-            return True
+                return True
+            if known.original is not None and is_copy(known.original, _original(item.reading)):
+                self._outcome(
+                    item, "duplicate", "a copy by another way of a message that was taken in before", known.id
+                )
+                return True
         if content in self.aside.get(key, ()):
             self._outcome(item, "duplicate", "the same message was set aside before")
             return True
         return False
+
+    def _under_its_own_id(self, item: Item) -> Item:
+        """Another mail under a known id: a ticket like any other, under an id made of both."""
+        key = item.reading.message_id
+        if key not in self.messages:
+            return item
+        return replace(item, reading=replace(item.reading, message_id=derived_id(key, item.reading.content_hash)))
 
     def _report(self, item: Item) -> None:
         """A bounce, delay, receipt or complaint: linked to what we sent, or listed."""
@@ -221,6 +239,9 @@ class _Desk:
             for t in (*keys.token_tickets, *keys.signed_id_tickets, *keys.marker_tickets)
             if t in self.tickets
         }
+        unseen = [
+            self._root(t) for key in keys.ids if key not in self.messages for t in self.children.get(key, ())[::-1]
+        ]
         thread = self.by_provider_thread.get(keys.provider_thread_id or "")
         number = self.facts.by_number.get(keys.subject_number) if keys.subject_number is not None else None
         return place(
@@ -230,10 +251,11 @@ class _Desk:
                 by_ticket_id=tickets,
                 by_provider_thread=self.tickets.get(self._root(thread)) if thread is not None else None,
                 by_number=self.tickets.get(self._root(number)) if number is not None else None,
+                by_reference=tuple(self.tickets[t] for t in dict.fromkeys(unseen) if t in self.tickets),
             ),
             reading.verdict,
-            sender=reading.sender.address.lower(),
-            agents=self.facts.own_addresses,
+            people=_writers(reading),
+            agents=self.facts.own_addresses | self.facts.agents,
             reopen_days=self.facts.reopen_days,
             now=self.facts.now,
         )
@@ -284,7 +306,7 @@ class _Desk:
             )
         )
         self.messages[message_id] = KnownMessage(
-            item.message_id, ticket, outbound=False, content_hash=reading.content_hash
+            item.message_id, ticket, outbound=False, content_hash=reading.content_hash, original=_original(reading)
         )
         for reference in references:
             if reference not in self.messages:
@@ -295,13 +317,17 @@ class _Desk:
 
     def _open(self, item: Item, placement: Placement) -> int:
         reading, handle = item.reading, -1 - len(self.plan.tickets)
+        requester, customer = reading.customer_address, reading.customer
         self.plan.tickets.append(
             NewTicket(
                 handle=handle,
                 subject=reading.subject,
                 normalised_subject=reading.keys.normalised_subject,
-                requester_address=reading.sender.address,
-                requester_name=reading.sender.name,
+                requester_address=requester.address,
+                requester_name=requester.name,
+                requester_rule=customer.rule if customer else "from",
+                requester_claimed=bool(customer and customer.claimed),
+                requester_evidence=customer.evidence if customer else (),
                 provider_thread_id=item.provider_thread_id,
                 follows=placement.follows,
                 opened_by=item.inbound_id,
@@ -315,6 +341,7 @@ class _Desk:
             closed_at=None,
             normalised_subject=reading.keys.normalised_subject,
             participants=frozenset(),
+            requester=requester.address.lower(),
         )
         return handle
 
@@ -337,7 +364,8 @@ class _Desk:
             )
 
     def _people(self, reading: Reading) -> list[str]:
-        addresses = (a.address.lower() for a in (reading.sender, *reading.reply_to, *reading.to, *reading.cc))
+        wrote = (reading.sender, reading.customer_address, *reading.reply_to)
+        addresses = (a.address.lower() for a in (*wrote, *reading.to, *reading.cc))
         return [a for a in dict.fromkeys(addresses) if a and a not in self.facts.own_addresses]
 
     def _join(self, ticket: int, people: Iterable[str]) -> None:
@@ -350,3 +378,13 @@ class _Desk:
 
     def _outcome(self, item: Item, state: str, reason: str = "", message_id: int | None = None) -> None:
         self.plan.outcomes.append(Outcome(item.inbound_id, state, reason, message_id))
+
+
+def _writers(reading: Reading) -> list[str]:
+    """Who may have written it, as far as more than its text says so."""
+    customer = reading.customer
+    return [reading.sender.address, *([customer.address.address] if customer and not customer.claimed else [])]
+
+
+def _original(reading: Reading) -> Original:
+    return Original(reading.sender.address.lower(), reading.date, frozenset(reading.lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from inboxops.core.model import Address, ThreadKeys, Verdict
+from inboxops.core.model import Address, Customer, ThreadKeys, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class Omitted:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The kept part of one message. `message_id` is the index key (`core.ids.id_key`), `original_id` what the header said."""
+    """The kept part of one message. `message_id` is the index key (`core.ids.id_key`), `original_id` what the header said.
+
+    customer: None in what an older version read: then it is the sender. lines: `core.copies.line_marks` of the text.
+    """
 
     message_id: str
     original_id: str
@@ -52,6 +55,12 @@ class Reading:
     authentication: dict[str, str] = field(default_factory=dict)
     marks: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
+    customer: Customer | None = None
+    lines: tuple[int, ...] = ()
+
+    @property
+    def customer_address(self) -> Address:
+        return self.customer.address if self.customer else self.sender
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from inboxops.core import phrases
 
@@ -18,6 +19,7 @@ _MAIL_HEADERS = frozenset({
     "authentication-results", "x-sender", "list-id",
 })  # fmt: skip
 _WIRE_HEADERS = frozenset({"received", "return-path", "message-id", "mime-version", "dkim-signature", "x-received"})
+_OF_PARTS = frozenset({"content-type", "content-transfer-encoding", "mime-version"})
 _ENOUGH = 3
 
 
@@ -35,6 +37,18 @@ def split(text: str) -> tuple[str, str, bool]:
         return text, text[at:] if at is not None else "", at is not None
     start = min(starts)
     return text[:start], text[start:], at is not None
+
+
+def begins_with_header_block(text: str) -> bool:
+    """Whether a file's text is (the head of) another message as it goes over the wire."""
+    at = _header_block(text[:SCANNED])
+    return at is not None and not text[:at].strip()
+
+
+def is_message_head(names: Iterable[str]) -> bool:
+    """Whether header names are those of a whole message: enough of them, and one that stands only in raw mail."""
+    known = {name.lower() for name in names} & _MAIL_HEADERS - _OF_PARTS
+    return len(known) >= _ENOUGH and bool(known & _WIRE_HEADERS)
 
 
 def _header_block(text: str) -> int | None:

@@ -21,6 +21,9 @@ MOST_PARTS = 1_000
 _NEAR = 4096  # bytes from a hyphen on that are looked through at once
 _BLANK_LINE = re.compile(rb"\n\r*\n")
 _HEADER = re.compile(r"^([!-9;-~]+)[ \t]*:[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
+_PARAMETER = re.compile(r"\n(?=[A-Za-z][\w*-]{0,30}[ \t]*=[^\n]*(?:\n|$))")
+"""The second line of a folded header whose white space got lost: a parameter, which no header begins like."""
+
 _NO_HEADER = re.compile(r"^(?![!-9;-~]*[ \t]*:|[ \t]|From |\Z)", re.MULTILINE)
 
 
@@ -94,7 +97,11 @@ def _part(source: bytes, begin: int, end_of_head: int, start: int) -> Part:
     """The part whose head is `source[begin:end_of_head]` or ends before, at the first line that is no header: the body's first."""
     head = source[begin:end_of_head].decode("ascii", "surrogateescape")
     if stray := _NO_HEADER.search(head):
-        head, start = head[: stray.start()], begin + stray.start()
+        mended = _PARAMETER.sub("\n ", head)
+        if _NO_HEADER.search(mended):
+            head, start = head[: stray.start()], begin + stray.start()
+        else:
+            head = mended
     headers = tuple([(name, value.rstrip("\r\n")) for name, value in _HEADER.findall(head)])
     values: dict[str, list[str]] = {}
     for name, value in headers:

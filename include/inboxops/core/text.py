@@ -1,7 +1,9 @@
 """Bytes to text: the charset ladder, encoded words, and what PostgreSQL would not take.
 
 The ladder is: declared, detected, cp1252, latin-1. "Declared" means what the label means in practice: browsers and mail
-programs read `iso-8859-1` as windows-1252 and `gb2312` as GB18030 (WHATWG Encoding, 4.2), because senders do.
+programs read `iso-8859-1` as windows-1252 and `gb2312` as GB18030 (WHATWG Encoding, 4.2), because senders do. A label that can't
+be true is none: UTF-8 under the name of a one-byte charset, or a script of its own under the name of a Western one. Detection is
+chardetng's, which Firefox has for pages; it is told what other undeclared bytes the mail holds, since a subject alone is short.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import binascii
 import codecs
 import functools
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 _SUPERSETS = {
     "ascii": "utf-8",
@@ -51,18 +55,36 @@ _ALIASES = {
     "cp50221": "iso2022_jp_ext",
 }
 _NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"})
-_SCRIPTS = [
-    "cp1251", "koi8_r", "iso8859_5", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1253", "iso8859_7", "cp1255", "cp1256",
-    "cp874",
-]  # fmt: skip
+_SCRIPTS = frozenset({
+    "cp1251", "koi8-r", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic", "gb18030", "big5hkscs", "cp932", "euc_jp", "cp949",
+    "cp1253", "iso8859-7", "cp1255", "iso8859-8", "cp1256", "iso8859-6", "cp874",
+})  # fmt: skip
+"""Codecs of scripts of their own, as chardetng names them and Python knows them."""
+
+_WESTERN = frozenset({"cp1252", "iso8859-15", "cp1254", "mac-roman"})
+_ONE_BYTE = ("cp125", "iso8859", "koi8", "mac-", "cp437", "cp85", "cp866", "cp874")
 _SEVEN_BIT = frozenset({"iso2022_jp_ext", "iso2022_kr", "utf-7", "hz"})
 _DETECTED_BYTES = 4_096
+_ENOUGH_BYTES = 2  # on fewer a guess would rest
+_UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in cp1252
+_ESCAPE = re.compile(rb"\x1b(\$[@B]|\$\(D|\([BJI])")
 _BOUND = 262_144  # characters of one header value that are decoded; what is behind is cut
 _WORD = re.compile(r"=\?([^?\s]{1,64})\?([bq])\?([^?]*)\?=", re.IGNORECASE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _RAW_BYTES = re.compile("[\udc80-\udcff]")
 _C1 = re.compile(rb"[\x80-\x9f]")
 _QUOTED_BYTE = re.compile(rb"=([0-9a-fA-F]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What helps to detect a charset: other undeclared bytes of the same mail, and the last label of the sender's domain."""
+
+    beside: bytes = b""
+    tld: bytes | None = None
+
+
+NO_HINT = Hint()
 
 
 def clean(text: str) -> str:
@@ -104,17 +126,19 @@ def codec_for(label: str) -> str | None:
     return None if found in _NO_CHARSETS else _SUPERSETS.get(found, found)
 
 
-def decode(data: bytes, label: str | None) -> tuple[str, str]:
+def decode(data: bytes, label: str | None, hint: Hint = NO_HINT) -> tuple[str, str]:
     """(text, defect): the bytes as text by the ladder; the defect is "" when the declared charset was right."""
     codec = codec_for(label) if label else None
     if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith(("utf-16", "utf-32")):
         return _seven_bit(data)
-    if codec:
-        try:
-            return clean(data.decode(codec)), ""
-        except UnicodeError:
-            pass
     defect = f"charset {label!r} " + ("does not fit" if codec else "is unknown") if label else "no charset declared"
+    if codec:
+        better = _belied(data, codec, hint)
+        try:
+            return clean(data.decode(better or codec)), defect if better else ""
+        except UnicodeError:
+            if codec == "iso2022_jp_ext":
+                return clean(_windows_jis(data)), ""
     if codec != "utf-8":
         try:
             return clean(data.decode("utf-8")), defect
@@ -124,7 +148,25 @@ def decode(data: bytes, label: str | None) -> tuple[str, str]:
         text = data.decode(codec, "replace")
         if text.count("\ufffd") * 10 <= sum(char > "\x7f" for char in text):
             return clean(text), defect  # a few broken bytes are no reason to read everything else wrong
-    return clean(data.decode(_detected(data))), defect
+    return clean(data.decode(_detected(data, hint))), defect
+
+
+def _belied(data: bytes, codec: str, hint: Hint) -> str | None:
+    """The codec of bytes that the declared one decodes to nonsense; None when the label may be true."""
+    if not codec.startswith(_ONE_BYTE):
+        return None
+    try:
+        data.decode("utf-8")
+    except UnicodeError:
+        pass
+    else:
+        return (
+            "utf-8"  # two bytes that fit by chance are rare, and every further character makes it a hundred times rarer
+        )
+    if codec in _WESTERN and _is_dense(data):
+        found = _detected(data, hint)
+        return found if found in _SCRIPTS else None
+    return None
 
 
 def decode_words(value: str, message_charset: str | None = None) -> str:
@@ -171,6 +213,17 @@ def _plain(value: str, message_charset: str | None) -> str:
     return decode_undeclared(raw_bytes(value), message_charset)
 
 
+def detected_charset(data: bytes, tld: bytes | None) -> str | None:
+    """The charset of a mail's undeclared bytes; None when they are ASCII or UTF-8, and when a guess would rest on one byte."""
+    if _high(data) < _ENOUGH_BYTES:
+        return None
+    try:
+        data.decode("utf-8")
+    except UnicodeError:
+        return _detected(data, Hint(tld=tld))
+    return None
+
+
 def decode_undeclared(data: bytes, message_charset: str | None) -> str:
     """Raw bytes of a header: UTF-8 (RFC 6532), else the message's own charset where it fits exactly, else detected when there are
     many of them. Where a guess would rest on a byte or two, U+FFFD says that nobody knows."""
@@ -196,7 +249,7 @@ def _seven_bit(data: bytes) -> tuple[str, str]:
         try:
             return clean(data.decode("iso2022_jp_ext")), "ISO-2022-JP not declared"
         except UnicodeError:
-            pass
+            return clean(_windows_jis(data)), "ISO-2022-JP not declared"
     return clean(data.decode("ascii")), ""
 
 
@@ -216,20 +269,59 @@ def _is_dense(data: bytes) -> bool:
     return high >= 6 and high > ascii_letters
 
 
-def _detected(data: bytes) -> str:
-    """A codec that decodes all of `data`: for text in a script of its own the detected one, else cp1252, at last latin-1."""
-    start = next((at for at, byte in enumerate(data) if byte > 0x7F), 0)
-    sample = data[start : start + _DETECTED_BYTES]
-    candidates = ["cp1252"]
-    if _is_dense(sample):
-        import charset_normalizer  # two dozen milliseconds that most processes never need
+def _detected(data: bytes, hint: Hint = NO_HINT) -> str:
+    """A codec that decodes all of `data`: the detected one, else cp1252, at last latin-1."""
+    import chardetng_py  # a library that most mail does not need
 
-        best = charset_normalizer.from_bytes(sample, steps=3, chunk_size=1024, cp_isolation=_SCRIPTS).best()
-        candidates.insert(0, best.encoding if best else "cp1252")
-    for codec in candidates:
+    if _high(data) + _high(hint.beside) < _ENOUGH_BYTES:
+        return "cp1252" if data.translate(None, _UNDEFINED) == data else "latin-1"
+    start = next((at for at, byte in enumerate(data) if byte > 0x7F), 0)
+    detector = chardetng_py.EncodingDetector()
+    detector.feed(data[start : start + _DETECTED_BYTES], last=False)
+    detector.feed(b"\n" + hint.beside[:_DETECTED_BYTES], last=True)
+    found = codec_for(detector.guess(tld=hint.tld, allow_utf8=False))
+    for codec in (found, "cp1252"):
         try:
-            data.decode(codec)
+            if codec:
+                data.decode(codec)
+                return codec
         except UnicodeError:
             continue
-        return codec
     return "latin-1"
+
+
+def _high(data: bytes) -> int:
+    """How many bytes of the beginning are no ASCII."""
+    return sum(byte > 0x7F for byte in data[:_DETECTED_BYTES])
+
+
+def _windows_jis(data: bytes) -> str:
+    """ISO-2022-JP with characters that Windows added (CP50221): row 13 of NEC and the like, which Python's codecs don't know."""
+    return "".join(_jis_pieces(data))
+
+
+def _jis_pieces(data: bytes) -> Iterator[str]:
+    charset, at = b"(B", 0
+    for found in (*_ESCAPE.finditer(data), None):
+        piece = data[at : found.start() if found else len(data)]
+        if charset in (b"$@", b"$B"):
+            yield "".join(_shift_jis(piece[n : n + 2]).decode("cp932", "replace") for n in range(0, len(piece), 2))
+        elif charset == b"$(D":
+            high = bytes(byte | 0x80 for byte in piece)
+            yield "".join((b"\x8f" + high[n : n + 2]).decode("euc_jp", "replace") for n in range(0, len(high), 2))
+        elif charset == b"(I":
+            yield bytes(byte | 0x80 for byte in piece).decode("cp932", "replace")
+        else:
+            yield piece.decode("ascii", "replace")
+        if found:
+            charset, at = found[1], found.end()
+
+
+def _shift_jis(pair: bytes) -> bytes:
+    """A character of JIS X 0208 in seven bits, as Shift_JIS has it."""
+    if len(pair) < 2:
+        return pair
+    row, cell = pair
+    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
+    trail = cell + (0x7E if row % 2 == 0 else 0x1F if cell < 0x60 else 0x20)
+    return bytes((lead & 0xFF, trail & 0xFF))

@@ -6,10 +6,11 @@ Every lookup is limited to the message's tenant and inbox by whoever fills `Thre
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from inboxops.core import ids
+from inboxops.core.customer import is_agent
 from inboxops.core.model import (
     OPENS_TICKET,
     InboxContext,
@@ -78,21 +79,25 @@ def place(
     candidates: ThreadCandidates,
     verdict: Verdict,
     *,
-    sender: str,
+    people: Collection[str],
     agents: frozenset[str],
     reopen_days: int,
     now: datetime,
 ) -> Placement:
     """Which ticket a message joins. The first candidate in the trust order wins.
 
-    sender: the From address. agents: lower-cased addresses that may write into any ticket of the tenant.
+    people: who wrote: the From address, and the customer where more than a text says who that is. agents: lower-cased addresses,
+    and domains, that may write into any ticket of the tenant.
     """
     if verdict.kind in _NEVER_JOINS:
         return Placement(None, how=verdict.kind.value)
-    known = frozenset({sender.lower()})
+    known = frozenset(map(str.lower, people))
+    is_ours = any(is_agent(one, agents) for one in known)
     for how, ticket in _answers(keys, candidates, verdict):
-        gate = bool(known & (ticket.participants | agents))
+        gate = is_ours or bool(known & ticket.participants)
         if how == "subject_number" and not gate:
+            continue
+        if how == "shared_reference" and not _belongs(ticket, keys, verdict, gate=gate):
             continue
         if how == "provider_thread" and not (
             gate or ticket.normalised_subject == keys.normalised_subject or ticket.participants & keys.participants
@@ -105,6 +110,14 @@ def place(
             return Placement(ticket.ticket_id, how=how, reopen=True, unknown_sender=unknown)
         return Placement(None, how=how, follows=ticket.ticket_id, unknown_sender=unknown)
     return Placement(None, how="new" if verdict.kind in OPENS_TICKET else "unlinked")
+
+
+def _belongs(ticket: TicketFacts, keys: ThreadKeys, verdict: Verdict, *, gate: bool) -> bool:
+    """Whether a message that shares an unseen reference with a ticket is of the same conversation, in whichever order they come:
+    its people know each other, or its subject is the same. A machine that names one reference for ever needs the subject."""
+    if keys.normalised_subject and keys.normalised_subject == ticket.normalised_subject:
+        return True
+    return verdict.kind is VerdictKind.HUMAN and (gate or ticket.requester in keys.participants)
 
 
 def _answers(keys: ThreadKeys, candidates: ThreadCandidates, verdict: Verdict) -> Iterator[tuple[str, TicketFacts]]:
@@ -121,6 +134,7 @@ def _answers(keys: ThreadKeys, candidates: ThreadCandidates, verdict: Verdict) -
     signed_back = tuple(ticket for ticket, _ in bounce.signed_ids) if bounce else ()
     for how, tickets in (("signed_id", (*signed_back, *keys.signed_id_tickets)), ("body_marker", keys.marker_tickets)):
         yield from ((how, candidates.by_ticket_id[one]) for one in tickets if one in candidates.by_ticket_id)
+    yield from (("shared_reference", one) for one in candidates.by_reference)
     if candidates.by_provider_thread:
         yield "provider_thread", candidates.by_provider_thread
     if candidates.by_number:

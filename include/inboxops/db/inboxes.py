@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -26,6 +26,12 @@ class InboxStore:
         with self._database.transaction() as t:
             made: int | None = t.value("add_tenant", slug=slug, name=name)
             return made
+
+    def set_agents(self, slug: str, agents: Sequence[str]) -> None:
+        """Who the tenant's people are: addresses and whole domains. Raises InvalidInput for an unknown tenant."""
+        with self._database.transaction() as t:
+            if t.value("set_agents", slug=slug, agents=sorted({agent.lower() for agent in agents})) is None:
+                raise InvalidInput(f"there is no tenant {slug!r}", fix="`inboxops tenant list` shows those there are")
 
     def tenants(self) -> list[Row]:
         with self._database.transaction() as t:
@@ -139,6 +145,7 @@ class InboxStore:
         display_name: str | None = None,
         auto_response_enabled: bool | None = None,
         auto_response_body: str | None = None,
+        body_marker: bool | None = None,
     ) -> None:
         """Change what is given. Raises InvalidInput for a template with unknown variables."""
         if auto_response_body is not None:
@@ -150,6 +157,7 @@ class InboxStore:
                 display_name=display_name,
                 auto_response_enabled=auto_response_enabled,
                 auto_response_body=auto_response_body,
+                body_marker=body_marker,
             )
 
     def pause(self, inbox_id: int, *, paused: bool) -> None:
@@ -253,4 +261,6 @@ def _inbox(row: Row) -> Inbox:
         note=row["note"],
         reopen_days=row["reopen_days"],
         tenant_name=row["tenant_name"],
+        agents=frozenset(row["agents"]),
+        body_marker=row["body_marker"],
     )

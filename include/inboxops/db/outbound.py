@@ -41,10 +41,13 @@ class OutboundStore:
         requester = Address(ticket["requester_name"], ticket["requester_address"])
         told: dict[str, Any] = {"people": (requester,)}
         if parent is not None:
+            told_by = parent["customer"] or {}
             told = {
                 "people": people(
                     [Address(**one) for one in parent["reply_to"] or ()],
                     Address(parent["from_name"], parent["from_address"]),
+                    customer=Address(told_by["name"], told_by["address"]) if told_by else None,
+                    rule=told_by.get("rule", ""),
                 ),
                 "message_id": parent["message_id"],
                 "references": tuple(parent["reference_ids"] or parent["in_reply_to"][:1]),
@@ -56,6 +59,7 @@ class OutboundStore:
             ticket_number=ticket["ticket_number"],
             subject=ticket["subject"],
             sender=Address(ticket["display_name"], ticket["email_address"]),
+            marked=ticket["body_marker"],
             **told,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from inboxops.core import autorespond
+from inboxops.core.copies import Original, derived_id, line_marks
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import TicketFacts
 from inboxops.core.outbound import NewOutbound
@@ -90,9 +91,13 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
     for row in t.rows("known_messages", inbox_id=inbox.id, keys=list(mentioned)):
         known = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
         messages[row["key"]] = known
+    messages = _with_originals(t, inbox, readings, messages)
+    unseen = {key for r in readings for key in r.keys.ids} - messages.keys() - own_ids
     children = {
         row["reference_id"]: tuple(row["array_agg"])
-        for row in t.rows("children", inbox_id=inbox.id, keys=list(own_ids))
+        for name, keys in (("children", own_ids), ("siblings", unseen))
+        if keys
+        for row in t.rows(name, inbox_id=inbox.id, keys=list(keys))
     }
     aside = {
         row["message_id_header"]: frozenset(row["array_agg"])
@@ -125,6 +130,7 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
                 closed_at=row["closed_at"],
                 normalised_subject=row["normalised_subject"],
                 participants=frozenset(row["participants"]),
+                requester=row["requester"],
             )
             root[row["asked"]] = row["id"]
             tickets[row["asked"]] = tickets[row["id"]] = facts
@@ -132,6 +138,7 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
         now=datetime.now(UTC),
         reopen_days=inbox.reopen_days,
         own_addresses=own_addresses,
+        agents=inbox.agents,
         tickets=tickets,
         messages=messages,
         children={key: tuple(root.get(ticket, ticket) for ticket in ids) for key, ids in children.items()},
@@ -139,6 +146,29 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
         by_provider_thread=by_thread,
         by_number=by_number,
     )
+
+
+def _with_originals(
+    t: Transaction, inbox: Inbox, readings: Sequence[Reading], messages: dict[str, KnownMessage]
+) -> dict[str, KnownMessage]:
+    """Where an id of the slice is known with other content: what tells a copy, and whether that content was taken in under an id of
+    its own."""
+    other = {
+        r.message_id: r
+        for r in readings
+        if (known := messages.get(r.message_id)) and not known.outbound and known.content_hash != r.content_hash
+    }
+    if not other:
+        return messages
+    derived = [derived_id(r.message_id, r.content_hash) for r in readings if r.message_id in other]
+    found = dict(messages)
+    for row in t.rows("known_messages", inbox_id=inbox.id, keys=derived):
+        found[row["key"]] = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
+    ids = {messages[key].id: key for key in other}
+    for row in t.rows("originals", ids=list(ids)):
+        original = Original(row["sender"], row["sent_date"], frozenset(line_marks(row["text"] or "")))
+        found[ids[row["id"]]] = replace(messages[ids[row["id"]]], original=original)
+    return found
 
 
 def _write(t: Transaction, inbox: Inbox, items: Sequence[Item], plan: Plan, respond: Responder | None) -> None:

@@ -11,7 +11,10 @@ from itertools import groupby
 from typing import Protocol
 
 from inboxops.core.attachments import safe_file_name, within_limits
-from inboxops.core.classify import classify as judge
+from inboxops.core.case import Case
+from inboxops.core.classify import judge
+from inboxops.core.copies import line_marks
+from inboxops.core.customer import customer
 from inboxops.core.detached import read_note, recognised
 from inboxops.core.ids import id_key
 from inboxops.core.keys import attachment_key, detached_key
@@ -195,7 +198,8 @@ def _frames(rows: Sequence[StoredRow], objects: Objects) -> Iterator[tuple[bytes
 
 def read_message(message: ParsedMessage, context: InboxContext, *, provider_thread_id: str | None) -> Reading:
     """What a parsed message is and where it may belong, without its attachments."""
-    verdict = judge(message, context)
+    case = Case(message, context)
+    verdict = judge(case)
     if verdict.bounce is not None:
         ids = tuple(dict.fromkeys(map(id_key, verdict.bounce.original_ids)))
         verdict = replace(verdict, bounce=replace(verdict.bounce, original_ids=ids))
@@ -218,6 +222,8 @@ def read_message(message: ParsedMessage, context: InboxContext, *, provider_thre
         authentication=dict(message.authentication),
         marks=tuple(sorted(message.marks)),
         defects=message.defects,
+        customer=customer(case),
+        lines=line_marks(message.text),
     )
 
 

@@ -10,6 +10,7 @@ from inboxops.core.case import Case
 from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
 from inboxops.core.rules.auto_submitted import word
+from inboxops.core.rules.machine import is_nobody
 
 _SERVER = frozenset("abc")
 """The groups that only a mail server writes."""
@@ -57,6 +58,18 @@ def without_server(case: Case) -> Finding | None:
     if opening is not None and not case.message.in_reply_to:
         return _finding(case, (signs["d"], opening))
     return None
+
+
+def by_machine(case: Case) -> Finding | None:
+    """A carrier or a service that writes as no-reply: a failure in its words, a message returned to its author."""
+    message = case.message
+    if not is_nobody(message) or not message.returned or case.answers_or_is_away:
+        return None
+    author = bounce.returned_to_its_author(case)
+    if not author or not (case.failure or case.has_bounce_subject):
+        return None
+    said = evidence("body", case.failure) if case.failure else evidence("Subject", message.subject)
+    return _finding(case, (said, evidence("returned message", f"sent by {author}")))
 
 
 def own_id(case: Case) -> Finding | None:

@@ -5,10 +5,13 @@ Every block is read. Any failed recipient makes a bounce; else any delayed one a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from inboxops.core import bounce
 from inboxops.core.case import Case
 from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
+from inboxops.core.rules.machine import is_nobody
 
 _SHOWN = ("final-recipient", "action", "status")
 _MOST_BLOCKS = 5  # that are quoted as evidence
@@ -29,8 +32,21 @@ def delivered(case: Case) -> Finding | None:
     return Finding(VerdictKind.RECEIPT, found, bounce.returned(case)) if found else None
 
 
+def failed_in_text(case: Case) -> Finding | None:
+    """The same fields in plain text, as some webmail services write them. People paste them too, and write a subject or an answer
+    of their own around them, or have an address."""
+    if case.answers_or_is_away or not (case.has_bounce_subject or is_nobody(case.message)):
+        return None
+    found = _evidence(block for block in bounce.status_in_text(case) if bounce.action(block) == "failed")
+    return Finding(VerdictKind.BOUNCE, found, bounce.report(case)) if found else None
+
+
 def _blocks(case: Case, action: str) -> tuple[Evidence, ...]:
-    found = [block for block in case.message.delivery_status if bounce.action(block) == action]
+    return _evidence(block for block in case.message.delivery_status if bounce.action(block) == action)
+
+
+def _evidence(blocks: Iterable[Mapping[str, str]]) -> tuple[Evidence, ...]:
+    found = list(blocks)
     return tuple(
         evidence("message/delivery-status", "; ".join(f"{name}: {block[name]}" for name in _SHOWN if name in block))
         for block in found[:_MOST_BLOCKS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from inboxops.core.case import Case
-from inboxops.core.model import VerdictKind
+from inboxops.core.model import ParsedMessage, VerdictKind
 from inboxops.core.rules import Finding, evidence
 
 _LOCAL_PART = re.compile(
@@ -26,6 +26,11 @@ _DMARC_SUBJECT = re.compile(r"^\s*(?:\[[^\]]{1,60}\]\s*)?report domain:\s*\S+", 
 def is_machine(address: str) -> bool:
     """Whether nobody reads what is sent to an address, by its local part."""
     return _LOCAL_PART.search(address.rpartition("@")[0][:64]) is not None
+
+
+def is_nobody(message: ParsedMessage) -> bool:
+    """Whether a mail comes from nobody who could be answered: a machine, no address at all, or the null reverse-path."""
+    return not message.sender.address or message.return_path == "" or is_machine(message.sender.address)
 
 
 def check(case: Case) -> Finding | None:

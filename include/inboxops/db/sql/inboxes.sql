@@ -2,7 +2,8 @@
 SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_name, i.connection_type, i.connection,
        i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
        i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
-       i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days, t.name AS tenant_name
+       i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days, t.name AS tenant_name,
+       t.agents, i.body_marker
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
 WHERE i.removed_at IS NULL
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
@@ -24,6 +25,9 @@ ORDER BY i.id
 
 -- name: add_tenant
 INSERT INTO tenants (slug, name) VALUES (%(slug)s, %(name)s) ON CONFLICT (slug) DO NOTHING RETURNING id
+
+-- name: set_agents
+UPDATE tenants SET agents = %(agents)s::text[] WHERE slug = %(slug)s RETURNING id
 
 -- name: tenants
 SELECT t.id, t.slug, t.name, t.last_ticket_number, count(i.id) AS inboxes

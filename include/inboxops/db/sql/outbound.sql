@@ -1,12 +1,12 @@
 -- name: reply_ticket
 SELECT t.id AS ticket_id, t.ticket_number, t.subject, t.requester_address, t.requester_name, t.inbox_id, t.tenant_id,
-       m.ticket_number AS merged_into, i.email_address, i.display_name, i.removed_at IS NOT NULL AS removed
+       m.ticket_number AS merged_into, i.email_address, i.display_name, i.removed_at IS NOT NULL AS removed, i.body_marker
 FROM tickets t JOIN inboxes i ON i.id = t.inbox_id LEFT JOIN tickets m ON m.id = t.merged_into_ticket_id
 WHERE t.tenant_id = %(tenant_id)s AND t.id = %(ticket_id)s
 
 -- name: reply_parent
 SELECT coalesce(message_id_original, message_id_header) AS message_id, reference_ids, in_reply_to, from_name, from_address,
-       recipients -> 'reply_to' AS reply_to
+       recipients -> 'reply_to' AS reply_to, customer
 FROM messages
 WHERE ticket_id = %(ticket_id)s AND direction = 'inbound' AND type = 'message' AND NOT unknown_sender
 ORDER BY received_at DESC, id DESC LIMIT 1

@@ -16,6 +16,21 @@ FROM message_references r JOIN messages m ON m.id = r.message_id
 WHERE r.inbox_id = %(inbox_id)s AND r.reference_id = ANY (%(keys)s::text[])
 GROUP BY r.reference_id
 
+-- name: siblings
+-- A machine may name one reference for ever: the newest few tell what there is.
+SELECT x.reference_id, array_agg(x.ticket_id ORDER BY x.id)
+FROM unnest(%(keys)s::text[]) AS k (reference_id)
+CROSS JOIN LATERAL (
+    SELECT r.reference_id, m.ticket_id, m.id
+    FROM message_references r JOIN messages m ON m.id = r.message_id
+    WHERE r.inbox_id = %(inbox_id)s AND r.reference_id = k.reference_id
+    ORDER BY m.id DESC LIMIT 5
+) x
+GROUP BY x.reference_id
+
+-- name: originals
+SELECT id, lower(from_address) AS sender, sent_date, left(body_text, 20000) AS text FROM messages WHERE id = ANY (%(ids)s)
+
 -- name: aside
 SELECT message_id_header, array_agg(content_hash)
 FROM inbound
@@ -39,7 +54,7 @@ WITH RECURSIVE chain AS (
     UNION ALL
     SELECT chain.asked, t.id, t.merged_into_ticket_id FROM chain JOIN tickets t ON t.id = chain.merged_into_ticket_id
 )
-SELECT chain.asked, t.id, t.ticket_number, t.status, t.closed_at, t.normalised_subject,
+SELECT chain.asked, t.id, t.ticket_number, t.status, t.closed_at, t.normalised_subject, lower(t.requester_address) AS requester,
        ARRAY(SELECT p.address FROM participants p WHERE p.ticket_id = t.id) AS participants
 FROM chain JOIN tickets t ON t.id = chain.id
 WHERE chain.merged_into_ticket_id IS NULL
@@ -52,29 +67,31 @@ SELECT nextval(pg_get_serial_sequence('tickets', 'id')) FROM generate_series(1, 
 
 -- name: add_tickets
 INSERT INTO tickets (id, tenant_id, inbox_id, ticket_number, subject, normalised_subject, requester_address, requester_name,
-                     provider_thread_id, follows_ticket_id, created_at, updated_at)
+                     requester_rule, requester_claimed, requester_evidence, provider_thread_id, follows_ticket_id, created_at, updated_at)
 OVERRIDING SYSTEM VALUE
 SELECT r.id, %(tenant_id)s, %(inbox_id)s, r.ticket_number, r.subject, r.normalised_subject, r.requester_address, r.requester_name,
-       r.provider_thread_id, r.follows, r.created_at, now()
+       r.requester_rule, r.requester_claimed, r.requester_evidence, r.provider_thread_id, r.follows, r.created_at, now()
 FROM jsonb_to_recordset(%(rows)s) AS r (id bigint, ticket_number bigint, subject text, normalised_subject text,
-     requester_address text, requester_name text, provider_thread_id text, follows bigint, created_at timestamptz)
+     requester_address text, requester_name text, requester_rule text, requester_claimed boolean, requester_evidence jsonb,
+     provider_thread_id text, follows bigint, created_at timestamptz)
 
 -- name: add_messages
 -- The reading is taken apart once a row: each `->` would unpack the whole of it again.
 INSERT INTO messages (id, tenant_id, inbox_id, ticket_id, inbound_id, direction, type, message_id_header, message_id_original,
                       content_hash, in_reply_to, reference_ids, from_name, from_address, recipients, subject, body_text, body_new,
                       body_html, sent_date, received_at, placed_by, unknown_sender, verdict, rule, ruleset, evidence, marks,
-                      authentication, omitted_attachments)
+                      authentication, omitted_attachments, customer)
 SELECT r.id, i.tenant_id, i.inbox_id, r.ticket, i.id, 'inbound', r.type, r.message_id, w.original_id,
        i.content_hash, w.in_reply_to, w."references", w.sender->>'name', w.sender->>'address',
        jsonb_build_object('to', w."to", 'cc', w.cc, 'reply_to', w.reply_to),
        i.subject, i.body_text, i.body_new, i.body_html, w.date, i.received_at, r.placed_by,
-       r.unknown_sender, i.verdict, i.rule, i.ruleset, i.evidence, w.marks, w.authentication, w.omitted
+       r.unknown_sender, i.verdict, i.rule, i.ruleset, i.evidence, w.marks, w.authentication, w.omitted,
+       CASE WHEN w.customer->>'rule' <> 'from' THEN w.customer->'address' || w.customer - 'address' - 'evidence' END
 FROM jsonb_to_recordset(%(rows)s) AS r (inbound_id bigint, id bigint, ticket bigint, type text, message_id text, placed_by text,
      unknown_sender boolean)
 JOIN inbound i ON i.id = r.inbound_id
 CROSS JOIN LATERAL jsonb_to_record(i.reading) AS w (original_id text, in_reply_to text[], "references" text[], sender jsonb,
-     "to" jsonb, cc jsonb, reply_to jsonb, date timestamptz, marks text[], authentication jsonb, omitted jsonb)
+     "to" jsonb, cc jsonb, reply_to jsonb, date timestamptz, marks text[], authentication jsonb, omitted jsonb, customer jsonb)
 
 -- name: add_attachments
 INSERT INTO attachments (tenant_id, message_id, file_name, storage_key, content_type, size_bytes, content_id, inline, uploaded_at)

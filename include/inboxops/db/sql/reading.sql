@@ -27,6 +27,7 @@ SELECT tickets_with(%(q)s, %(status)s, %(inbox_id)s, %(unread)s, %(before_time)s
 -- name: ticket_one
 SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, t.inbox_id, i.name AS inbox, t.unread,
        t.created_at, t.updated_at, t.closed_at, m.ticket_number AS merged_into, f.ticket_number AS follows,
+       t.requester_rule, t.requester_claimed, t.requester_evidence,
        ARRAY(SELECT p.address FROM participants p WHERE p.ticket_id = t.id ORDER BY 1) AS participants
 FROM tickets t JOIN inboxes i ON i.id = t.inbox_id
 LEFT JOIN tickets m ON m.id = t.merged_into_ticket_id LEFT JOIN tickets f ON f.id = t.follows_ticket_id
@@ -78,5 +79,6 @@ LIMIT %(limit)s
 UPDATE inboxes
 SET display_name = coalesce(%(display_name)s, display_name),
     auto_response_enabled = coalesce(%(auto_response_enabled)s, auto_response_enabled),
+    body_marker = coalesce(%(body_marker)s, body_marker),
     auto_response_body = coalesce(%(auto_response_body)s, auto_response_body), updated_at = now()
 WHERE id = %(id)s AND removed_at IS NULL

@@ -1,0 +1,155 @@
+"""Who the customer is: forms, lists, forwards in any mailer's language, Sender beside From; and what a text alone can claim."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from inboxops.core.autorespond import addressee
+from inboxops.core.case import Case
+from inboxops.core.customer import agent_names, customer
+from inboxops.core.model import Customer, ParsedMessage
+from inboxops.errors import InvalidInput
+from inboxops.stories.classify import read_message
+from tests.core.mails import INBOX, mail
+
+AGENTS = frozenset({"bea@desk.example", "helpers.example"})
+CONTEXT = replace(INBOX, agents=AGENTS, own_addresses=frozenset({"support@desk.example"}))
+
+
+def of(message: ParsedMessage) -> Customer:
+    return customer(Case(message, CONTEXT))
+
+
+FORWARDS = {
+    "gmail": "---------- Forwarded message ---------\nFrom: Lena Frost <lena@frost.example>\nDate: Mon, 2 Nov 2026 at 09:12\n"
+    "Subject: Boiler\nTo: Bea <bea@desk.example>",
+    "outlook": "________________________________\nFrom: Lena Frost <lena@frost.example>\nSent: Monday, November 2, 2026 9:12 AM\n"
+    "To: Bea <bea@desk.example>\nSubject: Boiler",
+    "outlook with mailto": "-----Original Message-----\nFrom: Lena Frost [mailto:lena@frost.example]\nSent: Monday\nTo: Bea\nSubject: Boiler",
+    "outlook german": "Von: Lena Frost <lena@frost.example>\nGesendet: Montag, 2. November 2026 09:12\nAn: Bea\nBetreff: Heizung",
+    "outlook french": "De : Lena Frost <lena@frost.example>\nEnvoyé : lundi 2 novembre 2026 09:12\nÀ : Bea\nObjet : Chaudière",
+    "apple": "Begin forwarded message:\n\nFrom: Lena Frost <lena@frost.example>\nSubject: Boiler\nDate: 2 November 2026\nTo: Bea",
+    "apple bold": "*From:* Lena Frost <lena@frost.example>\n*Date:* 2 November 2026\n*To:* Bea\n*Subject:* Boiler",
+    "thunderbird": "-------- Weitergeleitete Nachricht --------\nBetreff: Heizung\nDatum: Mon, 2 Nov 2026\n"
+    "Von: Lena Frost <lena@frost.example>\nAn: Bea",
+    "italian": "---------- Messaggio inoltrato ---------\nDa: Lena Frost <lena@frost.example>\nData: 2 nov\nOggetto: Caldaia\nA: Bea",
+    "spanish": "De: Lena Frost <lena@frost.example>\nEnviado: lunes\nPara: Bea\nAsunto: Caldera",
+    "dutch": "Van: Lena Frost <lena@frost.example>\nVerzonden: maandag\nAan: Bea\nOnderwerp: Ketel",
+    "polish": "Od: Lena Frost <lena@frost.example>\nWysłano: poniedziałek\nDo: Bea\nTemat: Piec",
+    "russian": "От: Lena Frost <lena@frost.example>\nДата: 2 ноября\nКому: Bea\nТема: Котёл",
+    "japanese": "差出人: Lena Frost <lena@frost.example>\n日時: 2026年11月2日\n宛先: Bea\n件名: ボイラー",
+    "chinese": "发件人：Lena Frost <lena@frost.example>\n发送时间：2026年11月2日\n收件人：Bea\n主题：锅炉",
+    "korean": "보낸 사람: Lena Frost <lena@frost.example>\n날짜: 2026\n받는 사람: Bea\n제목: 보일러",
+    "quoted": "> From: Lena Frost <lena@frost.example>\n> Date: Mon\n> Subject: Boiler\n> To: Bea",
+    "on two lines": "From: Lena Frost of the Department of Very Long Names\n<lena@frost.example>\nDate: Mon\nTo: Bea\nSubject: Boiler",
+}
+
+
+@pytest.mark.parametrize("block", FORWARDS.values(), ids=FORWARDS)
+@pytest.mark.parametrize("agent", ["bea@desk.example", "tom@helpers.example", "support@desk.example"])
+def test_an_agents_forward_is_from_whom_it_came(block: str, agent: str) -> None:
+    found = of(
+        mail(f"Please take this.\n\n{block}\n\nIt is cold.\n", From=f"An Agent <{agent}>", Subject="Fwd: Boiler")
+    )
+    assert (found.address.address, found.rule, found.claimed) == ("lena@frost.example", "forward.inline", True)
+    assert found.evidence[0].value.endswith("<lena@frost.example>")
+
+
+def test_a_forward_of_a_forward_between_colleagues_is_the_customers() -> None:
+    inner = FORWARDS["outlook"]
+    text = f"----- Forwarded message -----\nFrom: Tom <tom@helpers.example>\nDate: Tue\nTo: Bea\nSubject: Fwd: Boiler\n\nsee below\n\n{inner}"
+    assert of(mail(text, From="bea@desk.example", Subject="Fwd: Fwd: Boiler")).address.address == "lena@frost.example"
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "more"),
+    [
+        ("rita@buyer.example", "Fwd: Your invoice", {}),
+        ("bea@desk.example", "Re: Boiler", {"In_Reply_To": "<x@frost.example>"}),
+        ("bea@desk.example", "AW: Heizung", {}),
+    ],
+    ids=["a customer's own forward", "an agent's answer", "an agent's answer in German"],
+)
+def test_what_is_quoted_below_other_mail_makes_nobody_the_customer(
+    sender: str, subject: str, more: dict[str, str]
+) -> None:
+    block = FORWARDS["outlook german"] if subject.startswith("AW") else FORWARDS["outlook"]
+    found = of(mail(f"hello\n\n{block}\n\nIt is cold.\n", From=sender, Subject=subject, **more))
+    assert (found.address.address, found.rule) == (sender, "from")
+
+
+def test_a_sentence_with_a_colon_is_no_header_block() -> None:
+    text = "From: what I hear, write to lena@frost.example\nand that is all: nothing else.\n"
+    assert of(mail(text, From="bea@desk.example", Subject="Fwd: Boiler")).rule == "from"
+
+
+def test_a_mail_that_an_agent_attaches_is_from_its_author() -> None:
+    body = (
+        "--b\nContent-Type: text/plain\n\nsee attached\n--b\nContent-Type: message/rfc822\n\n"
+        "From: =?utf-8?Q?L=C3=A9na?= <lena@frost.example>\nSubject: Boiler\nDate: Mon, 2 Nov 2026 09:12:00 +0000\n\nIt is cold.\n--b--\n"
+    )
+    headers = {"MIME_Version": "1.0", "Content_Type": "multipart/mixed; boundary=b"}
+    found = of(mail(body, From="bea@desk.example", Subject="a mail", **headers))
+    assert (found.address.name, found.address.address, found.rule) == ("Léna", "lena@frost.example", "forward.attached")
+
+
+FORMS = {
+    "no-reply": {"From": "Shop <noreply@shop.example>"},
+    "wordpress": {"From": "WordPress <wordpress@shop.example>"},
+    "a service": {"From": "Typeform <no-reply@forms.example>"},
+    "web server": {"From": "www-data <www-data@web01.shop.example>"},
+    "our own address": {"From": "Website <support@desk.example>"},
+    "PHPMailer under a person's address": {"From": "Site <hello@shop.example>", "X_Mailer": "PHPMailer 6.9"},
+    "a form by its subject": {"From": "Shop <info@shop.example>", "Subject": "Neue Nachricht: Kontaktformular"},
+    "via": {"From": '"Carla Kunde via Shop" <hello@shop.example>'},
+}
+
+
+@pytest.mark.parametrize("headers", FORMS.values(), ids=FORMS)
+def test_a_form_is_from_who_filled_it_in(headers: dict[str, str]) -> None:
+    found = of(mail("Where is it?", Reply_To="Carla Kunde <carla@kunde.example>", **headers))
+    assert (found.address.address, found.rule, found.claimed) == ("carla@kunde.example", "reply_to", False)
+
+
+def test_a_persons_reply_to_is_where_the_answer_goes_and_no_more() -> None:
+    found = of(mail("Refund?", From="Ivo <ivo@work.example>", Reply_To="ivo.private@mail.example"))
+    assert (found.address.address, found.rule) == ("ivo@work.example", "from")
+
+
+@pytest.mark.parametrize("reply_to", ["noreply@shop.example", "support@desk.example", "bea@desk.example", "nobody"])
+def test_a_machine_stays_one_when_its_reply_to_is_no_person_outside(reply_to: str) -> None:
+    assert of(mail("Done.", From="noreply@shop.example", Reply_To=reply_to)).rule == "from"
+
+
+LISTS = {
+    "reply-to": {"Reply_To": "Kim Lee <kim@lee.example>"},
+    "google groups": {"X_Original_From": "Kim Lee <kim@lee.example>", "Reply_To": "list@groups.example"},
+    "original sender": {"X_Original_Sender": "kim@lee.example"},
+}
+
+
+@pytest.mark.parametrize("headers", LISTS.values(), ids=LISTS)
+def test_a_list_that_writes_in_its_own_name_is_from_the_author(headers: dict[str, str]) -> None:
+    more = {"List_Id": "<list.groups.example>", "List_Post": "<mailto:list@groups.example>", **headers}
+    found = of(mail("I can't log in.", From='"Kim Lee via List" <list@groups.example>', **more))
+    assert found.address.address == "kim@lee.example"
+
+
+def test_the_author_is_from_and_not_who_sent_it_for_him() -> None:
+    found = of(mail("Slow.", From="Dr. Otto <otto@clinic.example>", Sender="Office <office@clinic.example>"))
+    assert (found.address.address, found.rule) == ("otto@clinic.example", "from")
+
+
+def test_an_address_that_a_text_claims_is_never_answered_by_a_machine() -> None:
+    claimed = mail(f"x\n\n{FORWARDS['gmail']}\n\nhello", From="bea@desk.example", Subject="Fwd: Boiler")
+    reading = read_message(claimed, CONTEXT, provider_thread_id=None)
+    assert reading.customer_address.address == "lena@frost.example"
+    assert addressee(reading, CONTEXT.own_addresses) is None
+
+
+def test_agents_are_addresses_or_domains() -> None:
+    assert agent_names([" Bea@Desk.example ", "@helpers.example"]) == ["bea@desk.example", "helpers.example"]
+    with pytest.raises(InvalidInput, match="neither an address nor a domain"):
+        agent_names(["everybody"])
