@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import psycopg
 import redis.asyncio
 from fastapi import APIRouter, Request, Response
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 import inboxops
+from inboxops.core.pulse import Pulse, State, state
+from inboxops.db.queries import sql
 from inboxops.settings import Settings
 
 SECONDS = 2.0  # a probe that takes longer has failed
@@ -28,6 +32,14 @@ class Health(BaseModel):
     version: str
     database: str
     redis: str
+
+
+class Readiness(Health):
+    """pulse: when something last went the whole way of a mail, or which hop keeps it. stalled: no task runs."""
+
+    pulse: str
+    pulse_seconds: float | None
+    stalled: bool
 
 
 @asynccontextmanager
@@ -57,10 +69,39 @@ async def healthz(request: Request, response: Response) -> Health:
     return Health(status="ok" if well else "unavailable", version=inboxops.__version__, database=database, redis=events)
 
 
+@router.get("/readyz", responses={503: {"model": Readiness}})
+async def readyz(request: Request, response: Response) -> Readiness:
+    """The whole installation: 200 when database and Redis answer and the pulse is in time, else 503 and which hop keeps mail."""
+    health = await healthz(request, response)
+    try:
+        beat = await asyncio.wait_for(_last_beat(request), SECONDS + 1)
+    except (TimeoutError, PoolTimeout, psycopg.Error) as exc:
+        found = State(False, f"not known: {type(exc).__name__}", None)
+    else:
+        found = state(beat, now=datetime.now(UTC))
+    if not found.well:
+        response.status_code = 503
+    ready = response.status_code == 200
+    return Readiness(
+        **health.model_dump(exclude={"status"}),
+        status="ok" if ready else "unavailable",
+        pulse=found.said,
+        pulse_seconds=found.seconds,
+        stalled=found.stalled,
+    )
+
+
 @router.get("/livez")
 async def livez() -> dict[str, str]:
     """Alive: the process answers, whatever stands behind it."""
     return {"status": "ok"}
+
+
+async def _last_beat(request: Request) -> Pulse | None:
+    async with request.app.state.database.connection(timeout=SECONDS) as connection:
+        cursor = await connection.cursor(row_factory=dict_row).execute(sql("last_beat"))
+        row = await cursor.fetchone()
+    return Pulse(**row) if row else None
 
 
 async def _database(request: Request) -> None:

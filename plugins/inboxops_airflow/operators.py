@@ -84,6 +84,16 @@ class Persist(InboxOperator):
         return counted(intake.persist, self.inbox_id)
 
 
+class Pulse(BaseOperator):
+    """One beat: that this ran, and what it could reach."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        from inboxops.composition import upkeep
+
+        told = counted(upkeep.pulse, context["dag_run"].run_after)
+        return {name: told[name] for name in ("objects", "events") if told[name]}
+
+
 class DrainOutbox(BaseOperator):
     """Everything that should have left after a commit and did not."""
 

@@ -133,6 +133,20 @@ def test_a_signal_ends_everything_and_the_record_goes(begin: Callable[..., Stack
     assert not toy.home.record.exists()
 
 
+def test_a_part_that_lives_and_hangs_is_started_anew_and_the_reason_is_kept(begin: Callable[..., Stack]) -> None:
+    toy = begin(f"server={STUBBORN}{SERVER}")
+    toy.until_said("all ready")
+    first = toy.pid("server")
+    told = toy.home.path / "hang.server"
+    told.write_text("no task has run for 93 s")
+    until(lambda: "server restarting hangs: no task has run for 93 s" in toy.said(), "the hang is seen", seconds=40)
+    told.unlink()
+    toy.until_said("server ready", times=2)
+    assert toy.pid("server") != first
+    entry = toy.record().parts["server"]
+    assert (entry.restarts, "no task has run for 93 s" in entry.why) == (1, True)
+
+
 def test_daemons_and_the_deaf_do_not_survive_the_end(begin: Callable[..., Stack]) -> None:
     toy = begin(f"daemon={DAEMON}{SERVER}", f"deaf={STUBBORN}{SERVER}")
     toy.until_said("all ready")

@@ -1,6 +1,7 @@
 """A supervisor of toy parts, run as a process of its own by the tests: `toy.py HOME BASE [NAME=PYTHON ...]`.
 
-A part's Python source may contain {port}; a part without it is a job. Parts need the one before them.
+A part's Python source may contain {port}; a part without it is a job. Parts need the one before them. A part hangs as long as a
+file `hang.NAME` is in the home: it holds the reason.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ async def answers(port: int) -> bool:
     return bool(await checks.conversation(port, b"hello"))
 
 
+async def hangs(told: Path) -> str:
+    return told.read_text() if told.exists() else ""
+
+
 def parts(layout: Layout) -> list[Part]:
     made: list[Part] = []
     for number, argument in enumerate(sys.argv[3:]):
@@ -39,6 +44,8 @@ def parts(layout: Layout) -> list[Part]:
                 ports=() if is_job else (port,),
                 deadline=10.0,
                 grace=1.0,
+                hangs=partial(hangs, layout.home.path / f"hang.{name}"),
+                hang_patience=0.0,
             )
         )
     return made

@@ -20,6 +20,7 @@ from inboxops.cli import (
     keys,
     notify,
     prepare,
+    pulse,
     push,
     secrets,
     tenants,
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for joined in entry_points(group="inboxops.commands"):
     joined.load()(app)
-for group in (prepare, tickets, explain):
+for group in (prepare, pulse, tickets, explain):
     group.register(app)
 add.register(inboxes.app)
 connect.register(inboxes.app)

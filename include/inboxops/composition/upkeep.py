@@ -8,11 +8,13 @@ from functools import partial
 
 from inboxops.composition import intake, runs, sending
 from inboxops.composition.world import World
+from inboxops.core.pulse import Pulse, State, state
 from inboxops.core.push import Errand
 from inboxops.events import webhook
 from inboxops.stories import drain as draining
 from inboxops.stories import housekeep as housekeeping
 from inboxops.stories import notify as notifying
+from inboxops.stories import pulse as story
 from inboxops.stories.publish import publish
 
 LEFT_MINUTES = 15
@@ -43,6 +45,16 @@ def drain(world: World) -> draining.Drained:
         notices_delivered=notified.delivered,
         notices_waiting=notified.kept,
     )
+
+
+def pulse(world: World, due_at: datetime) -> Pulse:
+    """One beat, by whatever runs tasks here. due_at: when the run was to begin."""
+    return story.pulse(world.heart, world.objects, world.bus, due_at=due_at, clock=partial(datetime.now, UTC))
+
+
+def pulse_state(world: World) -> State:
+    """How the pulse is, by the database's last beat."""
+    return state(world.heart.last(), now=datetime.now(UTC))
 
 
 def notify(world: World) -> notifying.Notified:

@@ -18,6 +18,7 @@ from inboxops.db.notices import NoticeStore
 from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
 from inboxops.db.persist import PersistStore
+from inboxops.db.pulse import PulseStore
 from inboxops.db.push import PushStore
 from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
@@ -70,6 +71,7 @@ class World:
     outbound = _on_database(OutboundStore)
     attachments = _on_database(AttachmentStore)
     api_keys = _on_database(ApiKeyStore)
+    heart = _on_database(PulseStore)
 
     @cached_property
     def notices(self) -> NoticeStore:

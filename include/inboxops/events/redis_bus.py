@@ -45,6 +45,13 @@ class RedisBus:
         self._client = client
         self._stream_length = stream_length
 
+    def ping(self) -> None:
+        """Raises TransientError when it does not answer."""
+        try:
+            self._client.ping()
+        except redis.RedisError as exc:
+            raise TransientError(f"Redis does not answer: {exc}", fix="Check INBOXOPS_REDIS_URL if this lasts") from exc
+
     def publish(self, events: Sequence[PublishedEvent]) -> None:
         """All events in one round trip. Raises TransientError: some may have gone out, all have to be tried again."""
         if not events:

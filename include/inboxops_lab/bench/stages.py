@@ -14,17 +14,18 @@ import time
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
+from inboxops.composition import intake
 from inboxops.composition.world import World
 from inboxops.settings import load
 from inboxops_lab.bench.meter import MB
 
-STAGES = ("fetch", "classify", "persist")
+STAGES = {"fetch": intake.fetch, "classify": intake.classify, "persist": intake.persist}
 
 
 def _stage(name: str, inbox_id: int, results: Any) -> None:
     world = World(load())
     began, used = time.monotonic(), _cpu_seconds()
-    counts = dataclasses.asdict(getattr(world, name)(inbox_id))
+    counts = dataclasses.asdict(STAGES[name](world, inbox_id))
     seconds, cpu_seconds = time.monotonic() - began, _cpu_seconds() - used
     world.close()
     results.put({"stage": name, "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_rss_mb": _peaks(name), **counts})

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from urllib.parse import urlsplit
 
+from inboxops.settings import Ports
 from inboxops_local.stack import checks
 from inboxops_local.stack.home import write_private, writing
 from inboxops_local.stack.layout import Layout, checkout
@@ -45,6 +46,15 @@ TUNING = {
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
     "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
     "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+    # A scheduler that was killed counts as dead after four missed beats, and its tasks are taken over at the next look.
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
+    # A task whose process was killed is tried again: its supervisor beats every second while it lives.
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
+    # Pools keep tasks from waiting in `queued`: one that does has been lost on the way to a worker.
+    "SCHEDULER__TASK_QUEUED_TIMEOUT": 180,
+    "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": 30,
     "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # 5 would hold every worker for seconds after its task has ended
 }
 """What makes thousands of inboxes cheap, the same in docker-compose.yaml; docs/performance.md has the figures."""
@@ -65,7 +75,8 @@ def environment(layout: Layout) -> dict[str, str]:
         "CORE__PLUGINS_FOLDER": root / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
-        "CORE__PARALLELISM": sum(slots for slots, _ in POOLS.values()),  # an idle worker keeps 25 MB
+        # One more than the pools let run, so that the pulse never waits for mail; an idle worker keeps 25 MB.
+        "CORE__PARALLELISM": sum(slots for slots, _ in POOLS.values()) + 1,
         "CORE__MP_START_METHOD": "fork",  # Python 3.14 would start a fork server for every process
         "CORE__FERNET_KEY": secrets["STACK_AIRFLOW_FERNET_KEY"],
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -166,6 +177,7 @@ def parts(layout: Layout, *, roster_after: str) -> list[Part]:
             deadline=120.0,
             # The triggerer's runner seldom hears the first signal; the second ends it in order.
             grace=2.0 if name == "triggerer" else 10.0,
+            hangs=_stalled(ports) if name == "scheduler" else None,
         )
         for name, arguments in COMPONENTS.items()
     ]
@@ -183,6 +195,16 @@ def parts(layout: Layout, *, roster_after: str) -> list[Part]:
         needs=("airflow-api",),
     )
     return [migration, server, *components, pools]
+
+
+def _stalled(ports: Ports) -> Callable[[], Awaitable[str]]:
+    """Why the scheduler is to be started anew: its heart beats, and no task runs. Our API reads the pulse."""
+
+    async def hangs() -> str:
+        known = await checks.http_json(f"http://{checks.HOST}:{ports.api}/readyz", also=503)
+        return str(known["pulse"]) if known and known.get("stalled") else ""
+
+    return hangs
 
 
 def _beats(health: str, component: str, began: float) -> Callable[[], Awaitable[bool]]:

@@ -81,7 +81,7 @@ async def http(url: str) -> bool:
     return status == 200
 
 
-async def http_json(url: str) -> Any:
-    """The JSON body of a GET that was answered with 200, else None."""
+async def http_json(url: str, *, also: int = 200) -> Any:
+    """The JSON body of a GET that was answered with 200 (or `also`), else None."""
     status, body = await asyncio.to_thread(get, url)
-    return json.loads(body) if status == 200 else None
+    return json.loads(body) if status in (200, also) else None

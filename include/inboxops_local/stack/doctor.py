@@ -17,6 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import inboxops
 from inboxops import settings
+from inboxops.composition import upkeep
+from inboxops.composition.world import World
 from inboxops.errors import InboxOpsError, OperatorError
 from inboxops.settings import Ports, Settings
 from inboxops_local.stack.home import Home
@@ -48,6 +50,7 @@ def examine(home: Home) -> list[Finding]:
         ("s3", lambda: _s3(known)),
         ("airflow", lambda: _airflow(known)),
         ("api", lambda: _api(known)),
+        ("pulse", lambda: _pulse(known)),
     ]
     if record is not None:
         ports = Ports(base=record.port_base)
@@ -128,6 +131,18 @@ def _api(known: Settings) -> str:
     if answer.status_code != httpx.codes.OK:
         raise OperatorError(f"InboxOps API: database {health['database']}, redis {health['redis']}")
     return f"InboxOps API {health['version']}"
+
+
+def _pulse(known: Settings) -> str:
+    """Whether tasks run and reach what they need."""
+    world = World(known)
+    try:
+        found = upkeep.pulse_state(world)
+    finally:
+        world.close()
+    if not found.well:
+        raise OperatorError(found.said)
+    return found.said
 
 
 def _imap(ports: Ports, ca_file: Path) -> str:

@@ -22,7 +22,9 @@ class Part:
 
     needs: names of the parts that must be ready before this one starts.
     ready: asked again and again until it says yes; None makes this a job, which is ready once it has ended with 0.
+    hang_patience: seconds after its start in which it is not asked.
     ports: TCP ports on 127.0.0.1 that it will listen on; the first one is shown.
+    hangs: asked every few seconds of a part that is ready: why it has to be started anew, "" while it is well.
     deadline: seconds until it must be ready; grace: seconds it gets between `stop_signal` and SIGKILL.
     user: (uid, gid) to run as; None keeps ours.
     leftovers: files it leaves outside the home, removed after it has stopped.
@@ -33,6 +35,8 @@ class Part:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     needs: tuple[str, ...] = ()
     ready: Check | None = None
+    hangs: Callable[[], Awaitable[str]] | None = None
+    hang_patience: float = 90.0
     ports: tuple[int, ...] = ()
     deadline: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM

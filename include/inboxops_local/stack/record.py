@@ -50,6 +50,7 @@ class PartRecord:
     process: Identity | None = None
     ports: tuple[int, ...] = ()
     restarts: int = 0
+    why: str = ""  # it was restarted the last time
     log: str = ""
     detail: str = ""
 

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -28,6 +29,8 @@ Notify = Callable[[str, PartRecord], None]
 STEADY_SECONDS = 60.0  # a part that ran this long is forgiven its earlier restarts
 LONGEST_PAUSE = 30.0  # seconds between two restarts
 LAST_WORDS = 1.5  # seconds between a second SIGTERM and SIGKILL
+HANG_POLL = 5.0  # seconds between two questions whether a part hangs; two answers in a row count
+HUNG_GRACE = 2.0  # seconds that a part which hangs gets to end: it seldom hears a signal
 POLL = 0.1  # seconds between two looks at a part that is starting
 
 
@@ -125,12 +128,14 @@ class Supervisor:
                 if part.is_job:
                     del self._children[part.name]
                     return
-                reason = f"ended with {_status(await child.wait())}: {self._cause(part)}"
-            await self._end_part(part)
+                hung = await self._until_it_ends_or_hangs(part, child)
+                reason = hung or f"ended with {_status(await child.wait())}: {self._cause(part)}"
+            await self._end_part(part, grace=HUNG_GRACE if child.returncode is None else part.grace)
             if time.monotonic() - began > STEADY_SECONDS:
                 pause = 1.0
             entry = self.record.parts[part.name]
             entry.restarts += 1
+            entry.why = f"{datetime.now():%H:%M:%S} {reason}"
             self._set(part, "restarting", detail=f"{reason}; again in {pause:.0f} s (log: {self._log(part)})")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -163,7 +168,24 @@ class Supervisor:
             fix=f"Log: {self._log(part)}",
         )
 
-    async def _end_part(self, part: Part) -> None:
+    async def _until_it_ends_or_hangs(self, part: Part, child: asyncio.subprocess.Process) -> str:
+        """ "" when it has ended, else why it is taken to hang. A part that has just started gets the time that the check allows."""
+        exited = asyncio.create_task(child.wait())
+        began, told = time.monotonic(), 0
+        try:
+            while not exited.done():
+                await asyncio.wait({exited}, timeout=HANG_POLL)
+                if part.hangs is None or exited.done() or time.monotonic() - began < part.hang_patience:
+                    continue
+                reason = await part.hangs()
+                told = told + 1 if reason else 0
+                if told >= 2:
+                    return f"hangs: {reason}"
+        finally:
+            exited.cancel()
+        return ""
+
+    async def _end_part(self, part: Part, *, grace: float | None = None) -> None:
         """Signal the leader alone, so that it can end its own children in order; then kill what is left of its session."""
         child = self._children.get(part.name)
         if child is None:
@@ -172,7 +194,7 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 child.send_signal(part.stop_signal)
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(child.wait()), part.grace)
+                await asyncio.wait_for(asyncio.shield(child.wait()), part.grace if grace is None else grace)
         identity = self.record.parts[part.name].process
         if identity:
             await asyncio.to_thread(end, lambda: members(identity), grace=LAST_WORDS)

@@ -92,6 +92,8 @@ def status() -> None:
     for name, part in record.parts.items():
         if part.state not in SETTLED:
             console.print(f"{name}: {part.state} {part.detail}", markup=False, highlight=False, soft_wrap=True)
+        if part.why:
+            console.print(f"{name} was restarted at {part.why}", markup=False, highlight=False, soft_wrap=True)
 
 
 def doctor() -> bool:

@@ -1,0 +1,8 @@
+-- name: beat
+INSERT INTO pulse (due_at, began_at, beat_at, objects, events)
+VALUES (%(due_at)s, %(began_at)s, now(), %(objects)s, %(events)s)
+ON CONFLICT (one) DO UPDATE
+SET due_at = excluded.due_at, began_at = excluded.began_at, beat_at = now(), objects = excluded.objects, events = excluded.events
+
+-- name: last_beat
+SELECT due_at, began_at, beat_at, objects, events FROM pulse
