@@ -214,8 +214,14 @@ def _plain(value: str, message_charset: str | None) -> str:
 
 
 def detected_charset(data: bytes, tld: bytes | None) -> str | None:
-    """The charset of a mail's undeclared bytes; None when they are ASCII or UTF-8, and when a guess would rest on one byte."""
+    """The charset of a mail's undeclared bytes; None when they are ASCII or UTF-8, and when a guess would rest on one byte.
+
+    UTF-8 with a few broken bytes is UTF-8.
+    """
     if _high(data) < _ENOUGH_BYTES:
+        return None
+    text = data.decode("utf-8", "replace")
+    if sum(char > "\x7f" for char in text) > 4 * text.count("\ufffd"):
         return None
     try:
         data.decode("utf-8")

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
@@ -19,7 +20,11 @@ from inboxops.composition.world import World
 from inboxops.settings import load
 from inboxops_lab.bench.meter import MB
 
-STAGES = {"fetch": intake.fetch, "classify": intake.classify, "persist": intake.persist}
+STAGES: dict[str, Callable[[World, int], Any]] = {
+    "fetch": intake.fetch,
+    "classify": intake.classify,
+    "persist": intake.persist,
+}
 
 
 def _stage(name: str, inbox_id: int, results: Any) -> None:
