@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     )
     webhook_limit_per_second: float = Field(default=500, gt=0, description="calls of webhooks from one address")
     wake_gap_seconds: float = Field(default=6, ge=0, le=15, description="least time between two wake-ups of an inbox")
+    log_addresses: bool = Field(
+        default=False, description="show customers' addresses in task logs; else a mark of each"
+    )
     production: bool = Field(default=False, description="refuse to start with what is good for trying things out only")
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     notify_smtp_url: SecretStr = Field(

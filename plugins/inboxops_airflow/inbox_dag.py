@@ -16,7 +16,9 @@ from inboxops_airflow.triggers import IdleTrigger
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY_MINUTES = int(os.environ.get("INBOXOPS_POLL_MINUTES", "5"))
-HELD_MINUTES = int(os.environ.get("INBOXOPS_IDLE_POLL_MINUTES", "30"))
+HELD_MINUTES = int(os.environ.get("INBOXOPS_IDLE_POLL_MINUTES", EVERY_MINUTES))
+"""Of an inbox that IDLE holds: as every other, unless a large installation thins its polls."""
+
 DOC = """\
 **fetch** asks in the triggerer whether anything is new; with mail it goes on in a worker: raw mail to the object store,
 a row in `inbound`, then the cursor moves. **classify** reads and judges every stored row. **persist** files tickets,

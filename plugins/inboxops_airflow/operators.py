@@ -7,11 +7,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
 from inboxops.errors import InboxOpsError, TransientError
+from inboxops.stories.telling import WHO
+
+log = structlog.get_logger("inboxops.task")
+
+LOOK = "`inboxops doctor` says what can be reached, `inboxops inbox list` how each inbox stands"
 
 PROBE_TIMEOUT = timedelta(minutes=3)
 
@@ -25,9 +31,11 @@ def counted(stage: Callable[..., Any], *about: Any, **more: Any) -> dict[str, An
 
     try:
         return dataclasses.asdict(stage(world(), *about, **more))
-    except TransientError:
-        raise
     except InboxOpsError as exc:
+        # The task's last words: whose turn it is and what to do. `fix` names the command where there is one.
+        log.error("task_failed", why=str(exc.args[0]), who_can_help=WHO[exc.kind], to_do=exc.fix or LOOK)
+        if isinstance(exc, TransientError):
+            raise
         raise AirflowFailException(str(exc)) from exc
 
 

@@ -15,6 +15,7 @@ import structlog
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TriggerEvent
 
 from inboxops.errors import InboxOpsError
+from inboxops.stories.telling import WHO
 
 if TYPE_CHECKING:
     from inboxops.composition.mailboxes import IdleHub
@@ -47,9 +48,13 @@ class ProbeTrigger(BaseTrigger):
             news = await asyncio.get_running_loop().run_in_executor(_threads(), _wants_fetch, self.inbox_id)
         except InboxOpsError as exc:
             # Recorded on the inbox by then. No attempt is burnt: the next poll is the next try (invariant 6).
-            log.warning("inbox_probe_failed", inbox_id=self.inbox_id, kind=exc.kind, error=str(exc))
+            who = WHO[exc.kind]
+            log.warning(
+                "inbox_probe_failed", inbox_id=self.inbox_id, why=str(exc.args[0]), who_can_help=who, to_do=exc.fix
+            )
             yield TaskFailedEvent()
             return
+        log.info("inbox_probed", inbox_id=self.inbox_id, news=news)
         yield TriggerEvent({"inbox_id": self.inbox_id}) if news else TaskSkippedEvent()
 
 

@@ -13,9 +13,21 @@ if TYPE_CHECKING:
 @contextmanager
 def opened() -> Iterator[World]:
     """Raises OperatorError when settings are missing."""
+    import logging
+    import sys
+
+    import structlog
+
     from inboxops.composition.world import World
     from inboxops.settings import load
 
+    structlog.configure(
+        processors=[structlog.dev.ConsoleRenderer(colors=False)],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.WARNING
+        ),  # what a task logs for its reader is none of ours
+    )
     world = World(load())
     try:
         yield world

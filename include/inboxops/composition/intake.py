@@ -26,6 +26,7 @@ from inboxops.stories import raw_mail as reading
 from inboxops.stories import rehearse as rehearsing
 from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import alongside
+from inboxops.stories.telling import hidden, log
 
 TRY_AGAIN = timedelta(minutes=5)
 """After a woken fetch that failed for now: as long as an inbox that is not in IDLE waits for its next poll."""
@@ -73,7 +74,9 @@ def fetch(world: World, inbox_id: int) -> fetching.Fetched:
     if fetched.more:
         runs.wake(world, inbox_id)
     if not fetched.stored and not world.inboxes.has_work(inbox_id):
-        return replace(fetched, skipped="nothing new" if inbox.is_live else f"the inbox is {inbox.state}")
+        why = "nothing new" if inbox.is_live else f"the inbox is {inbox.state}"
+        log.info("fetch_skipped", inbox=inbox.name, why=why)
+        return replace(fetched, skipped=why)
     return fetched
 
 
@@ -155,6 +158,7 @@ def persist(world: World, inbox_id: int) -> persisting.Persisted:
             own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
             respond=responder(inbox, signing_key=world.signing_key),
             filed=filed,
+            show=str if world.settings.log_addresses else hidden,
         )
     runs.deliver_sends(world, tenant_id=inbox.tenant_id)
     return done

@@ -5,11 +5,12 @@ from __future__ import annotations
 from inboxops.composition import mailboxes, runs
 from inboxops.composition.world import World
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest
-from inboxops.errors import AuthenticationFailed
+from inboxops.errors import AuthenticationFailed, InboxOpsError
 from inboxops.providers import sender
 from inboxops.stories import reply as replying
 from inboxops.stories import send as story
 from inboxops.stories.publish import publish as publish_events
+from inboxops.stories.telling import log
 
 
 def reply(
@@ -54,13 +55,23 @@ def send(world: World, message_id: int, attempt: int, *, last_try: bool = False)
     def way_of(claim: Claim) -> story.Way:
         claims.append(claim)
         inbox = world.inboxes.get(claim.inbox_id)
+        log.info(
+            "send_began", message=claim.id, attempt=attempt, inbox=inbox.name, recipients=len(claim.to) + len(claim.cc)
+        )
         return story.Way(mailboxes.account(world, inbox), sender(inbox.connection_type))
 
     try:
-        return story.send(message_id, attempt, world.outbound, world.objects, way_of, last_try=last_try)
+        done = story.send(message_id, attempt, world.outbound, world.objects, way_of, last_try=last_try)
+        log.info(
+            "send_ended", message=message_id, attempt=attempt, state=done.state, refused=done.refused, note=done.note
+        )
+        return done
     except AuthenticationFailed as exc:
         for claim in claims:
             world.inboxes.disconnect(claim.inbox_id, exc)  # invariant 6
+        raise
+    except InboxOpsError as exc:
+        log.warning("send_failed", message=message_id, attempt=attempt, kind=type(exc).__name__, server=str(exc))
         raise
     finally:
         publish_events(world.outbox, world.bus, [claim.tenant_id for claim in claims])

@@ -35,6 +35,11 @@ class Cursor:
     def is_start(self) -> bool:
         return self == Cursor()
 
+    def __str__(self) -> str:
+        """For a log: what is set, cut where a provider's token would fill a page."""
+        known = {name: str(getattr(self, name)) for name in self.__slots__ if getattr(self, name) is not None}
+        return " ".join(f"{name}={value[:60]}" for name, value in known.items()) or "nothing read yet"
+
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:

@@ -127,6 +127,15 @@ class Plan:
     responses: list[WantedResponse] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What was filed in one transaction. numbers: ticket id, or the plan's handle of a new one -> ticket number."""
+
+    items: Sequence[Item] = ()
+    plan: Plan = field(default_factory=Plan)
+    numbers: Mapping[int, int] = field(default_factory=dict)
+
+
 def plan(items: Sequence[Item], facts: Facts) -> Plan:
     """Pure: equal arguments, equal plan. Every item gets exactly one outcome."""
     desk = _Desk(facts)

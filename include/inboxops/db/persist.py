@@ -14,7 +14,7 @@ from inboxops.core.copies import Original, derived_id, line_marks
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import TicketFacts
 from inboxops.core.outbound import NewOutbound
-from inboxops.core.plan import Facts, Item, KnownMessage, Plan
+from inboxops.core.plan import Facts, Item, KnownMessage, Plan, Slice
 from inboxops.core.reading import Reading
 from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.db.outbound import add_outbound
@@ -39,11 +39,11 @@ class PersistStore:
         own_addresses: frozenset[str],
         after: int,
         limit: int,
-    ) -> tuple[list[int], Plan]:
+    ) -> Slice:
         """Take the next classified rows through `make_plan` and write what it says.
 
         respond: makes the automatic answer to a new ticket (`stories.autorespond`), None when the inbox gives none.
-        Returns the inbound ids taken (empty when none is left) and the plan. Nothing is written when anything fails.
+        The slice has no items when none is left. Nothing is written when anything fails.
         """
         with self._database.transaction() as t:
             # What joins what depends on what is there: one run decides for an inbox at a time. Ticket numbers come from the
@@ -51,12 +51,13 @@ class PersistStore:
             t.rows("lock_inbox", inbox_id=inbox.id)
             items = [_item(row) for row in t.rows("classified", inbox_id=inbox.id, after=after, limit=limit)]
             if not items:
-                return [], Plan()
+                return Slice()
             facts = replace(_facts(t, inbox, items, own_addresses), auto_response=respond is not None)
             plan = make_plan(items, facts)
             with t.connection.pipeline():  # the server works at a statement while the next is made up
-                _write(t, inbox, items, plan, respond)
-            return [item.inbound_id for item in items], plan
+                numbers = _write(t, inbox, items, plan, respond)
+            known = {ticket: facts.tickets[ticket].ticket_number for ticket in facts.tickets}
+            return Slice(items, plan, known | numbers)
 
     def facts(self, inbox: Inbox, items: Sequence[Item], *, own_addresses: frozenset[str]) -> Facts:
         """What is known of everything that the items mention; writes nothing."""
@@ -171,7 +172,10 @@ def _with_originals(
     return found
 
 
-def _write(t: Transaction, inbox: Inbox, items: Sequence[Item], plan: Plan, respond: Responder | None) -> None:
+def _write(
+    t: Transaction, inbox: Inbox, items: Sequence[Item], plan: Plan, respond: Responder | None
+) -> dict[int, int]:
+    """The numbers of the tickets that were opened, by their handles."""
     numbers = _add_tickets(t, inbox, plan)
     ids = {handle: id_ for handle, (id_, _) in numbers.items()}
 
@@ -220,6 +224,7 @@ def _write(t: Transaction, inbox: Inbox, items: Sequence[Item], plan: Plan, resp
         _announce(t, inbox, rows, opened=dict(numbers.values()))
     if plan.responses and respond is not None:
         _respond(t, inbox, plan, numbers, respond)
+    return {handle: number for handle, (_, number) in numbers.items()}
 
 
 def _attachments(items: Sequence[Item], plan: Plan) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from inboxops.core.thread import thread_keys
 from inboxops.errors import InboxOpsError, ObjectMissing
 from inboxops.ports import ClassifiedRow, StoredRow
 from inboxops.stories.raw_mail import raw_mail
+from inboxops.stories.telling import log
 
 FEW = 40
 """Up to so many messages are read in this process: starting others would cost more than they save."""
@@ -95,8 +96,11 @@ def classify(context: InboxContext, store: StoredMail, objects: Objects, spread:
             else:
                 deadly.append(outcome)
         for row, how in deadly:
-            store.park(row.id, f"reading it ended the process that read it ({how})")
+            reason = f"reading it ended the process that read it ({how})"
+            store.park(row.id, reason)
+            log.warning("mail_parked", inbound=row.id, why=reason, to_do=f"inboxops inbound reparse {row.id}")
         done += Classified(parked=len(deadly))
+    log.info("classify_ended", read=done.read, parked=done.parked, verdicts=done.verdicts)
     return done
 
 
@@ -130,6 +134,7 @@ class Reader:
                 outcome = self._read(frame, row, lambda *file: puts.append(putting.submit(self._put, *file)))
                 if isinstance(outcome, str):
                     self._store.park(row.id, outcome)
+                    log.warning("mail_parked", inbound=row.id, why=outcome, to_do=f"inboxops inbound reparse {row.id}")
                 else:
                     done.append(outcome)
         for put in puts:

@@ -20,6 +20,7 @@ from inboxops.core.model import Batch, Cursor
 from inboxops.core.packs import pack
 from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, Provider
+from inboxops.stories.telling import Telling, log
 
 
 class Batches(Protocol):
@@ -94,12 +95,26 @@ def fetch(
     """
     stored = refused = size = 0
     cursor, count = inbox.cursor, 0
+    told, told_refused = Telling("mail_stored"), Telling("mail_refused")
+    log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, behind=str(cursor))
     with standing(inbox, inboxes), provider.open(account) as mailbox:
         for batch in _durable(inbox, islice(mailbox.batches(cursor, limits), max_batches), batches.reserve, objects):
-            stored += batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
-            refused += sum(row.state == "refused" for row in batch.rows)
+            new = batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
+            stored += new
             size += sum(row.size_bytes for row in batch.rows)
+            for row in batch.rows:
+                if row.state == "refused":
+                    refused += 1
+                    told_refused(
+                        warn=True, key=row.key, why=row.reason, to_do="it stays in the mailbox: look for it there"
+                    )
+                else:
+                    told(key=row.key, bytes=row.size_bytes, received=row.received_at.isoformat(), imported=row.imported)
             cursor, count = batch.cursor, count + 1
+            log.info("batch_durable", came=len(batch.rows), new=new, read_to=str(cursor), note=batch.note)
+    told.close()
+    told_refused.close()
+    log.info("fetch_ended", stored=stored, refused=refused, bytes=size, more=count == max_batches)
     return Fetched(stored, refused, size, more=count == max_batches)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from inboxops.core.inbox import Inbox
 from inboxops.core.outbound import NewOutbound
-from inboxops.core.plan import Facts, Item, Plan, plan
+from inboxops.core.plan import Facts, Item, Plan, Slice, plan
 from inboxops.errors import InboxOpsError
+from inboxops.stories.telling import Telling, hidden, log
 
 SLICE = 200
 
@@ -27,7 +28,7 @@ class Tickets(Protocol):
         own_addresses: frozenset[str],
         after: int,
         limit: int,
-    ) -> tuple[list[int], Plan]: ...
+    ) -> Slice: ...
 
     def next_classified(self, inbox_id: int, *, after: int) -> int | None: ...
 
@@ -52,19 +53,22 @@ def persist(
     own_addresses: frozenset[str],
     respond: Callable[..., NewOutbound | None] | None = None,
     filed: Callable[[], None] = lambda: None,
+    show: Callable[[str], str] = hidden,
 ) -> Persisted:
     """Work through all rows of the inbox in state `classified`; `filed` is called after each slice that is committed.
+
+    show: an address as the log may hold it.
 
     A slice that fails is done again one message at a time, and the message that fails alone is parked with the reason.
     Raises TransientError when the database is away: nothing of the slice is written.
     """
     outcomes: Counter[str] = Counter()
+    done: Slice | None
     opened, after, size, singles = 0, 0, SLICE, 0
+    told = _Told(show)
     while True:
         try:
-            taken, done = tickets.persist(
-                inbox, plan, respond=respond, own_addresses=own_addresses, after=after, limit=size
-            )
+            done = tickets.persist(inbox, plan, respond=respond, own_addresses=own_addresses, after=after, limit=size)
         except InboxOpsError:
             raise
         except Exception as exc:  # the per-message guard: find the one that fails, keep it with the reason
@@ -74,15 +78,52 @@ def persist(
             failed = tickets.next_classified(inbox.id, after=after)
             if failed is None:
                 raise
-            parking.park(failed, f"filing it failed: {type(exc).__name__}: {exc}"[:1000])
+            reason = f"filing it failed: {type(exc).__name__}: {exc}"[:1000]
+            parking.park(failed, reason)
+            log.warning("mail_parked", inbound=failed, why=reason, to_do=f"inboxops inbound reparse {failed}")
             outcomes["parked"] += 1
-            taken, done = [failed], Plan()
-        if not taken:
+            after, done = failed, None
+        if done is not None and not done.items:
+            told.close()
+            log.info("persist_ended", tickets=opened, **outcomes)
             return Persisted(opened, dict(outcomes))
         filed()
-        after = taken[-1]
-        opened += len(done.tickets)
-        outcomes.update(outcome.state for outcome in done.outcomes)
+        if done is not None:
+            after = done.items[-1].inbound_id
+            opened += len(done.plan.tickets)
+            outcomes.update(outcome.state for outcome in done.plan.outcomes)
+            told.slice(done)
         singles -= 1
         if singles <= 0:
             size = SLICE
+
+
+class _Told:
+    """What the log says of a message that was filed or set aside."""
+
+    def __init__(self, show: Callable[[str], str]) -> None:
+        self._show = show
+        self._filed, self._aside = Telling("mail_filed"), Telling("mail_set_aside")
+
+    def slice(self, done: Slice) -> None:
+        filed = {message.inbound_id: message for message in done.plan.messages}
+        outcomes = {outcome.inbound_id: outcome for outcome in done.plan.outcomes}
+        for item in done.items:
+            verdict, message = item.reading.verdict, filed.get(item.inbound_id)
+            known: dict[str, Any] = {"inbound": item.inbound_id, "verdict": verdict.kind.value, "rule": verdict.rule}
+            if message is None:
+                outcome = outcomes[item.inbound_id]
+                self._aside(**known, state=outcome.state, why=outcome.reason)
+                continue
+            customer = item.reading.customer
+            self._filed(
+                **known,
+                ticket=done.numbers.get(message.ticket),
+                placed_by=message.placed_by,
+                customer=self._show(item.reading.customer_address.address),
+                by=customer.rule if customer else "from",
+            )
+
+    def close(self) -> None:
+        self._filed.close()
+        self._aside.close()
