@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -133,6 +136,12 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="relay for notices to admins: smtps://user:password@host[:port]"
     )
     notify_from: str = Field(default="", description="the address that notices to admins come from")
+    poll_minutes: int = Field(
+        default=5, ge=1, description="how often each inbox is polled; read when Airflow reads its DAGs"
+    )
+    idle_poll_minutes: int | None = Field(
+        default=None, ge=1, description="the same for inboxes held in IDLE; poll_minutes unless it is set"
+    )
     idle_inboxes: int = Field(
         default=IDLE_INBOXES, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off"
     )
@@ -142,11 +151,61 @@ class Settings(BaseSettings):
     keep_outbox_days: int = Field(default=7, ge=1, description="delivered events and errands")
 
 
-def load() -> Settings:
-    """Settings of this process.
+NOT_SETTINGS = frozenset({
+    "INBOXOPS_HOME", "INBOXOPS_PORT_BASE", "INBOXOPS_PASSWORD", "INBOXOPS_DAGS_FOLDER", "INBOXOPS_STACK_RUN",
+    "INBOXOPS_WORKER_CONCURRENCY", "INBOXOPS_PUBLIC_URL", "INBOXOPS_AIRFLOW_PUBLIC_URL", "INBOXOPS_MAIL_SET", "INBOXOPS_PICTURES",
+    "INBOXOPS_FUZZ_EXAMPLES",
+})  # fmt: skip
+"""Names of ours that say something else: where the home is, what a command asks for, what Compose or the tests are told."""
 
-    Raises OperatorError, naming the missing or wrong variables.
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One setting as this process has it. source: "environment", "file" or "default"; a secret's value is cut."""
+
+    name: str
+    value: str
+    source: str
+    meaning: str
+
+
+def told(known: Settings) -> list[Told]:
+    """Every setting, with where it came from and what it is for."""
+    file = _file()
+    found = []
+    for field, about in Settings.model_fields.items():
+        name, value = f"INBOXOPS_{field.upper()}", getattr(known, field)
+        if isinstance(value, SecretStr):
+            value = f"({len(value.get_secret_value())} characters)" if value.get_secret_value() else ""
+        source = "environment" if name in os.environ else "file" if name in file else "default"
+        found.append(Told(name, "" if value is None else str(value), source, about.description or ""))
+    return found
+
+
+def _file() -> dict[str, str | None]:
+    path = home() / ENV_FILE
+    return dict(dotenv_values(path)) if path.is_file() else {}
+
+
+def _check_names() -> None:
+    """Raises OperatorError for a name that means nothing, with the nearest one that does."""
+    known = {f"INBOXOPS_{field.upper()}" for field in Settings.model_fields} | NOT_SETTINGS
+    for where, names in (("the environment", os.environ), (str(home() / ENV_FILE), _file())):
+        for name in names:
+            if name.startswith("INBOXOPS_") and name not in known and not name.startswith("INBOXOPS_TEST_"):
+                near = get_close_matches(name, known, n=1)
+                raise OperatorError(
+                    f"{name} in {where} is no setting" + (f": is {near[0]} meant?" if near else ""),
+                    fix="`inboxops settings` shows those there are",
+                )
+
+
+def load() -> Settings:
+    """Settings of this process: the environment, then the file of the home.
+
+    Raises OperatorError, naming the missing, wrong or unknown variables.
     """
+    _check_names()
     try:
         return Settings(_env_file=home() / ENV_FILE)  # type: ignore[call-arg]
     except ValidationError as exc:

@@ -10,27 +10,31 @@ from inboxops.composition.world import World
 from inboxops.settings import Settings
 from inboxops_local.demo.clouds import born
 from inboxops_local.standins import demo
+from inboxops_local.standins.client import settings_for
 from inboxops_local.standins.http import Serving
 from inboxops_local.standins.running import run
-from tests.connecting.conftest import pointed_at
 
 
 def started(services: Settings, folder: Path) -> tuple[World, list[Serving]]:
     moment = born(folder)
     servings = {kind: run(kind, port=0, users=[], ask=False, folder=folder, born=moment) for kind in ("gmail", "graph")}
-    settings = services
-    for kind, serving in servings.items():
-        settings = pointed_at(settings, kind, serving)
-    return World(settings), list(servings.values())
+    return World(services), list(servings.values())
+
+
+def settings_of(kind: str, serving: Serving) -> dict[str, str]:
+    return settings_for("gmail" if kind == "gmail" else "graph", serving.url, serving.ca_file)
 
 
 def test_both_inboxes_are_connected_read_and_survive_a_restart(services: Settings, tenant: str, tmp_path: Path) -> None:
     moment = datetime.fromtimestamp(born(tmp_path), UTC)
     for _ in range(2):
         world, servings = started(services, tmp_path)
-        inboxes = demo.connect(world, tenant=tenant, born=moment)
+        servers = {
+            kind: settings_of(kind, serving) for kind, serving in zip(("gmail", "microsoft"), servings, strict=True)
+        }
+        inboxes = demo.connect(world, tenant=tenant, born=moment, servers=servers)
         assert [inbox.connection_type for inbox in inboxes] == ["gmail", "microsoft"]
-        assert [inbox.id for inbox in demo.connect(world, tenant=tenant, born=moment)] == [
+        assert [inbox.id for inbox in demo.connect(world, tenant=tenant, born=moment, servers=servers)] == [
             inbox.id for inbox in inboxes
         ]
         for inbox in inboxes:

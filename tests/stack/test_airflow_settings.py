@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
 
+from inboxops.errors import OperatorError
 from inboxops.settings import Ports
 from inboxops_local.stack import airflow
 from inboxops_local.stack.home import Home, load_or_make_secrets
@@ -39,17 +41,53 @@ def test_connections_name_the_application_database_and_never_airflows_own(enviro
     assert bucket["extra"]["endpoint_url"] == "http://127.0.0.1:20004"
 
 
-def test_settings_of_another_installation_are_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_names_other_servers_than_the_stacks_own_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INBOXOPS_DATABASE_URL", "postgresql://production")
+    home = Home(tmp_path / "home")
+    home.make()
+    with pytest.raises(OperatorError, match="INBOXOPS_DATABASE_URL in the environment"):
+        load_or_make_secrets(home, Ports(base=20_000))
+
+
+def test_an_emptied_secret_is_not_made_anew_in_silence(tmp_path: Path) -> None:
+    """Credentials that were sealed with it would be lost."""
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    load_or_make_secrets(home, ports)
+    text = home.env_file.read_text()
+    home.env_file.write_text(re.sub("INBOXOPS_CREDENTIAL_KEYS=.*", "INBOXOPS_CREDENTIAL_KEYS=", text))
+    with pytest.raises(OperatorError, match=r"INBOXOPS_CREDENTIAL_KEYS in .* is empty"):
+        load_or_make_secrets(home, ports)
+
+
+def test_the_file_names_no_stand_in_and_a_public_address_stays(tmp_path: Path) -> None:
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    load_or_make_secrets(home, ports)
+    assert "INBOXOPS_API_URL=http://127.0.0.1:20001" in home.env_file.read_text()
+    with home.env_file.open("a") as file:  # what an older version wrote, and what somebody put there since
+        file.write("INBOXOPS_GOOGLE_TOKEN_URL=https://localhost:20014/token\nINBOXOPS_GOOGLE_CLIENT_ID=mine.example\n")
+        file.write("INBOXOPS_API_URL=https://mail.example.org\nINBOXOPS_NOTIFY_FROM=\n")
+    kept = load_or_make_secrets(home, Ports(base=21_000)).values
+    assert not [name for name, value in kept.items() if "localhost" in value]
+    assert (kept["INBOXOPS_GOOGLE_CLIENT_ID"], kept["INBOXOPS_NOTIFY_FROM"]) == ("mine.example", "")
+    assert kept["INBOXOPS_API_URL"] == "https://mail.example.org"
+    assert "21002" in kept["INBOXOPS_DATABASE_URL"]
+
+
+def test_the_environment_wins_over_the_file_for_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", "http://elsewhere")
-    monkeypatch.setenv("INBOXOPS_DATABASE_URL", "postgresql://production")
     monkeypatch.setenv("INBOXOPS_POLL_MINUTES", "1")
+    monkeypatch.setenv("INBOXOPS_GOOGLE_CLIENT_ID", "mine.example")
     home, ports = Home(tmp_path / "home"), Ports(base=20_000)
     home.make()
     found = airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
     assert found["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
-    assert not {"AIRFLOW_CONN_ELSEWHERE", "INBOXOPS_DATABASE_URL"} & set(found)
-    assert found["INBOXOPS_POLL_MINUTES"] == "1"
+    assert "AIRFLOW_CONN_ELSEWHERE" not in found
+    assert (found["INBOXOPS_POLL_MINUTES"], found["INBOXOPS_GOOGLE_CLIENT_ID"]) == ("1", "mine.example")
 
 
 def test_dag_files_see_what_the_settings_file_says(tmp_path: Path) -> None:

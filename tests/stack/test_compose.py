@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from inboxops.settings import Settings
 from inboxops_local.stack.airflow import TUNING
 from inboxops_local.stack.home import GENERATED
 from inboxops_local.stack.layout import checkout
@@ -54,6 +55,15 @@ def test_every_airflow_setting_is_one_that_airflow_knows(compose: dict[str, Any]
     known = {f"AIRFLOW__{section}__{option}".upper() for section in core for option in core[section]["options"]}
     used = {name for name in compose["x-airflow"]["environment"] if name.startswith("AIRFLOW__")}
     assert {name for name in used - known if not name.startswith("AIRFLOW__CELERY__")} == set()
+
+
+def test_every_setting_reaches_every_process(compose: dict[str, Any]) -> None:
+    names = {f"INBOXOPS_{name.upper()}" for name in Settings.model_fields}
+    assert names - set(compose["x-inboxops"]) == set()
+    assert set(compose["x-inboxops"]) - names == set()
+    for name in ("x-airflow",):
+        assert names <= set(compose[name]["environment"])
+    assert names <= set(compose["services"]["api"]["environment"])
 
 
 def test_airflow_is_tuned_as_in_the_local_stack(compose: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from inboxops.cli import (
     pulse,
     push,
     secrets,
+    settings,
     tenants,
     tickets,
 )
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for joined in entry_points(group="inboxops.commands"):
     joined.load()(app)
-for group in (prepare, pulse, tickets, explain):
+for group in (prepare, pulse, settings, tickets, explain):
     group.register(app)
 add.register(inboxes.app)
 connect.register(inboxes.app)

@@ -23,7 +23,7 @@ def opened() -> Iterator[World]:
 
     structlog.configure(
         processors=[structlog.dev.ConsoleRenderer(colors=False)],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.WARNING
         ),  # what a task logs for its reader is none of ours

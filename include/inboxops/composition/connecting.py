@@ -13,7 +13,7 @@ from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
 from inboxops.core.inbox import Inbox
 from inboxops.errors import InboxOpsError, InvalidInput, OperatorError
-from inboxops.oauth.clients import consent_client
+from inboxops.oauth.clients import consent_client, settings_of
 from inboxops.ports import ConsentClient, MailboxInfo
 from inboxops.stories import connect as by_password
 from inboxops.stories import consent as story
@@ -57,7 +57,7 @@ def link(
 
     Raises InvalidInput for a kind of mailbox that is connected in another way, OperatorError without a client.
     """
-    client = _client(world, connection_type)
+    client = _client(world, connection_type, inbox)
     if inbox is not None:
         mailbox, shared = inbox.email_address, "mailbox" in inbox.connection
     client.request(_redirect_uri(world, connection_type), mailbox=mailbox, shared=shared)  # says now what is missing
@@ -84,7 +84,7 @@ def start(world: World, sign_in: str, token: str) -> Started:
     link = connect_link.read(token, world.signing_key, now=now)
     if link is None or SIGN_INS.get(link.connection_type) != sign_in:
         raise InvalidInput("this connect link is not valid any more", fix="Have a new one made")
-    client = _client(world, link.connection_type)
+    client = _client(world, link.connection_type, _known(world, link))
     return story.start(link, client, world.vault, _redirect_uri(world, link.connection_type), now=now)
 
 
@@ -99,7 +99,12 @@ def finish(world: World, sign_in: str, session: Mapping[str, str], answer: Mappi
     if SIGN_INS.get(link.connection_type) != sign_in:
         raise InvalidInput("this answer belongs to another sign-in", fix="Open the connect link again")
     done = story.finish(
-        session, answer, _client(world, link.connection_type), world.inboxes, world.credentials, world.vault
+        session,
+        answer,
+        _client(world, link.connection_type, _known(world, link)),
+        world.inboxes,
+        world.credentials,
+        world.vault,
     )
     _appear(world, done.inbox_id)
     with suppress(OperatorError):
@@ -111,7 +116,9 @@ def disconnect(world: World, inbox: Inbox) -> Disconnected:
     """The push channel ends first, while there are credentials to end it with; if it can't, it dies of age."""
     with suppress(InboxOpsError):
         pushing.stop(world, inbox)
-    done = story.disconnect(inbox, _client(world, inbox.connection_type), world.inboxes, world.credentials, world.vault)
+    done = story.disconnect(
+        inbox, _client(world, inbox.connection_type, inbox), world.inboxes, world.credentials, world.vault
+    )
     _appear(world, inbox.id)
     return done
 
@@ -124,8 +131,13 @@ def _appear(world: World, inbox_id: int) -> None:
             runs.wake(world, inbox_id)
 
 
-def _client(world: World, connection_type: str) -> ConsentClient:
-    return consent_client(connection_type, world.settings)
+def _client(world: World, connection_type: str, inbox: Inbox | None) -> ConsentClient:
+    """inbox: the one that is connected again, which may live on servers of its own."""
+    return consent_client(connection_type, settings_of(world.settings, inbox.connection if inbox else {}))
+
+
+def _known(world: World, link: ConnectLink) -> Inbox | None:
+    return world.of_tenant(link.tenant_id).inboxes.get(link.inbox_id) if link.inbox_id else None
 
 
 def _redirect_uri(world: World, connection_type: str) -> str:

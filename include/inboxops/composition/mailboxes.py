@@ -10,7 +10,7 @@ from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.errors import AuthenticationFailed, InvalidInput
-from inboxops.oauth.clients import CLIENTS, consent_client, endpoint
+from inboxops.oauth.clients import CLIENTS, consent_client, endpoint, settings_of
 from inboxops.oauth.tokens import StoredTokens
 from inboxops.ports import Account, MailboxInfo
 from inboxops.providers import provider, sender
@@ -42,14 +42,15 @@ def opened(world: World, inbox: Inbox, sealed: bytes | None) -> Account:
 
 def _with_tokens(world: World, account: Account) -> Account:
     """The account of an inbox that lives on a consent: its secrets stay behind the tokens."""
+    settings = settings_of(world.settings, account.connection)
     tokens = StoredTokens(
         account.inbox_id,
         account.secrets,
-        client=consent_client(account.connection_type, world.settings),
+        client=consent_client(account.connection_type, settings),
         store=world.credentials,
         seal=world.vault,
     )
-    connection = {**endpoint(account.connection_type, world.settings), **account.connection}
+    connection = {**endpoint(account.connection_type, settings), **account.connection}
     return replace(account, connection=connection, secrets={}, tokens=tokens)
 
 

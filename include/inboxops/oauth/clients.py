@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import SecretStr
 
 from inboxops.errors import InvalidInput
 from inboxops.ports import ConsentClient
@@ -42,6 +45,15 @@ _API_URLS: dict[str, Callable[[Settings], str]] = {
     "gmail": lambda settings: settings.google_api_url,
     "microsoft": lambda settings: settings.microsoft_graph_url,
 }
+
+
+def settings_of(settings: Settings, connection: Mapping[str, Any]) -> Settings:
+    """The settings that one inbox lives on: the operator's, but for an inbox of the demonstration, whose `endpoints` name its
+    stand-ins. So a stand-in never stands in the way of a real account.
+    """
+    own: Mapping[str, str] = connection.get("endpoints") or {}
+    wrapped = {name: SecretStr(value) if name.endswith("_secret") else value for name, value in own.items()}
+    return settings.model_copy(update=wrapped) if own else settings
 
 
 def consent_client(connection_type: str, settings: Settings) -> ConsentClient:

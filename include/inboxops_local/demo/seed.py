@@ -19,6 +19,7 @@ from inboxops_local.demo.clouds import born
 from inboxops_local.stack.checks import HOST
 from inboxops_local.stack.home import CUSTOMER, SUPPORT, Home, read_env
 from inboxops_local.standins import demo as standins
+from inboxops_local.standins.client import settings_for
 
 TENANT, INBOX = "demo", "support"
 PATIENCE_SECONDS = 120.0
@@ -28,8 +29,13 @@ LINK_MINUTES = 24 * 60
 def connect(world: World, home: Home, ports: Ports) -> list[Inbox]:
     """Tenant and inboxes of the demonstration, made on first call; a later one only follows what has moved since."""
     world.inboxes.add_tenant(TENANT, "Demonstration Ltd")
+    ca_file = home.standins / "ca.pem"
+    servers = {
+        "gmail": settings_for("gmail", f"https://localhost:{ports.gmail}", ca_file),
+        "microsoft": settings_for("graph", f"https://localhost:{ports.graph}", ca_file),
+    }
     moment = datetime.fromtimestamp(born(home.standins), UTC)
-    return [_imap(world, home, ports), *standins.connect(world, tenant=TENANT, born=moment)]
+    return [_imap(world, home, ports), *standins.connect(world, tenant=TENANT, born=moment, servers=servers)]
 
 
 def _imap(world: World, home: Home, ports: Ports) -> Inbox:

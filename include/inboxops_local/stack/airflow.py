@@ -134,7 +134,7 @@ def environment(layout: Layout) -> dict[str, str]:
         MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
         PYTHONWARNINGS="ignore",
         NO_PROXY=f"{checks.HOST},localhost",
-        **{name: secrets.values[name] for name in DAG_SETTINGS if name in secrets.values},
+        **{name: value for name in DAG_SETTINGS if (value := os.environ.get(name) or secrets.values.get(name))},
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
         **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()},
     )

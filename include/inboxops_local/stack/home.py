@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from inboxops.errors import OperatorError
 from inboxops.settings import ENV_FILE, Ports
-from inboxops_local.standins.client import CLIENT_ID, settings_for
+from inboxops_local.standins.client import CLIENT_ID, CLIENT_SECRET, settings_for
 
 SUPPORT = "support@demo.example"
 CUSTOMER = "customer@demo.example"
@@ -118,12 +119,17 @@ GENERATED = {
 def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
     """The secrets of this home, generated where missing, and the addresses that follow from `ports`; both written to the file.
 
-    A value that someone changed in the file (a rotated key) is kept.
+    The file holds what this installation made, and what somebody wrote into it: a value that was changed there is kept, an emptied
+    one stays empty. Raises OperatorError for an emptied secret, and for an environment that names other servers than ours.
     """
-    values = read_env(home.env_file)
+    values = {name: value for name, value in read_env(home.env_file).items() if not _of_a_stand_in(name, value)}
     for name, make in GENERATED.items():
-        if not values.get(name):
-            values[name] = make()
+        if values.get(name) == "":
+            raise OperatorError(
+                f"{name} in {home.env_file} is empty",
+                fix="Put its value back, or delete the line to have a new one made",
+            )
+        values.setdefault(name, make())
     host = "127.0.0.1"
     values |= {
         "INBOXOPS_DATABASE_URL": f"postgresql://inboxops:{values['STACK_OWNER_PASSWORD']}@{host}:{ports.postgres}/inboxops",
@@ -133,19 +139,36 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
         "INBOXOPS_S3_BUCKET": "inboxops",
         "INBOXOPS_AIRFLOW_URL": f"http://{host}:{ports.airflow}",
         "INBOXOPS_AIRFLOW_USERNAME": "admin",
-        "INBOXOPS_API_URL": f"http://{host}:{ports.api}",
     }
-    for kind, port, mark in (("gmail", ports.gmail, "GOOGLE"), ("graph", ports.graph, "MICROSOFT")):
-        stand_in = settings_for(kind, f"https://localhost:{port}", home.standins / "ca.pem")
-        name = f"INBOXOPS_{mark}_CLIENT_ID"
-        if values.get(name, CLIENT_ID) == CLIENT_ID:
-            values |= stand_in
-        else:  # someone has put a client of their own there: the real provider is meant
-            ours = [key for key in stand_in if "localhost" in values.get(key, "")]
-            values = {key: value for key, value in values.items() if key not in ours}
+    foreign = [name for name in OURS if os.environ.get(name, values[name]) != values[name]]
+    if foreign:
+        raise OperatorError(
+            f"{', '.join(foreign)} in the environment name other servers than those that this stack starts",
+            fix="Unset them, or run the parts by hand with them: docs/operations.md",
+        )
+    if _LOOPBACK_URL.fullmatch(values.get("INBOXOPS_API_URL", f"http://{host}:0")):
+        values["INBOXOPS_API_URL"] = (
+            f"http://{host}:{ports.api}"  # moves with the ports; a public one is somebody's word
+        )
     with writing(home.path):
         write_private(home.env_file, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))
     return Secrets(values)
+
+
+OURS = (
+    *(name for name in GENERATED if name.startswith("INBOXOPS_")), "INBOXOPS_DATABASE_URL", "INBOXOPS_API_DATABASE_URL",
+    "INBOXOPS_REDIS_URL", "INBOXOPS_S3_ENDPOINT", "INBOXOPS_S3_BUCKET", "INBOXOPS_AIRFLOW_URL", "INBOXOPS_AIRFLOW_USERNAME",
+)  # fmt: skip
+"""What the stack decides itself, since it starts the servers. Everything else an environment may set, and it wins over the file."""
+
+_LOOPBACK_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+
+
+def _of_a_stand_in(name: str, value: str) -> bool:
+    """What versions up to 0.1 wrote here for the demonstration, where it stood in the way of real accounts."""
+    if name in settings_for("gmail", "", Path()) or name in settings_for("graph", "", Path()):
+        return value in (CLIENT_ID, CLIENT_SECRET) or "://localhost:" in value or value.endswith("/standins/ca.pem")
+    return False
 
 
 def read_env(path: Path) -> dict[str, str]:

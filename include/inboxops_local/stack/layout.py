@@ -10,7 +10,7 @@ from pathlib import Path
 import inboxops
 from inboxops.errors import OperatorError
 from inboxops.settings import Ports
-from inboxops_local.stack.home import Home, Secrets
+from inboxops_local.stack.home import OURS, Home, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,14 @@ class Layout:
     secrets: Secrets
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Our environment for a child, without settings of other installations and with this home.
+        """Our environment for a child, with this home. What it says of InboxOps goes on: it wins over the file.
 
         The secrets stay in the file, where `settings.load` finds them; a child's environment is easier to look into.
         """
         ours = {
             name: value
             for name, value in os.environ.items()
-            if name not in self.secrets.values and not name.startswith(("AIRFLOW_", "STACK_"))
+            if name not in OURS and not name.startswith(("AIRFLOW_", "STACK_"))
         }
         ours.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, imported by a dozen processes
         ours["PYTHONNODEBUGRANGES"] = "1"  # column positions in tracebacks: 25 MB over all processes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import parse_qsl, urlsplit
@@ -15,10 +15,9 @@ from inboxops.composition.connecting import SIGN_INS
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.errors import TransientError
-from inboxops.oauth.clients import endpoint
+from inboxops.oauth.clients import endpoint, settings_of
 from inboxops.oauth.http import reaching, trust
 
-LOCAL = ("localhost", "127.0.0.1")
 SECONDS = 10.0
 
 
@@ -38,34 +37,43 @@ ACCOUNTS = (
 )
 
 
-def connect(world: World, *, tenant: str, born: datetime) -> list[Inbox]:
+def connect(world: World, *, tenant: str, born: datetime, servers: Mapping[str, Mapping[str, str]]) -> list[Inbox]:
     """Fill the stand-ins' mailboxes and connect them to the tenant, again when they were restarted and forgot us.
 
-    born: the moment the mail is dated from; the same moment gives the same mail.
-
-    Accounts whose endpoints are set to the real providers are left alone. Raises TransientError when a stand-in is away.
+    born: the moment the mail is dated from; the same moment gives the same mail. servers: connection_type -> the settings that
+    take its stand-in for the real one (`standins.client`); they are kept with the inbox alone.
+    Raises TransientError when a stand-in is away.
     """
-    return [_connected(world, account, tenant, born) for account in ACCOUNTS if _is_local(world, account)]
+    return [_connected(world, account, tenant, born, servers[account.kind]) for account in ACCOUNTS]
 
 
-def _is_local(world: World, account: Account) -> bool:
-    return urlsplit(endpoint(account.kind, world.settings)["api_url"]).hostname in LOCAL
-
-
-def _connected(world: World, account: Account, tenant: str, born: datetime) -> Inbox:
-    where = endpoint(account.kind, world.settings)
+def _connected(world: World, account: Account, tenant: str, born: datetime, server: Mapping[str, str]) -> Inbox:
+    endpoints = {name.removeprefix("INBOXOPS_").lower(): value for name, value in server.items()}
+    where = endpoint(account.kind, settings_of(world.settings, {"endpoints": endpoints}))
     with (
         httpx.Client(base_url=where["api_url"], verify=trust(where["ca_file"]), timeout=SECONDS) as http,
         reaching(f"the stand-in for {account.kind}"),
     ):
-        known = [inbox for inbox in world.inboxes.all(tenant) if inbox.name == account.name]
+        known = [
+            _living_on(world, inbox, endpoints) for inbox in world.inboxes.all(tenant) if inbox.name == account.name
+        ]
         if http.get("/_admin/messages", params={"to": account.address}).json()["count"] and known:
             return known[0]
         for raw, when, spam in _mail(account, born):
             place = {"labels": "SPAM"} if spam and account.kind == "gmail" else {}
             about = {"to": account.address, "when": when.isoformat(), **place}
             http.post("/_admin/messages", params=about, content=raw).raise_for_status()
-        return consent(world, account, tenant, known[0] if known else None, http)
+        living_there = replace(world, settings=settings_of(world.settings, {"endpoints": endpoints}))
+        inbox = consent(living_there, account, tenant, known[0] if known else None, http)
+        return _living_on(world, inbox, endpoints)
+
+
+def _living_on(world: World, inbox: Inbox, endpoints: Mapping[str, str]) -> Inbox:
+    """The inbox with the servers that it alone lives on."""
+    sealed = world.inboxes.credentials(inbox.id)
+    if sealed is not None and inbox.connection.get("endpoints") != endpoints:
+        world.inboxes.reconnect(inbox.id, {**inbox.connection, "endpoints": endpoints}, sealed)
+    return world.inboxes.get(inbox.id)
 
 
 def consent(world: World, account: Account, tenant: str, known: Inbox | None, http: httpx.Client) -> Inbox:

@@ -1,0 +1,35 @@
+"""`inboxops settings`: what holds, where it came from; and names that mean nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.test_inbox_commands import Shell, shell
+
+__all__ = ["shell"]
+
+
+def test_each_setting_says_its_value_its_source_and_what_it_is_for(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "inboxops.env").write_text("INBOXOPS_NOTIFY_FROM=file@x.example\nINBOXOPS_LOG_ADDRESSES=true\n")
+    done = shell("settings", "--json", INBOXOPS_NOTIFY_FROM="env@x.example")
+    assert done.returncode == 0, done.stderr
+    told = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert (told["INBOXOPS_NOTIFY_FROM"]["value"], told["INBOXOPS_NOTIFY_FROM"]["source"]) == (
+        "env@x.example",
+        "environment",
+    )
+    assert told["INBOXOPS_LOG_ADDRESSES"]["meaning"]
+    key = shell.environment["INBOXOPS_SIGNING_KEY"]
+    assert key not in done.stdout
+    assert told["INBOXOPS_SIGNING_KEY"]["value"] == f"({len(key)} characters)"
+
+
+def test_a_name_that_means_nothing_is_an_error_with_the_nearest_that_does(shell: Shell, tmp_path: Path) -> None:
+    done = shell("settings", INBOXOPS_GOGLE_CLIENT_ID="x")
+    assert done.returncode == 1
+    assert "is INBOXOPS_GOOGLE_CLIENT_ID meant?" in done.stderr
+    (tmp_path / "inboxops.env").write_text("INBOXOPS_POL_MINUTES=1\n")
+    done = shell("inbox", "list")
+    assert done.returncode == 1
+    assert "INBOXOPS_POLL_MINUTES" in done.stderr
