@@ -9,7 +9,10 @@ endif
 
 API_FUZZ_EXAMPLES ?= 200
 
-.PHONY: browser fuzz kills run screenshots test lint lock clean install
+starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
+	$(BIN)/python tests/starts.py $(SITUATIONS)
+
+.PHONY: starts browser fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,24 +11,26 @@ if TYPE_CHECKING:
     from inboxops.composition.world import World
 
 
-@contextmanager
-def opened() -> Iterator[World]:
-    """Raises OperatorError when settings are missing."""
+def warnings_to_stderr() -> None:
+    """What a task logs for its reader in Airflow is none of a command's output: warnings alone, and on stderr."""
     import logging
-    import sys
 
     import structlog
-
-    from inboxops.composition.world import World
-    from inboxops.settings import load
 
     structlog.configure(
         processors=[structlog.dev.ConsoleRenderer(colors=False)],
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.WARNING
-        ),  # what a task logs for its reader is none of ours
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
+
+
+@contextmanager
+def opened() -> Iterator[World]:
+    """Raises OperatorError when settings are missing."""
+    from inboxops.composition.world import World
+    from inboxops.settings import load
+
+    warnings_to_stderr()
     world = World(load())
     try:
         yield world

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
+from inboxops.cli.world import warnings_to_stderr
 from inboxops.composition import intake
 from inboxops.composition.world import World
 from inboxops.settings import load
@@ -50,6 +51,7 @@ def _peaks(name: str) -> dict[str, float]:
 
 
 def main(inbox_id: int) -> None:
+    warnings_to_stderr()
     fork = multiprocessing.get_context("fork")
     results = fork.SimpleQueue()
     more = True
