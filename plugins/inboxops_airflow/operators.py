@@ -13,7 +13,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
 from inboxops.errors import InboxOpsError, TransientError
-from inboxops.stories.telling import WHO
 
 log = structlog.get_logger("inboxops.task")
 
@@ -32,6 +31,8 @@ def counted(stage: Callable[..., Any], *about: Any, **more: Any) -> dict[str, An
     try:
         return dataclasses.asdict(stage(world(), *about, **more))
     except InboxOpsError as exc:
+        from inboxops.stories.telling import WHO
+
         # The task's last words: whose turn it is and what to do. `fix` names the command where there is one.
         log.error("task_failed", why=str(exc.args[0]), who_can_help=WHO[exc.kind], to_do=exc.fix or LOOK)
         if isinstance(exc, TransientError):

@@ -15,7 +15,6 @@ import structlog
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TriggerEvent
 
 from inboxops.errors import InboxOpsError
-from inboxops.stories.telling import WHO
 
 if TYPE_CHECKING:
     from inboxops.composition.mailboxes import IdleHub
@@ -48,6 +47,8 @@ class ProbeTrigger(BaseTrigger):
             news = await asyncio.get_running_loop().run_in_executor(_threads(), _wants_fetch, self.inbox_id)
         except InboxOpsError as exc:
             # Recorded on the inbox by then. No attempt is burnt: the next poll is the next try (invariant 6).
+            from inboxops.stories.telling import WHO
+
             who = WHO[exc.kind]
             log.warning(
                 "inbox_probe_failed", inbox_id=self.inbox_id, why=str(exc.args[0]), who_can_help=who, to_do=exc.fix

@@ -26,7 +26,6 @@ def push(
 ) -> None:
     """Show how inboxes learn of new mail: push, probing (made, unproven), suspect (lets mail pass), or polling."""
     from inboxops.composition import pushing
-    from inboxops.providers import WATCHERS
 
     if renew and name is None:
         raise typer.BadParameter("--renew needs the name of an inbox")
@@ -35,7 +34,7 @@ def push(
         if renew:
             watched = pushing.register(world, inboxes[0].id)
             say(watched.skipped or ("made" if watched.made else "renewed"))
-        shown = [inbox for inbox in inboxes if inbox.connection_type in WATCHERS]
+        shown = [inbox for inbox in inboxes if pushing.can_push(inbox.connection_type)]
         channels = world.push.channels([inbox.id for inbox in shown])
     rows = [{"name": inbox.name, "tenant": inbox.tenant, **facts(channels[inbox.id])} for inbox in shown]
     if json:

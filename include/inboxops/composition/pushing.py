@@ -25,6 +25,11 @@ def target(connection_type: str, settings: Settings) -> str:
     )
 
 
+def can_push(connection_type: str) -> bool:
+    """Whether that kind of mailbox can tell of new mail by a channel at all."""
+    return connection_type in WATCHERS
+
+
 def is_wanted(world: World, connection_type: str) -> bool:
     return target(connection_type, world.settings) != ""
 
@@ -72,7 +77,7 @@ def stop(world: World, inbox: Inbox) -> None:
 
     A watch of Gmail is its account's: it stays while another inbox, of whichever tenant, lives on the same account.
     """
-    if inbox.connection_type not in WATCHERS:
+    if not can_push(inbox.connection_type):
         return
     if inbox.connection_type == "gmail" and world.credentials.account_is_shared(inbox.id):
         world.push.stopped(inbox.id)

@@ -44,6 +44,18 @@ def _on_database(store: Callable[[Database], Store]) -> cached_property[Store]:
     return cached_property(lambda world: store(world.database))
 
 
+def _signing_key(world: World) -> bytes:
+    return world.settings.signing_key.get_secret_value().encode()
+
+
+def _vault(world: World) -> Vault:
+    return Vault(world.settings.credential_keys.get_secret_value())
+
+
+def _bus(world: World) -> RedisBus:
+    return RedisBus(redis_client(world.settings.redis_url.get_secret_value()))
+
+
 @dataclass
 class World:
     """The adapters. In tasks `dsn` and what makes `s3` come from Airflow's connections, else from settings."""
@@ -72,6 +84,9 @@ class World:
     attachments = _on_database(AttachmentStore)
     api_keys = _on_database(ApiKeyStore)
     heart = _on_database(PulseStore)
+    signing_key = cached_property(_signing_key)
+    vault = cached_property(_vault)
+    bus = cached_property(_bus)
 
     @cached_property
     def notices(self) -> NoticeStore:
@@ -98,22 +113,10 @@ class World:
         return SwiftStore(self.objects.client, self.settings.s3_bucket)
 
     @cached_property
-    def bus(self) -> RedisBus:
-        return RedisBus(redis_client(self.settings.redis_url.get_secret_value()))
-
-    @cached_property
     def airflow(self) -> Airflow:
         return Airflow(
             self.settings.airflow_url, self.settings.airflow_username, self.settings.airflow_password.get_secret_value()
         )
-
-    @cached_property
-    def vault(self) -> Vault:
-        return Vault(self.settings.credential_keys.get_secret_value())
-
-    @cached_property
-    def signing_key(self) -> bytes:
-        return self.settings.signing_key.get_secret_value().encode()
 
     def prober(self, connection_type: str) -> Prober:
         """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
