@@ -11,7 +11,20 @@ from fastapi import FastAPI
 import inboxops
 from api import document, problems
 from api.limits import BodyLimit
-from api.routers import attachments, events, health, inbound, inboxes, messages, oauth, page, session, tickets, webhooks
+from api.routers import (
+    attachments,
+    events,
+    health,
+    inbound,
+    inboxes,
+    messages,
+    metrics,
+    oauth,
+    page,
+    session,
+    tickets,
+    webhooks,
+)
 from inboxops.composition.world import World
 from inboxops.errors import OperatorError
 from inboxops.events import feed
@@ -44,7 +57,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
     # In the order in which they are tried.
-    for part in (webhooks, health, tickets, messages, attachments, inbound, inboxes, oauth, events, session, page):
+    for part in (
+        webhooks,
+        health,
+        metrics,
+        tickets,
+        messages,
+        attachments,
+        inbound,
+        inboxes,
+        oauth,
+        events,
+        session,
+        page,
+    ):
         app.include_router(part.router)
     app.mount("/static", page.Static())
     app.add_middleware(BodyLimit)

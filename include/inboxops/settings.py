@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     log_addresses: bool = Field(
         default=False, description="show customers' addresses in task logs; else a mark of each"
     )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""), description="bearer token of /metrics; without it there is none"
+    )
     production: bool = Field(default=False, description="refuse to start with what is good for trying things out only")
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     notify_smtp_url: SecretStr = Field(

@@ -6,3 +6,6 @@ SET due_at = excluded.due_at, began_at = excluded.began_at, beat_at = now(), obj
 
 -- name: last_beat
 SELECT due_at, began_at, beat_at, objects, events FROM pulse
+
+-- name: metrics
+SELECT name, labels, value FROM metrics()

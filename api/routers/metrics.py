@@ -1,0 +1,65 @@
+"""`/metrics` for Prometheus: counts and ages of the whole installation, behind a token of its own, closed without one."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, HTTPException, Request, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from psycopg.rows import dict_row
+
+from inboxops.db.queries import sql
+
+router = APIRouter(tags=["health"])
+
+MEANINGS = {
+    "inboxes": "Inboxes, by kind and state.",
+    "inbox_errors": "Inboxes with a last error.",
+    "push_silent_inboxes": "Inboxes whose push channel let mail pass.",
+    "mail_unfiled": "Mail that is durable and no ticket yet.",
+    "mail_unfiled_oldest_seconds": "How long the oldest of it has waited.",
+    "mail_parked": "Mail that could not be read or filed.",
+    "sends": "Replies that have not arrived at a mail server, by state.",
+    "outbox_open": "Events and errands that are to leave.",
+    "outbox_oldest_seconds": "How long the oldest of them is due.",
+    "recent_verdicts": "Verdicts of the last 1,000 filed mails.",
+    "arrival_to_ticket_seconds": "From a mail's arrival to its ticket, over the last 200.",
+    "pulse_age_seconds": "Since something last went the whole way of a mail.",
+    "pulse_hop_up": "Whether the pulse reached it.",
+}
+"""Name without `inboxops_` -> what Prometheus shows beside it."""
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request, authorization: Annotated[str, Header()] = "") -> Response:
+    token = request.app.state.world.settings.metrics_token.get_secret_value()
+    if not token:
+        raise HTTPException(404, "no metrics here")
+    if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+        raise HTTPException(401, "metrics need their token", headers={"WWW-Authenticate": "Bearer"})
+    async with request.app.state.database.connection() as connection:
+        cursor = await connection.cursor(row_factory=dict_row).execute(sql("metrics"))
+        rows = await cursor.fetchall()
+    registry = CollectorRegistry()
+    registry.register(_Figures(rows))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Figures:
+    """What the database said, as Prometheus collects it."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+
+    def collect(self) -> Iterator[Metric]:
+        for name, meaning in MEANINGS.items():
+            mine = [row for row in self._rows if row["name"] == name]
+            labels = sorted({label for row in mine for label in row["labels"]})
+            family = GaugeMetricFamily(f"inboxops_{name}", meaning, labels=labels)
+            for row in mine:
+                family.add_metric([str(row["labels"].get(label, "")) for label in labels], row["value"])
+            yield family

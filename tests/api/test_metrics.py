@@ -1,0 +1,88 @@
+"""`/metrics`: closed without its token, sums over all tenants, and alerts that ask for figures that are there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.routers.metrics import MEANINGS
+from inboxops.composition import upkeep
+from inboxops.composition.world import World
+from inboxops.settings import Settings
+from tests.sending.conftest import Desk
+
+ROOT = Path(__file__).parents[2]
+TOKEN = {"Authorization": "Bearer the token"}
+
+
+@pytest.fixture
+def watched(services: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(services.model_copy(update={"metrics_token": SecretStr("the token")}))) as client:
+        yield client
+
+
+def figures(client: TestClient) -> dict[str, list[tuple[dict[str, str], float]]]:
+    text = client.get("/metrics", headers=TOKEN).text
+    return {
+        family.name.removeprefix("inboxops_"): [(dict(one.labels), one.value) for one in family.samples]
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def test_without_a_token_there_are_none_and_with_another_they_are_closed(
+    http_client: TestClient, watched: TestClient
+) -> None:
+    assert http_client.get("/metrics", headers=TOKEN).status_code == 404
+    assert watched.get("/metrics").status_code == 401
+    assert watched.get("/metrics", headers={"Authorization": "Bearer another"}).status_code == 401
+
+
+def test_they_tell_of_mail_inboxes_sends_and_the_pulse(watched: TestClient, desk: Desk, world: World) -> None:
+    before = figures(watched)
+    desk.reply(desk.ticket())
+    upkeep.pulse(world, datetime.now(UTC))
+    found = figures(watched)
+    assert set(found) == set(MEANINGS)
+
+    def total(said: dict[str, list[tuple[dict[str, str], float]]], name: str, **labels: str) -> float:
+        return sum(value for known, value in said[name] if labels.items() <= known.items())
+
+    assert total(found, "sends", state="pending") == total(before, "sends", state="pending") + 1
+    assert total(found, "inboxes", kind="imap", state="connected") >= 1
+    assert total(found, "recent_verdicts", verdict="human") >= 1
+    assert total(found, "pulse_age_seconds") < 60
+    assert {value for _, value in found["pulse_hop_up"]} == {1.0}
+    assert total(found, "arrival_to_ticket_seconds", quantile="0.5") >= 0
+
+
+def test_no_address_subject_or_tenant_is_in_them(watched: TestClient, desk: Desk) -> None:
+    desk.ticket(subject="Very private", sender="rita@buyer.example")
+    text = watched.get("/metrics", headers=TOKEN).text
+    assert not re.search(r"private|rita|buyer|" + desk.box.inbox.tenant, text)
+
+
+def test_alerts_and_dashboard_ask_for_figures_that_are_there_and_name_their_runbook() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text())["groups"][0]["rules"]
+    dashboard = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
+    asked = [rule["expr"] for rule in rules] + [
+        target["expr"] for panel in dashboard["panels"] for target in panel["targets"]
+    ]
+    names = {name for expression in asked for name in re.findall(r"inboxops_([a-z_]+)", expression)}
+    assert names - set(MEANINGS) == set()
+    assert {f"inboxops_{name}" for name in MEANINGS} <= {
+        name for text in asked for name in re.findall(r"inboxops_\w+", text)
+    }
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    for rule in rules:
+        assert rule["annotations"]["runbook"] == "docs/operations.md#when-something-is-red"
+        assert f"`{rule['alert']}`" in operations, rule["alert"]
