@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from inboxops.composition import intake
@@ -19,6 +20,7 @@ SECRET = "my account number is 4711"
 
 @pytest.fixture
 def lines(mailbox: Mailbox) -> Iterator[list[dict[str, Any]]]:
+    structlog.reset_defaults()  # a command run in this process may have kept warnings alone
     with capture_logs() as captured:
         yield captured  # type: ignore[misc]
 

@@ -9,17 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.errors import OperatorError
+from inboxops.oauth.clients import settings_of
 from inboxops.oauth.http import trust
 from inboxops_lab.bench.place import without_ours
+from inboxops_lab.testing.processes import free_ports
 from inboxops_local.demo import certificates
 from inboxops_local.stack.testing import running
+from inboxops_local.standins.client import settings_for
 from inboxops_local.standins.demo import Account, consent
 from inboxops_local.standins.gmail import Gmail
 from inboxops_local.standins.graph import Graph
@@ -60,21 +62,29 @@ def clouds(**more: str) -> Iterator[Clouds]:
     Raises OperatorError when it does not start.
     """
     more |= {"google_pubsub_audience": AUDIENCE, "google_pubsub_service_account": SERVICE_ACCOUNT}
-    environment = {**without_ours(), **{f"INBOXOPS_{name.upper()}": value for name, value in more.items()}}
+    named = {f"INBOXOPS_{name.upper()}": value for name, value in more.items()}
+    gmail_port, graph_port = free_ports(2)
     with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         (home / "standins").mkdir(parents=True)  # the API reads the authority's certificate when it starts
-        certificates.make(home / "standins" / CA_FILE, home / "standins" / CHAIN_FILE)
+        ca_file = home / "standins" / CA_FILE
+        certificates.make(ca_file, home / "standins" / CHAIN_FILE)
+        clients = {  # nothing else lives here: the whole installation takes the stand-ins for the providers
+            **settings_for("gmail", f"https://localhost:{gmail_port}", ca_file),
+            **settings_for("graph", f"https://localhost:{graph_port}", ca_file),
+        }
+        environment = {**without_ours(), **clients, **named}
         with (
             running(home, environment=environment, seconds=300) as settings,
-            _serving("gmail", settings.google_api_url, home) as google,
-            _serving("graph", settings.microsoft_graph_url, home) as microsoft,
+            _serving("gmail", gmail_port, home) as google,
+            _serving("graph", graph_port, home) as microsoft,
         ):
             gmail, graph = google.stand_in, microsoft.stand_in
             assert isinstance(gmail, Gmail)
             assert isinstance(graph, Graph)
             gmail.pubsub.audience = AUDIENCE
-            world = World(settings.model_copy(update=dict(more)))
+            own = {name.removeprefix("INBOXOPS_").lower(): value for name, value in (clients | named).items()}
+            world = World(settings_of(settings, {"endpoints": own}))
             try:
                 world.inboxes.add_tenant(TENANT, "Bench Ltd")
                 yield Clouds(world, gmail, graph)
@@ -92,6 +102,6 @@ def until(what: str, look: Callable[[], T], *, every: float = 0.1, seconds: floa
     raise OperatorError(f"not within {seconds:.0f} s: {what}")
 
 
-def _serving(kind: str, url: str, home: Path) -> Serving:
+def _serving(kind: str, port: int, home: Path) -> Serving:
     """Where the stack's settings look for it."""
-    return run(kind, port=urlsplit(url).port or 0, users=[], ask=False, folder=home / "standins")
+    return run(kind, port=port, users=[], ask=False, folder=home / "standins")
