@@ -13,6 +13,10 @@ from inboxops.composition.world import World
 def test_it_is_ready_while_the_pulse_beats_and_says_what_stands_still_when_it_does_not(
     http_client: TestClient, world: World
 ) -> None:
+    with world.database.transaction() as t:
+        t.connection.execute(b"DELETE FROM pulse")
+    answer = http_client.get("/readyz")
+    assert (answer.status_code, answer.json()["stalled"]) == (503, False), "no task has ever run"
     upkeep.pulse(world, datetime.now(UTC))
     answer = http_client.get("/readyz")
     assert (answer.status_code, answer.json()["stalled"]) == (200, False)

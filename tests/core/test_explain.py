@@ -71,6 +71,15 @@ def test_people_read_sentences(folder: Path, capfd: pytest.CaptureFixture[str]) 
     assert "because From: noreply@cust.example" in shown
 
 
+def test_a_mail_writes_no_escape_sequence_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mail = tmp_path / "a.eml"
+    mail.write_bytes(b"From: a@x.example\r\nSubject: =?utf-8?Q?=1B]0;owned=07_red?=\r\n\r\nhello\r\n")
+    assert run([mail], jsonl=False) == 0
+    said = capfd.readouterr().out
+    assert "red" in said
+    assert not set(said) & {"\x1b", "\x07"}
+
+
 def test_a_path_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="does not exist"):
         list(explain_records([tmp_path / "nowhere"]))

@@ -16,8 +16,10 @@ def beat(seconds_ago: float, *, waited: float = 1, objects: str = "", events: st
     return Pulse(at - timedelta(seconds=waited), at, at, objects, events)
 
 
-def test_before_the_first_beat_nothing_is_wrong() -> None:
-    assert (state(None, now=NOW).well, state(None, now=NOW).seconds) == (True, None)
+def test_before_the_first_beat_nobody_can_say_that_mail_moves_and_nothing_is_started_anew() -> None:
+    found = state(None, now=NOW)
+    assert (found.well, found.stalled, found.seconds) == (False, False, None)
+    assert "no task has run" in found.said
 
 
 @pytest.mark.parametrize(

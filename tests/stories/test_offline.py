@@ -110,6 +110,41 @@ def test_a_copy_by_another_way_is_a_duplicate(tmp_path: Path, subject: str, text
     assert (len(found.tickets), [one["state"] for one in found.aside]) == (1, ["duplicate"])
 
 
+def with_file(content: str, *, day: int = 1, dated: bool = True, text: str = "Your invoice is attached.") -> bytes:
+    """What an ERP system writes that has one Message-ID for all its mail."""
+    lines = [
+        "From: billing@erp.example",
+        "To: help@desk.example",
+        "Subject: Invoice",
+        "Message-ID: <constant@erp.example>",
+    ]
+    lines += [f"Date: {DAY.format(day)}"] if dated else []
+    lines += ["MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=b", "", "--b", "", text]
+    lines += ["--b", "Content-Type: application/pdf; name=invoice.pdf", "", content] if content else []
+    return ("\n".join([*lines, "--b--"]) + "\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (with_file("invoice 1"), with_file("invoice 2")),
+        (with_file(""), with_file("invoice 1")),
+        (with_file("", dated=False), with_file("", dated=False, text="Your invoice is attached.\nPlease pay.")),
+        (mail("a", "d@x.example", "Hall 1", id_="c", text=""), mail("b", "d@x.example", "Hall 2", id_="c", text="")),
+    ],
+    ids=["another file of the same name", "a file more", "no date that would tell", "nothing but a subject"],
+)  # fmt: skip
+def test_another_mail_under_the_same_id_is_never_taken_for_a_copy(tmp_path: Path, first: bytes, second: bytes) -> None:
+    found = rehearse([stored(tmp_path, first=first, second=second)])
+    assert (len(found.tickets), found.aside) == (2, [])
+
+
+def test_a_copy_with_the_same_files_is_a_duplicate(tmp_path: Path) -> None:
+    by_list = with_file("invoice 1", text="Your invoice is attached.\n-- \nlist@groups.example")
+    found = rehearse([stored(tmp_path, direct=with_file("invoice 1"), other_way=by_list)])
+    assert (len(found.tickets), [one["state"] for one in found.aside]) == (1, ["duplicate"])
+
+
 def test_an_mbox_is_its_mails_without_the_quoting(tmp_path: Path) -> None:
     body = "hello\n\n>From here on it is mine.\n\nFrom now on, too.\n"
     mails = [mail(str(n), f"u{n}@x.example", f"Mail {n}", day=n, text=body) for n in (1, 2, 3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -209,6 +210,24 @@ def test_the_copy_that_a_list_makes_of_a_mail_is_a_duplicate(mailbox: Mailbox) -
     mailbox.deliver(by_list)
     mailbox.run()
     assert mailbox.states() == {"persisted": 1, "duplicate": 1}
+
+
+def test_two_mails_under_one_id_whose_files_differ_are_both_tickets_and_a_copy_of_one_is_none(mailbox: Mailbox) -> None:
+    def invoice(content: str) -> bytes:
+        more = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b"
+        part = f"--b\r\nContent-Type: application/pdf; name=invoice.pdf\r\n\r\n{content}\r\n--b--"
+        raw = mail("Invoice", id="constant", more=more, body=f"--b\r\n\r\nSee the file.\r\n{part}")
+        return re.sub(rb"Date: [^\r]*", b"Date: Mon, 02 Nov 2026 09:00:00 +0000", raw)
+
+    for raw in (
+        invoice("number 1"),
+        invoice("number 2"),
+        invoice("number 1").replace(b"See the file.", b"[EXTERNAL]\r\nSee the file."),
+    ):
+        mailbox.deliver(raw)
+        mailbox.run()
+    assert mailbox.states() == {"persisted": 2, "duplicate": 1}
+    assert mailbox.tickets() == [("Invoice", 1), ("Invoice", 1)]
 
 
 def test_mails_that_share_a_reference_nobody_saw_join_across_runs_when_their_people_know_each_other(

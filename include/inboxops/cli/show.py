@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from inboxops.core.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -39,10 +41,6 @@ def json_lines(rows: Iterable[Any]) -> None:
 
     for row in rows:
         sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
-
-
-def printable(value: object) -> str:
-    return "".join(char for char in str(value) if char.isprintable())
 
 
 def _cell(value: Any) -> str:

@@ -198,7 +198,7 @@ class _Desk:
                 reason = "our own message" if known.outbound else "the same message was taken in before"
                 self._outcome(item, "duplicate", reason, known.id)
                 return True
-            if known.original is not None and is_copy(known.original, _original(item.reading)):
+            if known.original is not None and is_copy(_original(item.reading), known.original):
                 self._outcome(
                     item, "duplicate", "a copy by another way of a message that was taken in before", known.id
                 )
@@ -396,4 +396,4 @@ def _writers(reading: Reading) -> list[str]:
 
 
 def _original(reading: Reading) -> Original:
-    return Original(reading.sender.address.lower(), reading.date, frozenset(reading.lines))
+    return Original(reading.sender.address.lower(), reading.date, frozenset(reading.lines), frozenset(reading.files))

@@ -40,7 +40,10 @@ class State:
 def state(pulse: Pulse | None, *, now: datetime) -> State:
     """Names the hop that keeps it: the scheduler and its executor, the object store, the event bus."""
     if pulse is None:
-        return State(True, "no beat yet", None)
+        # Not stalled: a scheduler that has only just started is not started anew.
+        return State(
+            False, "no beat yet: no task has run since this was installed; at the start that takes a minute", None
+        )
     seconds = max(0.0, (now - pulse.beat_at).total_seconds())
     if seconds > LATE_SECONDS:
         said = f"late: no task has run for {seconds:.0f} s, so the scheduler, its executor or the workers stand still"

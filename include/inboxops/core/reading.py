@@ -33,7 +33,7 @@ class Omitted:
 class Reading:
     """The kept part of one message. `message_id` is the index key (`core.ids.id_key`), `original_id` what the header said.
 
-    customer: None in what an older version read: then it is the sender. lines: `core.copies.line_marks` of the text.
+    customer: None in what an older version read: then it is the sender. lines, files: `core.copies.line_marks` and `file_marks`.
     """
 
     message_id: str
@@ -57,6 +57,7 @@ class Reading:
     defects: tuple[str, ...] = ()
     customer: Customer | None = None
     lines: tuple[int, ...] = ()
+    files: tuple[int, ...] = ()
 
     @property
     def customer_address(self) -> Address:

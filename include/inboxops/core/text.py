@@ -100,6 +100,11 @@ def clean(text: str) -> str:
     return text
 
 
+def printable(value: object) -> str:
+    """In one line of a terminal: without line ends, escape sequences and characters that turn the direction."""
+    return "".join(char for char in str(value) if char.isprintable())
+
+
 def raw_bytes(text: str) -> bytes:
     """The bytes of a text that was decoded as ASCII with surrogates; any other text as UTF-8."""
     try:
@@ -160,9 +165,8 @@ def _belied(data: bytes, codec: str, hint: Hint) -> str | None:
     except UnicodeError:
         pass
     else:
-        return (
-            "utf-8"  # two bytes that fit by chance are rare, and every further character makes it a hundred times rarer
-        )
+        # Two bytes that fit by chance are rare, and every further character makes it a hundred times rarer.
+        return "utf-8"
     if codec in _WESTERN and _is_dense(data):
         found = _detected(data, hint)
         return found if found in _SCRIPTS else None

@@ -167,7 +167,8 @@ def _with_originals(
         found[row["key"]] = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
     ids = {messages[key].id: key for key in other}
     for row in t.rows("originals", ids=list(ids)):
-        original = Original(row["sender"], row["sent_date"], frozenset(line_marks(row["text"] or "")))
+        lines, files = frozenset(line_marks(row["text"] or "")), frozenset(row["file_marks"])
+        original = Original(row["sender"], row["sent_date"], lines, files)
         found[ids[row["id"]]] = replace(messages[ids[row["id"]]], original=original)
     return found
 

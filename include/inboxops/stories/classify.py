@@ -13,7 +13,7 @@ from typing import Protocol
 from inboxops.core.attachments import safe_file_name, within_limits
 from inboxops.core.case import Case
 from inboxops.core.classify import judge
-from inboxops.core.copies import line_marks
+from inboxops.core.copies import file_marks, line_marks
 from inboxops.core.customer import customer
 from inboxops.core.detached import read_note, recognised
 from inboxops.core.ids import id_key
@@ -26,7 +26,7 @@ from inboxops.core.thread import thread_keys
 from inboxops.errors import InboxOpsError, ObjectMissing
 from inboxops.ports import ClassifiedRow, StoredRow
 from inboxops.stories.raw_mail import raw_mail
-from inboxops.stories.telling import log
+from inboxops.stories.telling import log, tell_parked
 
 FEW = 40
 """Up to so many messages are read in this process: starting others would cost more than they save."""
@@ -98,7 +98,7 @@ def classify(context: InboxContext, store: StoredMail, objects: Objects, spread:
         for row, how in deadly:
             reason = f"reading it ended the process that read it ({how})"
             store.park(row.id, reason)
-            log.warning("mail_parked", inbound=row.id, why=reason, to_do=f"inboxops inbound reparse {row.id}")
+            tell_parked(row.id, reason)
         done += Classified(parked=len(deadly))
     log.info("classify_ended", read=done.read, parked=done.parked, verdicts=done.verdicts)
     return done
@@ -134,7 +134,7 @@ class Reader:
                 outcome = self._read(frame, row, lambda *file: puts.append(putting.submit(self._put, *file)))
                 if isinstance(outcome, str):
                     self._store.park(row.id, outcome)
-                    log.warning("mail_parked", inbound=row.id, why=outcome, to_do=f"inboxops inbound reparse {row.id}")
+                    tell_parked(row.id, outcome)
                 else:
                     done.append(outcome)
         for put in puts:
@@ -229,6 +229,7 @@ def read_message(message: ParsedMessage, context: InboxContext, *, provider_thre
         defects=message.defects,
         customer=customer(case),
         lines=line_marks(message.text),
+        files=file_marks(message.attachments, message.content_hash),
     )
 
 
@@ -268,7 +269,9 @@ def _save(store: StoredMail, rows: list[ClassifiedRow]) -> None:
         raise
     except Exception as exc:  # what the database refuses to hold is parked with its reason
         if len(rows) == 1:
-            store.park(rows[0].id, f"storing what it says failed: {type(exc).__name__}: {exc}"[:1000])
+            reason = f"storing what it says failed: {type(exc).__name__}: {exc}"[:1000]
+            store.park(rows[0].id, reason)
+            tell_parked(rows[0].id, reason)
             return
         for row in rows:
             _save(store, [row])

@@ -15,6 +15,7 @@ from inboxops.core.case import Case
 from inboxops.core.classify import judge
 from inboxops.core.customer import customer
 from inboxops.core.model import Customer, InboxContext, ParsedMessage, Verdict
+from inboxops.core.text import printable
 from inboxops.stories.mailfiles import Source, files, spread
 
 _TEXT = 2_000  # characters of a mail's new part that are shown
@@ -92,7 +93,7 @@ def _json_line(one: dict[str, Any]) -> str:
 def _sentences(one: dict[str, Any]) -> str:
     """A few lines a person reads: what it is, from whom, why."""
     if one["verdict"] is None:
-        return f"{one['path']}: can't be read ({one['error']})\n\n"
+        return printable(f"{one['path']}: can't be read ({one['error']})") + "\n\n"
     lines = [
         f"{one['path']}: {one['verdict']} (rule {one['rule']})",
         f"  from {one['from'] or 'nobody'}: {one['subject'] or '(no subject)'}",
@@ -106,7 +107,5 @@ def _sentences(one: dict[str, Any]) -> str:
         lines.append(f"  returns <{one['original_message_id']}>")
     if one["attachments"]:
         lines.append(f"  files: {', '.join(one['attachments'])}")
-    return (
-        "\n".join(lines).encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
-        + "\n\n"
-    )
+    encoding = sys.stdout.encoding or "utf-8"
+    return "\n".join(map(printable, lines)).encode(encoding, "replace").decode(encoding) + "\n\n"

@@ -113,9 +113,8 @@ def _walk(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
 def spread(sources: Iterator[Source], work: Callable[[Source], Result]) -> Iterator[Result]:
     """The result for each source, in their order. work is sent to other processes: a function of a module, or a `partial`."""
     several = partial(_worked, work)
-    yield from several(
-        list(islice(sources, _BATCH))
-    )  # before the fork, so that what is compiled and imported is shared
+    # Before the fork, so that what is compiled and imported is shared.
+    yield from several(list(islice(sources, _BATCH)))
     second = list(islice(sources, _BATCH))
     processes = _processes()
     if len(second) < _BATCH or processes == 1:

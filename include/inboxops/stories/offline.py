@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +17,7 @@ from inboxops.core import headers
 from inboxops.core.mime import parse
 from inboxops.core.model import InboxContext
 from inboxops.core.plan import Facts, Item, Plan, plan
+from inboxops.core.text import printable
 from inboxops.stories.classify import read_message
 from inboxops.stories.mailfiles import Source, mails, spread
 
@@ -152,15 +153,14 @@ def _told(reads: Sequence[Read], items: dict[int, Item], planned: Plan, own: fro
 
 def _sentences(found: Rehearsal) -> Iterator[str]:
     """For a person: a line a ticket and a line a mail."""
-    show: Callable[[object], str] = lambda text: "".join(char for char in str(text) if char.isprintable())  # noqa: E731
     for number, ticket in enumerate(found.tickets, start=1):
-        yield f"#{number}  {show(ticket['subject']) or '(no subject)'}  from {show(ticket['customer']) or 'nobody'}\n"
+        yield f"#{number}  {printable(ticket['subject']) or '(no subject)'}  from {printable(ticket['customer']) or 'nobody'}\n"
         for message in ticket["messages"]:
-            yield f"      {message['verdict']}, {message['placed_by']}: {show(message['path'])}\n"
+            yield f"      {message['verdict']}, {message['placed_by']}: {printable(message['path'])}\n"
     if found.aside:
         yield "\nset aside\n"
         for one in found.aside:
-            yield f"      {one['state']}, {show(one['reason'])}: {show(one['path'])}\n"
+            yield f"      {one['state']}, {printable(one['reason'])}: {printable(one['path'])}\n"
     states = Counter(one["state"] for one in found.aside)
     mails_filed = sum(len(ticket["messages"]) for ticket in found.tickets)
     told = ", ".join(f"{count} {state}" for state, count in states.most_common()) or "none"

@@ -11,7 +11,7 @@ from inboxops.core.inbox import Inbox
 from inboxops.core.outbound import NewOutbound
 from inboxops.core.plan import Facts, Item, Plan, Slice, plan
 from inboxops.errors import InboxOpsError
-from inboxops.stories.telling import Telling, hidden, log
+from inboxops.stories.telling import Telling, log, tell_parked
 
 SLICE = 200
 
@@ -51,9 +51,9 @@ def persist(
     parking: Parking,
     *,
     own_addresses: frozenset[str],
+    show: Callable[[str], str],
     respond: Callable[..., NewOutbound | None] | None = None,
     filed: Callable[[], None] = lambda: None,
-    show: Callable[[str], str] = hidden,
 ) -> Persisted:
     """Work through all rows of the inbox in state `classified`; `filed` is called after each slice that is committed.
 
@@ -80,7 +80,7 @@ def persist(
                 raise
             reason = f"filing it failed: {type(exc).__name__}: {exc}"[:1000]
             parking.park(failed, reason)
-            log.warning("mail_parked", inbound=failed, why=reason, to_do=f"inboxops inbound reparse {failed}")
+            tell_parked(failed, reason)
             outcomes["parked"] += 1
             after, done = failed, None
         if done is not None and not done.items:

@@ -1,12 +1,13 @@
 """What a task's log says of mail: constant event names with fields, for the person who reads them in Airflow's UI.
 
 Ids, sizes, verdicts, reasons and what to do; never a body or a secret, and an address only where a setting allows it. Lines about
-single messages are bounded: a backlog of thousands tells the first of them and how many more there are.
+single messages are bounded: a backlog of thousands tells the first of them and how many more there are. Mail that was parked has a
+line each: every one waits for somebody.
 """
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from typing import Any
 
 import structlog
@@ -20,9 +21,13 @@ WHO = {"tenant_admin": "the mailbox's owner", "operator": "an operator", "transi
 """`InboxOpsError.kind` -> who can help."""
 
 
-def hidden(address: str) -> str:
-    """An address as a log may show it: the same one always alike, and nobody's."""
-    return f"~{hashlib.sha256(address.lower().encode()).hexdigest()[:10]}" if address else ""
+def hidden(address: str, key: bytes) -> str:
+    """An address as a log may show it: the same one always alike. Who has not the installation's key can't try addresses on it."""
+    return f"~{hmac.digest(key, address.lower().encode(), 'sha256').hex()[:10]}" if address else ""
+
+
+def tell_parked(inbound_id: int, why: str) -> None:
+    log.warning("mail_parked", inbound=inbound_id, why=why, to_do=f"inboxops inbound reparse {inbound_id}")
 
 
 class Telling:

@@ -29,7 +29,7 @@ CROSS JOIN LATERAL (
 GROUP BY x.reference_id
 
 -- name: originals
-SELECT id, lower(from_address) AS sender, sent_date, left(body_text, 20000) AS text FROM messages WHERE id = ANY (%(ids)s)
+SELECT id, lower(from_address) AS sender, sent_date, left(body_text, 20000) AS text, file_marks FROM messages WHERE id = ANY (%(ids)s)
 
 -- name: aside
 SELECT message_id_header, array_agg(content_hash)
@@ -80,18 +80,19 @@ FROM jsonb_to_recordset(%(rows)s) AS r (id bigint, ticket_number bigint, subject
 INSERT INTO messages (id, tenant_id, inbox_id, ticket_id, inbound_id, direction, type, message_id_header, message_id_original,
                       content_hash, in_reply_to, reference_ids, from_name, from_address, recipients, subject, body_text, body_new,
                       body_html, sent_date, received_at, placed_by, unknown_sender, verdict, rule, ruleset, evidence, marks,
-                      authentication, omitted_attachments, customer)
+                      authentication, omitted_attachments, customer, file_marks)
 SELECT r.id, i.tenant_id, i.inbox_id, r.ticket, i.id, 'inbound', r.type, r.message_id, w.original_id,
        i.content_hash, w.in_reply_to, w."references", w.sender->>'name', w.sender->>'address',
        jsonb_build_object('to', w."to", 'cc', w.cc, 'reply_to', w.reply_to),
        i.subject, i.body_text, i.body_new, i.body_html, w.date, i.received_at, r.placed_by,
        r.unknown_sender, i.verdict, i.rule, i.ruleset, i.evidence, w.marks, w.authentication, w.omitted,
-       CASE WHEN w.customer->>'rule' <> 'from' THEN w.customer->'address' || w.customer - 'address' - 'evidence' END
+       CASE WHEN w.customer->>'rule' <> 'from' THEN w.customer->'address' || w.customer - 'address' - 'evidence' END,
+       coalesce(w.files, '{}')
 FROM jsonb_to_recordset(%(rows)s) AS r (inbound_id bigint, id bigint, ticket bigint, type text, message_id text, placed_by text,
      unknown_sender boolean)
 JOIN inbound i ON i.id = r.inbound_id
 CROSS JOIN LATERAL jsonb_to_record(i.reading) AS w (original_id text, in_reply_to text[], "references" text[], sender jsonb,
-     "to" jsonb, cc jsonb, reply_to jsonb, date timestamptz, marks text[], authentication jsonb, omitted jsonb, customer jsonb)
+     "to" jsonb, cc jsonb, reply_to jsonb, date timestamptz, marks text[], authentication jsonb, omitted jsonb, customer jsonb, files bigint[])
 
 -- name: add_attachments
 INSERT INTO attachments (tenant_id, message_id, file_name, storage_key, content_type, size_bytes, content_id, inline, uploaded_at)
