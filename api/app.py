@@ -13,6 +13,7 @@ from api import document, problems
 from api.limits import BodyLimit
 from api.routers import (
     attachments,
+    corrections,
     events,
     health,
     inbound,
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         messages,
         attachments,
         inbound,
+        corrections,
         inboxes,
         oauth,
         events,

@@ -1,6 +1,7 @@
 // Mail that became no ticket: spam, automatic replies, what could not be read. Looked through, and let out.
 
 import { call, get, query } from "./api.js";
+import { bounceOf, notSpam } from "./correct.js";
 import { h, icon, toast } from "./dom.js";
 import { exactTime, shortTime, size } from "./format.js";
 import { ASIDE } from "./route.js";
@@ -65,7 +66,10 @@ export class Aside {
             class: "quiet small", "aria-expanded": "false",
             onclick: (event) => { details.hidden = !details.hidden; event.currentTarget.setAttribute("aria-expanded", String(!details.hidden)); },
           }, icon("info"), "Why"),
-          item.state !== "refused" && h("button", { class: "small", onclick: (event) => this.#release(item, row, event.currentTarget) }, "Release"))),
+          item.verdict === "bounce" && h("button", { class: "small", onclick: async () => { if (await bounceOf({ inbound_id: item.id })) row.remove(); } }, "Of a reply …"),
+          item.state === "refused" ? null : item.verdict === "spam"
+            ? h("button", { class: "small", onclick: async () => { if (await notSpam(item)) row.remove(); } }, "Not spam")
+            : h("button", { class: "small", onclick: (event) => this.#release(item, row, event.currentTarget) }, "Release"))),
       details);
     return row;
   }

@@ -1,6 +1,7 @@
 // One message of a thread: who, what it says, its files, why it was taken for what it is, and how far it is when it is ours.
 
 import { call } from "./api.js";
+import { messageTasks } from "./correct.js";
 import { h, icon, linked } from "./dom.js";
 import { exactTime, initials, longTime, nameOf, people, size, tone, withoutMark } from "./format.js";
 
@@ -36,7 +37,7 @@ export function messageElement(message, ticket, hooks) {
         onclick: (event) => {
           details.hidden = !details.hidden;
           event.currentTarget.setAttribute("aria-expanded", String(!details.hidden));
-          if (!details.childNodes.length) details.append(...detailsOf(message, card, ticket));
+          if (!details.childNodes.length) details.append(...detailsOf(message, card, hooks));
         },
       }, icon("info"), "Details")),
     details,
@@ -138,7 +139,7 @@ function bounce(report) {
       report.status && ` (${report.status})`, h("div", { class: "muted" }, report.diagnostic || "The report says no more.")));
 }
 
-function detailsOf(message, card, ticket) {
+function detailsOf(message, card, hooks) {
   const rows = [
     ["From", people([message.sender])], ["To", people(message.to)], ["Cc", people(message.cc)], ["Subject", message.subject],
     ["At", exactTime(message.at)], ["Message-ID", message.message_id_header], ["Written by", message.author],
@@ -166,6 +167,7 @@ function detailsOf(message, card, ticket) {
     }, body.querySelector(".text") ? "Show as HTML" : "Show as plain text");
     parts.push(button);
   }
+  parts.push(messageTasks(message, hooks));
   return parts;
 }
 

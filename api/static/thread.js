@@ -2,6 +2,7 @@
 
 import { call, get, query } from "./api.js";
 import { Composer } from "./composer.js";
+import { correctionList, ticketTasks } from "./correct.js";
 import { h, icon, toast } from "./dom.js";
 import { AGAIN_MS, coalesced } from "./live.js";
 import { messageElement, retry } from "./message.js";
@@ -55,9 +56,9 @@ export class Thread {
   async #refresh() {
     const id = this.id;
     if (id === null) return;
-    let ticket;
+    let ticket, corrections;
     try {
-      ticket = await get(`/tickets/${id}${query({ limit: 50 })}`);
+      [ticket, corrections] = await Promise.all([get(`/tickets/${id}${query({ limit: 50 })}`), get(`/corrections${query({ ticket: id, limit: 20 })}`)]);
     } catch (problem) {
       if (id !== this.id || problem.status === 401) return;
       if (!this.ticket) this.#showProblem(problem);
@@ -71,6 +72,7 @@ export class Thread {
     const isNear = first || this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight < 160;
     const count = this.shown.size;
     this.ticket = { ...ticket, older, olderLoaded: this.ticket?.olderLoaded };
+    this.corrections = corrections.items;
     this.#draw(first);
     if (first) this.#showLatest();
     else if (isNear && this.shown.size > count) this.element.scrollTop = this.element.scrollHeight;
@@ -97,10 +99,11 @@ export class Thread {
     const { ticket } = this;
     if (first) {
       this.head = h("header", { class: "thread-head" });
+      this.putRight = h("div", {});
       this.messages = h("div", { class: "messages" });
       this.foot = h("footer", {});
       this.composer = null;
-      this.element.replaceChildren(this.head, this.messages, this.foot);
+      this.element.replaceChildren(this.head, this.putRight, this.messages, this.foot);
     }
     document.title = `${ticket.subject || "(no subject)"} · InboxOps`;
     this.head.replaceChildren(
@@ -108,15 +111,18 @@ export class Thread {
       h("div", { class: "thread-title" }, h("h2", {}, ticket.subject || "(no subject)"),
         h("p", { class: "muted" }, `#${ticket.ticket_number} · ${ticket.inbox}`,
           ticket.follows && ` · continues #${ticket.follows}`, ticket.merged_into && ` · became part of #${ticket.merged_into}`)),
+      ...[ticketTasks(ticket, this.#tasks())].filter(Boolean),
       h("div", { class: "segments", role: "group", "aria-label": "Status" }, STATUSES.map(([value, label]) => h("button", {
         "aria-pressed": String(ticket.status === value), class: value, disabled: Boolean(ticket.merged_into),
         onclick: () => this.setStatus(value),
       }, label))));
+    this.putRight.replaceChildren(...[correctionList(this.corrections, ticket, this.#tasks())].filter(Boolean));
+    this.#letGo();
     for (const message of [...this.earlier, ...ticket.messages]) {
       const text = JSON.stringify(message);
       const known = this.shown.get(message.id);
       if (known?.text === text) continue;
-      const element = messageElement(message, ticket, { retry: (id) => this.#retry(id) });
+      const element = messageElement(message, ticket, { retry: (id) => this.#retry(id), ...this.#tasks() });
       if (known) known.element.replaceWith(element);
       this.shown.set(message.id, { text, element });
       if (!known) this.#place(message.id, element);
@@ -129,6 +135,22 @@ export class Thread {
       this.composer = new Composer(ticket, { sent: () => this.#sent() });
       this.foot.replaceChildren(this.composer.element);
     }
+  }
+
+  #tasks() {
+    return { corrected: async () => { await this.refresh(); this.hooks.changed(); } };
+  }
+
+  /** Messages that stand in another ticket by now. */
+  #letGo() {
+    const here = new Set(this.ticket.messages.map((message) => message.id));
+    const oldest = Math.min(...here);
+    for (const [id, { element }] of this.shown) {
+      if (here.has(id) || (id < oldest && here.size)) continue;
+      element.remove();
+      this.shown.delete(id);
+    }
+    this.earlier = this.earlier.filter((message) => message.id < oldest);
   }
 
   /** Messages stand in the order of their ids, whenever they come. */

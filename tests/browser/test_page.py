@@ -194,11 +194,52 @@ def test_spam_is_released_into_a_ticket(agent: Agent, desk: Desk) -> None:
     agent.page.get_by_role("link", name="Spam and automatic").click()
     agent.page.get_by_role("button", name="Why").click()
     expect(agent.page.get_by_role("cell", name="X-Spam-Flag")).to_be_visible()
-    agent.page.get_by_role("button", name="Release").click()
-    expect(agent.page.get_by_text("Released")).to_be_visible()
+    agent.page.get_by_role("button", name="Not spam").click()
+    expect(agent.page.get_by_text("It becomes a ticket")).to_be_visible()
     intake.file(desk.world, desk.box.inbox_id)
     agent.page.get_by_role("link", name="Open").click()
     expect(agent.row("You have won")).to_be_visible()
+
+
+def test_what_is_wrong_is_put_right_and_taken_back_at_the_page(agent: Agent, desk: Desk) -> None:
+    desk.ticket(subject="The lamp", id="lamp", sender="Zoë <zoe@kunde.example>")
+    desk.box.deliver(mail("And the chair", id="chair", answers="lamp", sender="zoe@kunde.example"))
+    desk.box.run()
+    desk.ticket(subject="The chair", sender="zoe@kunde.example")
+    page = agent.page
+    agent.log_in("Ann Agent")
+    agent.open("The lamp")
+    stray = page.locator(".message").last
+    stray.get_by_role("button", name="Details").click()
+    stray.get_by_role("button", name="Move …").click()
+    page.get_by_label("To ticket").fill("#2")
+    page.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(page.locator(".message")).to_have_count(1)
+    expect(page.get_by_role("list", name="Put right here")).to_contain_text("Ann Agent moved a message to #2")
+
+    agent.open("The chair")
+    expect(page.locator(".message")).to_have_count(2)
+    violations = [v["id"] for v in Axe().run(page).response["violations"]]
+    assert violations == []
+    page.get_by_role("button", name="Merge …").click()
+    page.get_by_label("Into ticket").fill("1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("became part of #1")).to_be_visible()
+    expect(agent.row("The chair")).to_have_count(0)
+
+    agent.open("The lamp")
+    expect(page.locator(".message")).to_have_count(3)
+    page.get_by_role("button", name="Take back: Ann Agent made #2 part of this").click()
+    page.get_by_role("button", name="Take back: Ann Agent moved a message to #2").click()
+    expect(page.locator(".message")).to_have_count(2)
+    expect(page.get_by_role("list", name="Put right here")).to_have_count(0)
+    expect(agent.row("The chair")).to_be_visible()
+
+    page.get_by_role("button", name="Merge …").click()
+    page.get_by_label("Into ticket").fill("99")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("There is no ticket #99")).to_be_visible()
+    assert agent.complaints == []
 
 
 def test_the_list_is_searched_and_filtered(agent: Agent, desk: Desk) -> None:

@@ -14,6 +14,7 @@ import typer
 from inboxops.cli import (
     add,
     connect,
+    corrections,
     explain,
     inbound,
     inboxes,
@@ -47,6 +48,7 @@ push.register(inboxes.app)
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
+app.add_typer(corrections.app, name="corrections")
 app.add_typer(keys.app, name="key")
 app.add_typer(notify.app, name="notify")
 app.command()(keys.login_link)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
+from inboxops.db.corrections import CorrectionStore
 from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
 from inboxops.db.housekeeping import HousekeepingStore
@@ -77,6 +78,7 @@ class World:
     filing = _on_database(PersistStore)
     leftovers = _on_database(HousekeepingStore)
     tickets = _on_database(TicketStore)
+    corrections = _on_database(CorrectionStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
     reading = _on_database(ReadStore)

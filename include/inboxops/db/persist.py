@@ -116,14 +116,16 @@ def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: f
             row["provider_thread_id"]: row["id"]
             for row in t.rows("tickets_by_thread", inbox_id=inbox.id, threads=threads)
         }
-    wanted = {m.ticket_id for m in messages.values()}.union(*children.values(), by_number.values(), by_thread.values())
+    held = {m.ticket_id for m in messages.values()}.union(*children.values())
+    wanted = {*by_number.values(), *by_thread.values()}
     for r in readings:
         wanted.update(r.keys.token_tickets, r.keys.signed_id_tickets, r.keys.marker_tickets)
     # A ticket that was merged answers for the one it became part of.
     root: dict[int, int] = {}
     tickets: dict[int, TicketFacts] = {}
-    if wanted:
-        for row in t.rows("ticket_facts", tenant_id=inbox.tenant_id, inbox_id=inbox.id, ids=list(wanted)):
+    if wanted or held:
+        named = {"ids": list(wanted), "held": list(held)}
+        for row in t.rows("ticket_facts", tenant_id=inbox.tenant_id, inbox_id=inbox.id, **named):
             facts = TicketFacts(
                 ticket_id=row["id"],
                 ticket_number=row["ticket_number"],

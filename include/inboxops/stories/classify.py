@@ -140,7 +140,9 @@ class Reader:
         for put in puts:
             put.result()
         _save(self._store, done)
-        return Classified(len(done), len(rows) - len(done), dict(Counter(row.reading.verdict.kind for row in done)))
+        return Classified(
+            len(done), len(rows) - len(done), dict(Counter(row.reading.verdict.kind.value for row in done))
+        )
 
     def _read(
         self, frame: bytes | None, row: StoredRow, put: Callable[[StoredAttachment, Attachment], None]

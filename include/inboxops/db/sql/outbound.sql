@@ -47,7 +47,8 @@ WHERE m.id = %(id)s AND t.id = m.ticket_id AND m.direction = 'outbound' AND m.se
 RETURNING m.id, m.tenant_id, m.inbox_id, m.ticket_id, m.send_attempt, m.send_token, m.handed_over_attempt,
           extract(epoch FROM now() - m.handed_over_at)::double precision AS handed_over_seconds,
           m.type, m.message_id_header, m.in_reply_to, m.reference_ids, m.from_name, m.from_address, m.recipients, m.subject,
-          m.body_text, m.body_html, m.sent_date, t.provider_thread_id, t.ticket_number
+          m.body_text, m.body_html, m.sent_date, t.ticket_number,
+          CASE WHEN t.inbox_id = m.inbox_id THEN t.provider_thread_id END AS provider_thread_id
 
 -- name: send_state
 SELECT send_status, send_attempt, send_lease_until > now() AS held FROM messages WHERE id = %(id)s AND direction = 'outbound'

@@ -48,9 +48,10 @@ WHERE inbox_id = %(inbox_id)s AND provider_thread_id = ANY (%(threads)s)
 ORDER BY provider_thread_id, id DESC
 
 -- name: ticket_facts
+-- What a mail only names must be a ticket of its inbox; what holds mail of the inbox may be another's, where a person put it there.
 WITH RECURSIVE chain AS (
     SELECT id AS asked, id, merged_into_ticket_id FROM tickets
-    WHERE tenant_id = %(tenant_id)s AND inbox_id = %(inbox_id)s AND id = ANY (%(ids)s)
+    WHERE tenant_id = %(tenant_id)s AND (inbox_id = %(inbox_id)s AND id = ANY (%(ids)s) OR id = ANY (%(held)s))
     UNION ALL
     SELECT chain.asked, t.id, t.merged_into_ticket_id FROM chain JOIN tickets t ON t.id = chain.merged_into_ticket_id
 )
