@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import booleans
 
 from api.app import create_app
+from inboxops.composition import upkeep
 from tests.api.conftest import Api
 from tests.sending.conftest import Desk
 
@@ -34,17 +36,22 @@ OPERATIONS = [
 
 @pytest.fixture
 def known(api: Api, desk: Desk) -> dict[str, int]:
-    """Things that exist, so that not every id leads nowhere."""
+    """Things that exist, so that not every id leads nowhere, in an installation whose tasks run."""
+    upkeep.pulse(desk.world, datetime.now(UTC))
     ticket = desk.ticket()
     message = api.post(f"/tickets/{ticket}/replies", {"body_text": "Hello"}).json()["message_id"]
     file = {"file_name": "a.txt", "content_type": "text/plain", "size_bytes": 1}
     attachment = api.post("/attachments", file).json()["id"]
+    made = api.post(
+        "/corrections", {"kind": "customer", "ticket_id": ticket, "customer": {"address": "a@b.example"}}
+    ).json()["id"]
     return {
         "ticket_id": ticket,
         "message_id": message,
         "attachment_id": attachment,
         "inbox_id": desk.box.inbox_id,
         "inbound_id": 1,
+        "correction_id": made,
     }
 
 
