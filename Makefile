@@ -12,7 +12,7 @@ API_FUZZ_EXAMPLES ?= 200
 starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
 	$(BIN)/python tests/starts.py $(SITUATIONS)
 
-.PHONY: starts browser fuzz kills run screenshots test lint lock clean install
+.PHONY: starts browser mutations fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
@@ -25,6 +25,9 @@ fuzz: $(VENV)/.installed-dev ## schemathesis over the OpenAPI document
 
 kills: $(VENV)/.installed-dev ## kill the sender ten times at each step
 	INBOXOPS_TEST_KILLS=10 $(BIN)/python -m pytest tests/sending/test_kills.py tests/sending/test_cloud_replies.py -k kill --timeout 3600
+
+mutations: $(VENV)/.installed-dev ## damaged mails for so many SECONDS
+	INBOXOPS_MUTATION_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/core/test_mutations.py -s --timeout 7200
 
 browser: $(VENV)/.installed-dev ## the tests of the tickets page, in Chromium
 	$(BIN)/python -m pytest tests/browser
