@@ -21,7 +21,7 @@ from inboxops.settings import Settings
 from inboxops_lab.testing.certificates import Authority
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.processes import free_ports
-from tests.stories.conftest import mail
+from tests.stories.conftest import connect, mail
 
 PASSWORD = "secret password"
 
@@ -227,3 +227,53 @@ def test_without_settings_the_error_names_what_is_missing(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "INBOXOPS_DATABASE_URL" in done.stderr
+
+
+def test_lists_are_bounded_the_newest_first_and_filtered(
+    shell: Shell, world: World, tenant: str, mail_server: MailServer
+) -> None:
+    first, second = (connect(world, tenant, mail_server, name=name) for name in ("first", "second"))
+    for number in range(3):
+        first.deliver(mail(f"Question {number}"))
+        first.run()
+    second.deliver(
+        mail("Elsewhere"), mail("You won", more="X-Spam-Flag: YES"), mail("You won too", more="X-Spam-Flag: YES")
+    )
+    second.run()
+
+    def shown(*arguments: str) -> list[dict[str, object]]:
+        result = shell(*arguments, "--tenant", tenant, "--json")
+        assert result.returncode == 0, result.stderr
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    assert [row["subject"] for row in shown("tickets", "--limit", "2")] == ["Elsewhere", "Question 2"]
+    assert [row["subject"] for row in shown("tickets", "--inbox", "first")] == [
+        "Question 2",
+        "Question 1",
+        "Question 0",
+    ]
+    assert shown("tickets", "--state", "closed") == []
+    assert [row["subject"] for row in shown("inbound", "list", "--inbox", "second", "--limit", "1")] == ["You won too"]
+    assert [row["name"] for row in shown("inbox", "list")] == ["second", "first"]
+    assert shown("inbox", "list", "--state", "paused") == shown("inbox", "list", "--trouble") == []
+    said = shell("tickets", "--tenant", tenant, "--limit", "2").stdout
+    assert "The newest 2 are shown; --limit shows more." in said
+
+
+def test_every_setting_of_an_inbox_and_of_its_tenant_is_set_by_command(
+    shell: Shell, world: World, tenant: str, mail_server: MailServer
+) -> None:
+    box = connect(world, tenant, mail_server)
+    done = shell(
+        "inbox", "set", "support", "--tenant", tenant, "--display-name", "Help desk",
+        "--trusted-server", "mx.acme.example", "--spam-header", "X-Our-Spam",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    inbox = box.inbox
+    assert (inbox.display_name, inbox.spam_headers) == ("Help desk", ("X-Our-Spam",))
+    assert inbox.trusted_authserv_ids == {"mx.acme.example"}
+    shell("inbox", "set", "support", "--tenant", tenant, "--trusted-server", "")
+    assert (box.inbox.trusted_authserv_ids, box.inbox.display_name) == (frozenset(), "Help desk")
+    assert shell("tenant", "set", tenant, "--reopen-days", "3").returncode == 0
+    assert box.inbox.reopen_days == 3
+    assert "there is no tenant 'nobody'" in shell("tenant", "set", "nobody", "--name", "X").stderr

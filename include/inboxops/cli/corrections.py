@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import json_lines, say, table
+from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="What people put right: list, take back, write out as examples.", no_args_is_help=True)
@@ -17,28 +17,24 @@ Tenant = Annotated[str, typer.Option(help="The tenant's short name.")]
 @app.command("list")
 def list_(
     tenant: Tenant,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    limit: Limit = 50,
+    json: Json = False,
 ) -> None:
     """Show what was put right, by whom and when."""
     with opened() as world:
-        rows = world.corrections.listed(world.inboxes.tenant_id(tenant), limit=limit)
-    if json:
-        json_lines(rows)
-        return
-    columns = [
-        "id",
-        "kind",
-        "ticket_number",
-        "to_ticket_number",
-        "message_id",
-        "inbound_id",
-        "made_by",
-        "made_at",
-        "undone_by",
-    ]
-    titles = ["no", "what", "ticket", "to", "message", "inbound", "by", "when", "taken back by"]
-    table("Corrections", titles, ([row[c] for c in columns] for row in rows))
+        rows = world.corrections.listed(world.inboxes.tenant_id(tenant), limit=limit + 1)
+    columns = {
+        "no": "id",
+        "what": "kind",
+        "ticket": "ticket_number",
+        "to": "to_ticket_number",
+        "message": "message_id",
+        "inbound": "inbound_id",
+        "by": "made_by",
+        "when": "made_at",
+        "taken back by": "undone_by",
+    }
+    listing("Corrections", columns, rows, limit=limit, json=json)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import json_lines, say, table
+from inboxops.cli.show import Json, Limit, listing, say, table
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="Mail that became no ticket: parked, spam, unlinked bounces, conflicts.", no_args_is_help=True)
@@ -20,18 +20,26 @@ def list_(
     state: Annotated[
         list[str] | None, typer.Option(help="Only these: parked, refused, listed, conflict, dropped, duplicate.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    inbox: Annotated[str | None, typer.Option(help="Only this inbox's, by name or e-mail address.")] = None,
+    limit: Limit = 50,
+    json: Json = False,
 ) -> None:
     """Show what is set aside, and why."""
     from inboxops.db.inbound import LISTS
 
     with opened() as world:
-        rows = world.inbound.listed(tenant=tenant, states=state or LISTS)
-    if json:
-        json_lines(rows)
-        return
-    columns = ["id", "inbox", "state", "verdict", "from_address", "subject", "reason"]
-    table("Set aside", columns, ([row[c] for c in columns] for row in rows))
+        inbox_id = world.inboxes.named(inbox, tenant).id if inbox else None
+        rows = world.inbound.listed(tenant=tenant, states=state or LISTS, inbox_id=inbox_id, limit=limit + 1)
+    columns = {
+        "no": "id",
+        "inbox": "inbox",
+        "state": "state",
+        "verdict": "verdict",
+        "from": "from_address",
+        "subject": "subject",
+        "why": "reason",
+    }
+    listing("Set aside", columns, rows, limit=limit, json=json)
 
 
 @app.command()

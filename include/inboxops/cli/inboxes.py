@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from inboxops.cli import push
 from inboxops.cli.add import appear, password
-from inboxops.cli.show import json_lines, say, table
+from inboxops.cli.show import Json, Limit, listing, say, table
 from inboxops.cli.world import opened
 from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput
@@ -19,26 +20,43 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Inboxes: connect, look at, test, stop and wake them.", no_args_is_help=True)
 
+
+class State(StrEnum):
+    connected = "connected"
+    paused = "paused"
+    disconnected = "disconnected"
+
+
 Name = Annotated[str, typer.Argument(help="The inbox's name or e-mail address.")]
 Tenant = Annotated[str | None, typer.Option(help="The tenant's short name; needed only when a name is not unique.")]
 
 
 @app.command("list")
 def list_(
-    tenant: Tenant = None, json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only these.")] = None,
+    trouble: Annotated[bool, typer.Option("--trouble", help="Only those whose last try failed.")] = False,
+    limit: Limit = 50,
+    json: Json = False,
 ) -> None:
-    """Show all inboxes and how they stand."""
+    """Show the inboxes and how they stand."""
     with opened() as world:
-        inboxes = world.inboxes.all(tenant)
-    if json:
-        json_lines(_facts(inbox) for inbox in inboxes)
-        return
-    table(
-        "Inboxes",
-        ["name", "tenant", "address", "type", "state", "last error"],
-        ([i.name, i.tenant, i.email_address, i.connection_type, i.state, i.last_error] for i in inboxes),
-    )
-    if not inboxes:
+        inboxes = world.inboxes.all(tenant)[::-1]
+    rows = [
+        _facts(inbox)
+        for inbox in inboxes
+        if (state is None or inbox.state == state.value) and (inbox.last_error or not trouble)
+    ]
+    columns = {
+        "name": "name",
+        "tenant": "tenant",
+        "address": "email_address",
+        "type": "connection_type",
+        "state": "state",
+        "last error": "last_error",
+    }
+    listing("Inboxes", columns, rows, limit=limit, json=json)
+    if not inboxes and not json:
         say("No inbox yet: `inboxops inbox add --help` says how to connect one.")
 
 
@@ -105,6 +123,41 @@ def auto_response(
     say(f"{inbox.name} {'answers' if inbox.auto_response_enabled else 'does not answer'} by itself:")
     for line in inbox.auto_response_body.splitlines() or ["(no text yet)"]:
         say(line)
+
+
+@app.command("set")
+def set_(
+    name: Name,
+    tenant: Tenant = None,
+    display_name: Annotated[str | None, typer.Option(help="The name that replies are from.")] = None,
+    trusted_server: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Whose Authentication-Results are believed (RFC 8601, 2.5), in place of those before. Repeatable; '' for none."
+        ),
+    ] = None,
+    spam_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Headers by which your scanner tells spam, in place of those named before. Repeatable; '' for none."
+        ),
+    ] = None,
+) -> None:
+    """Change an inbox's settings. `auto-response`, `marker`, `pause` and `reconnect` have commands of their own."""
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        world.inboxes.change(
+            inbox.id,
+            display_name=display_name,
+            trusted_authserv_ids=_names(trusted_server),
+            spam_headers=_names(spam_header),
+        )
+        inbox = world.inboxes.get(inbox.id)
+    table(f"Inbox {inbox.name}", ["", ""], _facts(inbox).items())
+
+
+def _names(given: list[str] | None) -> list[str] | None:
+    return None if given is None else [one.strip() for one in given if one.strip()]
 
 
 @app.command()
@@ -193,11 +246,16 @@ def _facts(inbox: Inbox) -> dict[str, Any]:
         "name": inbox.name,
         "tenant": inbox.tenant,
         "email_address": inbox.email_address,
+        "display_name": inbox.display_name,
         "connection_type": inbox.connection_type,
         "connection": inbox.connection,
         "state": inbox.state,
         "connected_at": inbox.connected_at,
         "last_error": inbox.last_error,
         "cursor": inbox.cursor,
+        "auto_response": inbox.auto_response_enabled,
+        "body_marker": inbox.body_marker,
+        "trusted_servers": list(inbox.trusted_authserv_ids),
+        "spam_headers": list(inbox.spam_headers),
         "note": inbox.note,
     }

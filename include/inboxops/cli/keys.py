@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import say, table
+from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="Keys for the API: make, list, revoke.", no_args_is_help=True)
@@ -45,12 +45,16 @@ def login_link(
 
 
 @app.command("list")
-def list_(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None) -> None:
+def list_(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
     """Show the keys by their prefixes, and when each was used last."""
     with opened() as world:
         rows = world.api_keys.all(tenant)
     columns = ["tenant", "prefix", "name", "role", "created_at", "last_used_at", "revoked_at"]
-    table("API keys", columns, ([row[c] for c in columns] for row in rows))
+    listing("API keys", {name: name for name in columns}, rows, limit=limit, json=json)
 
 
 @app.command()

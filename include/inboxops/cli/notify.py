@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import say, table
+from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 from inboxops.core.notices import KINDS, Notice
 from inboxops.errors import InvalidInput
@@ -37,14 +37,16 @@ def add(
 
 
 @app.command("list")
-def list_(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None) -> None:
+def list_(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
     """Show who is told of what, and what does not get through."""
     with opened() as world:
         rows = world.notices.channels(tenant)
     columns = ["id", "tenant", "way", "target", "kinds", "last_error"]
-    table(
-        "Told of trouble", columns, ([", ".join(row[c]) if c == "kinds" else row[c] for c in columns] for row in rows)
-    )
+    listing("Told of trouble", {name: name for name in columns}, rows, limit=limit, json=json)
 
 
 @app.command()

@@ -6,8 +6,8 @@ Rich and msgspec are imported where they are used: help and short answers come w
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from inboxops.core.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+Limit = Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, with every field.")]
 
 
 def say(text: object) -> None:
@@ -36,6 +39,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     (to or rich.get_console()).print(shown)
 
 
+def listing(
+    title: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], *, limit: int, json: bool
+) -> None:
+    """A command's list, the newest first. columns: title -> key of the row. rows: one more than `limit` when there are more."""
+    shown = rows[:limit]
+    if json:
+        json_lines(shown)
+        return
+    table(title, list(columns), ([row[key] for key in columns.values()] for row in shown))
+    if len(rows) > limit:
+        say(f"The newest {limit} are shown; --limit shows more.")
+
+
 def json_lines(rows: Iterable[Any]) -> None:
     import msgspec
 
@@ -48,4 +64,4 @@ def _cell(value: Any) -> str:
         return ""
     if hasattr(value, "astimezone"):
         return str(value.astimezone().strftime("%Y-%m-%d %H:%M"))
-    return printable(value)
+    return printable(", ".join(value) if isinstance(value, list) else value)

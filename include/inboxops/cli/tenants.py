@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import say, table
+from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
 
@@ -29,6 +29,20 @@ def add(
     say(f"tenant {slug} made")
 
 
+@app.command("set")
+def set_(
+    slug: Annotated[str, typer.Argument(help="The tenant's short name.")],
+    name: Annotated[str | None, typer.Option(help="Name shown to people.")] = None,
+    reopen_days: Annotated[
+        int | None, typer.Option(min=0, help="How long an answer reopens a closed ticket; later ones open a new one.")
+    ] = None,
+) -> None:
+    """Change a tenant's settings."""
+    with opened() as world:
+        world.inboxes.set_tenant(slug, name=name, reopen_days=reopen_days)
+    say(f"tenant {slug} changed")
+
+
 @app.command("agents")
 def agents(
     slug: Annotated[str, typer.Argument(help="The tenant's short name.")],
@@ -43,9 +57,9 @@ def agents(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(limit: Limit = 50, json: Json = False) -> None:
     """Show all tenants."""
     with opened() as world:
         rows = world.inboxes.tenants()
     columns = ["slug", "name", "inboxes", "last_ticket_number"]
-    table("Tenants", columns, ([row[c] for c in columns] for row in rows))
+    listing("Tenants", {name: name for name in columns}, rows, limit=limit, json=json)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from inboxops.cli.show import json_lines, table
+from inboxops.cli.show import Json, Limit, listing
 from inboxops.cli.world import opened
+
+
+class Status(StrEnum):
+    open = "open"
+    pending = "pending"
+    closed = "closed"
 
 
 def register(app: typer.Typer) -> None:
@@ -16,24 +23,25 @@ def register(app: typer.Typer) -> None:
 
 def tickets(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the first by number.")] = 200,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    inbox: Annotated[str | None, typer.Option(help="Only this inbox's, by name or e-mail address.")] = None,
+    state: Annotated[Status | None, typer.Option(help="Only these.")] = None,
+    limit: Limit = 50,
+    json: Json = False,
 ) -> None:
-    """Show the tickets."""
+    """Show the tickets, the last touched first."""
     with opened() as world:
-        rows = world.tickets.listed(tenant=tenant, limit=limit)
-    if json:
-        json_lines(rows)
-        return
-    columns = [
-        "ticket_number",
-        "status",
-        "subject",
-        "requester_address",
-        "inbox",
-        "messages",
-        "attachments",
-        "updated_at",
-    ]
-    titles = ["no", "status", "subject", "from", "inbox", "msgs", "files", "updated"]
-    table("Tickets", titles, ([row[c] for c in columns] for row in rows))
+        inbox_id = world.inboxes.named(inbox, tenant).id if inbox else None
+        rows = world.tickets.listed(
+            tenant=tenant, inbox_id=inbox_id, status=state.value if state else None, limit=limit + 1
+        )
+    columns = {
+        "no": "ticket_number",
+        "status": "status",
+        "subject": "subject",
+        "from": "requester_address",
+        "inbox": "inbox",
+        "msgs": "messages",
+        "files": "attachments",
+        "updated": "updated_at",
+    }
+    listing("Tickets", columns, rows, limit=limit, json=json)

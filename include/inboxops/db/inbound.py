@@ -67,9 +67,12 @@ class InboundStore:
 
     # -- the lists a person works through
 
-    def listed(self, *, tenant: str | None, states: Sequence[str], limit: int = 1000) -> list[Row]:
+    def listed(
+        self, *, tenant: str | None, states: Sequence[str], inbox_id: int | None = None, limit: int = 1000
+    ) -> list[Row]:
+        """The newest first."""
         with self._database.transaction() as t:
-            return t.rows("inbound_list", tenant=tenant, states=list(states), limit=limit)
+            return t.rows("inbound_list", tenant=tenant, states=list(states), inbox_id=inbox_id, limit=limit)
 
     def one(self, inbound_id: int) -> Row:
         """Raises NotFound when there is none."""

@@ -29,8 +29,15 @@ class InboxStore:
 
     def set_agents(self, slug: str, agents: Sequence[str]) -> None:
         """Who the tenant's people are: addresses and whole domains. Raises InvalidInput for an unknown tenant."""
+        self._set_tenant("set_agents", slug, agents=sorted({agent.lower() for agent in agents}))
+
+    def set_tenant(self, slug: str, *, name: str | None = None, reopen_days: int | None = None) -> None:
+        """Change what is given. Raises InvalidInput for an unknown tenant."""
+        self._set_tenant("set_tenant", slug, name=name, reopen_days=reopen_days)
+
+    def _set_tenant(self, statement: str, slug: str, **values: Any) -> None:
         with self._database.transaction() as t:
-            if t.value("set_agents", slug=slug, agents=sorted({agent.lower() for agent in agents})) is None:
+            if t.value(statement, slug=slug, **values) is None:
                 raise InvalidInput(f"there is no tenant {slug!r}", fix="`inboxops tenant list` shows those there are")
 
     def tenants(self) -> list[Row]:
@@ -146,6 +153,8 @@ class InboxStore:
         auto_response_enabled: bool | None = None,
         auto_response_body: str | None = None,
         body_marker: bool | None = None,
+        trusted_authserv_ids: Sequence[str] | None = None,
+        spam_headers: Sequence[str] | None = None,
     ) -> None:
         """Change what is given. Raises InvalidInput for a template with unknown variables."""
         if auto_response_body is not None:
@@ -158,6 +167,8 @@ class InboxStore:
                 auto_response_enabled=auto_response_enabled,
                 auto_response_body=auto_response_body,
                 body_marker=body_marker,
+                trusted_authserv_ids=None if trusted_authserv_ids is None else list(trusted_authserv_ids),
+                spam_headers=None if spam_headers is None else list(spam_headers),
             )
 
     def pause(self, inbox_id: int, *, paused: bool) -> None:

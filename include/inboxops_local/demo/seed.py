@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from rich.console import Console
 
@@ -98,7 +99,7 @@ def wait_until_filed(world: World, inboxes: Sequence[Inbox], console: Console) -
 def show(world: World, console: Console) -> None:
     """The tickets, and what became of every other message."""
     columns = ["ticket_number", "inbox", "subject", "requester_address", "messages", "attachments"]
-    rows = world.tickets.listed(tenant=TENANT)
+    rows = sorted(world.tickets.listed(tenant=TENANT), key=itemgetter("ticket_number"))
     table(
         "Tickets",
         ["no", "inbox", "subject", "from", "msgs", "files"],

@@ -19,7 +19,7 @@ SELECT id, tenant_id, name, role, prefix FROM use_login_link(%(link_hash)s)
 SELECT t.slug AS tenant, k.prefix, k.name, k.role, k.created_at, k.last_used_at, k.revoked_at
 FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
 WHERE %(tenant)s::text IS NULL OR t.slug = %(tenant)s
-ORDER BY t.slug, k.id
+ORDER BY k.id DESC
 
 -- name: revoke_api_key
 UPDATE api_keys SET revoked_at = now() WHERE prefix = %(prefix)s AND revoked_at IS NULL

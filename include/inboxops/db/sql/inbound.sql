@@ -50,8 +50,9 @@ WHERE i.id = r.inbound_id
 SELECT b.id, i.name AS inbox, b.state, b.reason, b.received_at, b.from_address, b.subject, b.verdict, b.rule, b.message_id, b.size_bytes
 FROM inbound b JOIN inboxes i ON i.id = b.inbox_id JOIN tenants t ON t.id = b.tenant_id
 WHERE (%(tenant)s::text IS NULL OR t.slug = %(tenant)s)
+  AND (%(inbox_id)s::bigint IS NULL OR b.inbox_id = %(inbox_id)s)
   AND b.state = ANY (%(states)s)
-ORDER BY b.id
+ORDER BY b.id DESC
 LIMIT %(limit)s
 
 -- name: inbound_one

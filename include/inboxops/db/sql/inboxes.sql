@@ -29,10 +29,14 @@ INSERT INTO tenants (slug, name) VALUES (%(slug)s, %(name)s) ON CONFLICT (slug) 
 -- name: set_agents
 UPDATE tenants SET agents = %(agents)s::text[] WHERE slug = %(slug)s RETURNING id
 
+-- name: set_tenant
+UPDATE tenants SET name = coalesce(%(name)s, name), reopen_days = coalesce(%(reopen_days)s, reopen_days)
+WHERE slug = %(slug)s RETURNING id
+
 -- name: tenants
 SELECT t.id, t.slug, t.name, t.last_ticket_number, count(i.id) AS inboxes
 FROM tenants t LEFT JOIN inboxes i ON i.tenant_id = t.id AND i.removed_at IS NULL
-GROUP BY t.id ORDER BY t.slug
+GROUP BY t.id ORDER BY t.id DESC
 
 -- name: tenant_name
 SELECT name FROM tenants WHERE id = %(id)s

@@ -57,7 +57,7 @@ SELECT c.id, t.slug AS tenant, c.way, c.target, c.kinds, c.created_at,
            AS last_error
 FROM notify_channels c JOIN tenants t ON t.id = c.tenant_id
 WHERE c.removed_at IS NULL AND (%(tenant)s::text IS NULL OR t.slug = %(tenant)s)
-ORDER BY c.id
+ORDER BY c.id DESC
 
 -- name: channel_one
 SELECT id, tenant_id, kinds FROM notify_channels WHERE id = %(id)s AND removed_at IS NULL

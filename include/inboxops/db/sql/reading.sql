@@ -80,5 +80,7 @@ UPDATE inboxes
 SET display_name = coalesce(%(display_name)s, display_name),
     auto_response_enabled = coalesce(%(auto_response_enabled)s, auto_response_enabled),
     body_marker = coalesce(%(body_marker)s, body_marker),
+    trusted_authserv_ids = coalesce(%(trusted_authserv_ids)s::text[], trusted_authserv_ids),
+    spam_headers = coalesce(%(spam_headers)s::text[], spam_headers),
     auto_response_body = coalesce(%(auto_response_body)s, auto_response_body), updated_at = now()
 WHERE id = %(id)s AND removed_at IS NULL

@@ -6,6 +6,7 @@ SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester
 FROM tickets t JOIN inboxes i ON i.id = t.inbox_id JOIN tenants n ON n.id = t.tenant_id
 WHERE (%(tenant)s::text IS NULL OR n.slug = %(tenant)s)
   AND (%(inbox_id)s::bigint IS NULL OR t.inbox_id = %(inbox_id)s)
+  AND (%(status)s::text IS NULL OR t.status = %(status)s)
   AND t.merged_into_ticket_id IS NULL
-ORDER BY t.ticket_number
+ORDER BY t.updated_at DESC, t.id DESC
 LIMIT %(limit)s
