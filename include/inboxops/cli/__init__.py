@@ -15,6 +15,7 @@ from inboxops.cli import (
     add,
     connect,
     corrections,
+    erase,
     explain,
     inbound,
     inboxes,
@@ -40,11 +41,12 @@ app = typer.Typer(
 )
 for joined in entry_points(group="inboxops.commands"):
     joined.load()(app)
-for group in (prepare, pulse, settings, tickets, explain):
+for group in (prepare, pulse, settings, tickets, explain, erase):
     group.register(app)
 add.register(inboxes.app)
 connect.register(inboxes.app)
 push.register(inboxes.app)
+tenants.app.command("erase")(erase.erase_tenant)
 app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")

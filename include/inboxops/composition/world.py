@@ -12,6 +12,7 @@ from inboxops.db.attachments import AttachmentStore
 from inboxops.db.corrections import CorrectionStore
 from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
+from inboxops.db.erasure import ErasureStore
 from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
@@ -79,6 +80,7 @@ class World:
     leftovers = _on_database(HousekeepingStore)
     tickets = _on_database(TicketStore)
     corrections = _on_database(CorrectionStore)
+    erasures = _on_database(ErasureStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
     reading = _on_database(ReadStore)

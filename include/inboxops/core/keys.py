@@ -45,6 +45,16 @@ def message_of(key: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def message_prefix(tenant_id: int, message_id: int) -> str:
+    """Below which all objects of one message stand, but its raw mail."""
+    return f"{tenant_id}/{message_id}/"
+
+
+def tenant_prefix(tenant_id: int) -> str:
+    """Below which everything of a tenant stands."""
+    return f"{tenant_id}/"
+
+
 def is_detached(key: str) -> bool:
     """Whether the object is part of a raw mail: it stays as long as that."""
     return _DETACHED.fullmatch(key) is not None

@@ -6,7 +6,8 @@ A tenant has a channel and a stream of its own, so that no subscriber sees anoth
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import redis
 
@@ -47,10 +48,13 @@ class RedisBus:
 
     def ping(self) -> None:
         """Raises TransientError when it does not answer."""
-        try:
+        with _speaking("does not answer"):
             self._client.ping()
-        except redis.RedisError as exc:
-            raise TransientError(f"Redis does not answer: {exc}", fix="Check INBOXOPS_REDIS_URL if this lasts") from exc
+
+    def forget(self, tenant_id: int) -> None:
+        """A tenant's stream goes, with what was kept of it. Raises TransientError when Redis is away."""
+        with _speaking("forgets nothing"):
+            self._client.delete(stream(tenant_id))
 
     def publish(self, events: Sequence[PublishedEvent]) -> None:
         """All events in one round trip. Raises TransientError: some may have gone out, all have to be tried again."""
@@ -61,7 +65,13 @@ class RedisBus:
             text = encoded(event)
             pipeline.xadd(stream(event.tenant_id), {"event": text}, maxlen=self._stream_length, approximate=True)
             pipeline.publish(channel(event.tenant_id), text)
-        try:
+        with _speaking("takes no events"):
             pipeline.execute()
-        except redis.RedisError as exc:
-            raise TransientError(f"Redis takes no events: {exc}", fix="Check INBOXOPS_REDIS_URL if this lasts") from exc
+
+
+@contextmanager
+def _speaking(failed: str) -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as exc:
+        raise TransientError(f"Redis {failed}: {exc}", fix="Check INBOXOPS_REDIS_URL if this lasts") from exc
