@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.plugins_manager import AirflowPlugin
 
 from inboxops_airflow.timetables import EveryPeriod
+
+
+async def console(scope: Any, receive: Any, send: Any) -> None:
+    """The console, loaded when it is first opened: every process of Airflow imports this file, one of them serves pages."""
+    from inboxops_airflow.console import app
+
+    await app(scope, receive, send)
 
 
 class InboxOpsPlugin(AirflowPlugin):
@@ -12,3 +21,20 @@ class InboxOpsPlugin(AirflowPlugin):
 
     name = "inboxops"
     timetables = [EveryPeriod]  # noqa: RUF012  # AirflowPlugin declares it so
+    fastapi_apps = [{"app": console, "url_prefix": "/inboxops", "name": "InboxOps console"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Inboxes",
+            "href": "inboxops/inboxes",
+            "destination": "nav",
+            "url_route": "inboxes",
+            "category": "browse",
+        },
+        {"name": "Inbox", "href": "inboxops/inbox?dag_id={DAG_ID}", "destination": "dag", "url_route": "inbox"},
+        {
+            "name": "What came",
+            "href": "inboxops/came?dag_id={DAG_ID}&run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "came",
+        },
+    ]

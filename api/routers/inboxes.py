@@ -111,5 +111,5 @@ def _connection(wanted: Connection) -> dict[str, object]:
 def _shown(inbox: core.Inbox) -> Inbox:
     fields = Inbox.model_fields.keys() - {"connection"}
     return Inbox.model_validate(
-        {name: getattr(inbox, name) for name in fields} | {"connection": dict(inbox.connection)}
+        {name: getattr(inbox, name) for name in fields} | {"connection": core.without_secrets(inbox.connection)}
     )

@@ -28,7 +28,7 @@ Runs = Callable[[str], list[dict[str, object]]]
 def mailbox(world: World, tenant: str, mail_server: MailServer) -> Iterator[Mailbox]:
     """A connected inbox whose DAG Airflow knows."""
     box = connect(world, tenant, mail_server)
-    assert runs.show_inboxes(world)
+    eventually("Airflow is asked to read the list of inboxes", lambda: runs.show_inboxes(world))
     eventually("Airflow parses the file of the inboxes again", lambda: _known(world, box), seconds=60)
     yield box
     world.inboxes.remove(box.inbox_id)
@@ -95,7 +95,7 @@ def test_a_wrong_password_fails_the_run_and_disconnects_the_inbox_once(
 
 def test_a_paused_inbox_keeps_its_dag_and_loses_its_schedule(mailbox: Mailbox, world: World) -> None:
     world.inboxes.pause(mailbox.inbox_id, paused=True)
-    assert runs.show_inboxes(world)
+    eventually("Airflow is asked to read the list of inboxes", lambda: runs.show_inboxes(world))
     eventually(
         "Airflow sees that it has no schedule",
         lambda: world.airflow.get(f"/dags/{mailbox.inbox.dag_id}")["timetable_summary"] is None,

@@ -12,6 +12,7 @@ from inboxops.cli import push
 from inboxops.cli.add import appear, password
 from inboxops.cli.show import Json, Limit, listing, say, table
 from inboxops.cli.world import opened
+from inboxops.core.inbox import without_secrets
 from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput
 
@@ -248,7 +249,7 @@ def _facts(inbox: Inbox) -> dict[str, Any]:
         "email_address": inbox.email_address,
         "display_name": inbox.display_name,
         "connection_type": inbox.connection_type,
-        "connection": inbox.connection,
+        "connection": without_secrets(inbox.connection),
         "state": inbox.state,
         "connected_at": inbox.connected_at,
         "last_error": inbox.last_error,

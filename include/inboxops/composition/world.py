@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
+from inboxops.db.console import ConsoleStore
 from inboxops.db.corrections import CorrectionStore
 from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
@@ -80,6 +81,7 @@ class World:
     leftovers = _on_database(HousekeepingStore)
     tickets = _on_database(TicketStore)
     corrections = _on_database(CorrectionStore)
+    console = _on_database(ConsoleStore)
     erasures = _on_database(ErasureStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)

@@ -61,6 +61,17 @@ class Inbox:
         return "paused" if self.paused_at else "connected"
 
 
+_SECRET = re.compile(r"secret|password|token|key$", re.IGNORECASE)
+
+
+def without_secrets(connection: Mapping[str, Any]) -> dict[str, Any]:
+    """How a connection may be shown to people: credentials are sealed elsewhere, and what else is named like one is cut."""
+    return {
+        name: without_secrets(value) if isinstance(value, Mapping) else "…" if _SECRET.search(name) else value
+        for name, value in connection.items()
+    }
+
+
 def dag_id(inbox_id: int, tenant: str, name: str) -> str:
     """Stable (tenant slug and inbox name never change) and readable; the id in front makes it unique and parseable."""
     return (

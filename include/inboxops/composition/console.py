@@ -1,0 +1,87 @@
+"""What operators look at and do in Airflow's UI: the same functions as the command line's, by button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from inboxops.composition import connecting, mailboxes, pushing, runs, upkeep
+from inboxops.composition.world import World
+from inboxops.core.inbox import Inbox
+from inboxops.core.pulse import State
+from inboxops.errors import InvalidInput
+from inboxops.oauth.clients import CLIENTS
+
+
+def vitals(world: World) -> tuple[State, list[dict[str, Any]]]:
+    """The pulse, and what waits in the outbox."""
+    return upkeep.pulse_state(world), world.console.outbox()
+
+
+def act(world: World, inbox_id: int, action: str, inbound_id: int | None) -> str:
+    """Do one of `ACTIONS`; a sentence that says what came of it. Raises InvalidInput for another, and what the action raises."""
+    if action in MAIL_ACTIONS:
+        return _send_back(world, inbox_id, action, inbound_id)
+    if action not in ACTIONS:
+        raise InvalidInput(f"there is no action {action!r}", fix=f"Known: {', '.join((*ACTIONS, *MAIL_ACTIONS))}")
+    return ACTIONS[action](world, world.inboxes.get(inbox_id))
+
+
+def _fetch(world: World, inbox: Inbox) -> str:
+    if not inbox.is_live:
+        raise InvalidInput(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
+    return f"{inbox.name} is woken" if runs.wake(world, inbox.id) else "Airflow is away: woken once it is back"
+
+
+def _pause(world: World, inbox: Inbox) -> str:
+    return _paused(world, inbox, paused=True)
+
+
+def _resume(world: World, inbox: Inbox) -> str:
+    return _paused(world, inbox, paused=False)
+
+
+def _paused(world: World, inbox: Inbox, *, paused: bool) -> str:
+    world.inboxes.pause(inbox.id, paused=paused)
+    runs.show_inboxes(world)
+    return f"{inbox.name} is {'paused: nothing is read until it is resumed' if paused else 'read again from where it stopped'}"
+
+
+def _test(world: World, inbox: Inbox) -> str:
+    info = mailboxes.look(world, inbox)
+    return f"{info.server} is fine: {info.messages} messages in {info.folder}"
+
+
+def _reconnect(world: World, inbox: Inbox) -> str:
+    if inbox.connection_type not in CLIENTS:
+        raise InvalidInput(
+            f"{inbox.name} has a password", fix=f"`inboxops inbox reconnect {inbox.name}` asks for a new one"
+        )
+    link = connecting.link(world, inbox.connection_type, inbox.tenant_id, inbox=inbox)
+    return f"Whoever owns the mailbox opens this: {link}"
+
+
+def _register(world: World, inbox: Inbox) -> str:
+    if not pushing.can_push(inbox.connection_type):
+        raise InvalidInput(f"{inbox.name} is held in IDLE and polled: it has no push channel")
+    runs.ask_for_registration(world, inbox)
+    return f"the push channel of {inbox.name} is made anew by its DAG"
+
+
+def _send_back(world: World, inbox_id: int, action: str, inbound_id: int | None) -> str:
+    if inbound_id is None or world.inbound.one(inbound_id)["inbox_id"] != inbox_id:
+        raise InvalidInput("name a mail of this inbox")
+    world.inbound.send_back(inbound_id, release=action == "release")
+    runs.wake(world, inbox_id)
+    return f"mail {inbound_id} goes through the stages again"
+
+
+ACTIONS: dict[str, Callable[[World, Inbox], str]] = {
+    "fetch": _fetch,
+    "pause": _pause,
+    "resume": _resume,
+    "test": _test,
+    "reconnect": _reconnect,
+    "register": _register,
+}
+MAIL_ACTIONS = ("release", "reparse")

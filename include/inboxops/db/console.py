@@ -1,0 +1,63 @@
+"""What operators see of all tenants in Airflow's UI: inboxes a page at a time, what a run brought, what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from inboxops.db.database import Database, Row
+
+SORTS = ("tenant", "name", "kind", "state", "seen", "lag", "push", "parked")
+
+
+class ConsoleStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def inboxes(
+        self,
+        *,
+        ids: Collection[int] | None,
+        q: str,
+        state: str,
+        kind: str,
+        trouble: bool,
+        sort: str,
+        down: bool,
+        offset: int,
+        limit: int,
+    ) -> list[Row]:
+        """One page; each row has `total`, the number of all that fit, `lag` in seconds, and `rate`, mails of the last day.
+
+        ids: those that the reader may see, None for all. sort: one of `SORTS`.
+        """
+        with self._database.transaction() as t:
+            rows = t.rows(
+                "console_inboxes",
+                ids=None if ids is None else list(ids),
+                q=q,
+                state=state,
+                kind=kind,
+                trouble=trouble,
+                sort=sort,
+                down=down,
+                offset=offset,
+                limit=limit,
+            )
+            rates = t.rows("console_rates", ids=[row["id"] for row in rows])
+        per_day = {row["inbox_id"]: row["count"] for row in rates}
+        return [row | {"rate": per_day.get(row["id"], 0)} for row in rows]
+
+    def outbox(self) -> list[Row]:
+        """What is due and not delivered, by kind, the wait of the oldest in seconds."""
+        with self._database.transaction() as t:
+            return t.rows("console_outbox")
+
+    def came(self, inbox_id: int, since: datetime, until: datetime, *, limit: int) -> list[Row]:
+        """Mails whose rows were written in between, with where each is now."""
+        with self._database.transaction() as t:
+            return t.rows("console_came", inbox_id=inbox_id, since=since, until=until, limit=limit)
+
+    def aside(self, inbox_id: int, *, limit: int) -> list[Row]:
+        with self._database.transaction() as t:
+            return t.rows("console_aside", inbox_id=inbox_id, limit=limit)

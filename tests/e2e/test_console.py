@@ -1,0 +1,174 @@
+"""The console within the real Airflow: what each role sees and may do, and what a browser shows."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Frame, Page, expect
+
+from inboxops.composition import runs
+from inboxops.composition.world import World
+from inboxops.settings import Settings
+from inboxops_local.stack.home import read_env
+from tests.browser.conftest import browser, playwright
+from tests.e2e.conftest import eventually
+from tests.e2e.test_inbox_dags import mailbox
+from tests.stories.conftest import Mailbox, mail
+
+__all__ = ["browser", "mailbox", "playwright"]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+ACTS = {"X-InboxOps-Console": "1"}
+
+
+class Console:
+    """Requests as a user of Airflow with a role."""
+
+    def __init__(self, settings: Settings, home: Path, role: str) -> None:
+        now = int(time.time())
+        claims = {"sub": role.lower(), "role": role, "teams": None, "iss": "inboxops", "aud": "apache-airflow"}
+        claims |= {"iat": now, "nbf": now, "exp": now + 600, "jti": uuid.uuid4().hex}
+        self.token = jwt.encode(claims, read_env(home / "inboxops.env")["STACK_AIRFLOW_JWT_SECRET"], "HS512")
+        self.url = settings.airflow_url.removesuffix("/")
+        self.http = httpx.Client(
+            base_url=f"{self.url}/inboxops/", headers={"Authorization": f"Bearer {self.token}"}, timeout=30
+        )
+
+    def act(self, dag: str, action: str, **more: object) -> httpx.Response:
+        headers = more.pop("headers", ACTS)
+        return self.http.post("act", params={"dag_id": dag}, json={"action": action, **more}, headers=headers)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def operator(stack: Settings, stack_home: Path) -> Iterator[Console]:
+    made = Console(stack, stack_home, "ADMIN")
+    yield made
+    made.http.close()
+
+
+@pytest.fixture
+def viewer(stack: Settings, stack_home: Path) -> Iterator[Console]:
+    made = Console(stack, stack_home, "VIEWER")
+    yield made
+    made.http.close()
+
+
+def test_nobody_sees_or_does_anything_without_a_login(operator: Console, mailbox: Mailbox) -> None:
+    dag = mailbox.inbox.dag_id
+    bare = httpx.Client(base_url=f"{operator.url}/inboxops/")
+    for path in ("inboxes", f"inbox?dag_id={dag}", f"came?dag_id={dag}&run_id=x"):
+        assert bare.get(path).status_code == 401
+    assert bare.post("act", params={"dag_id": dag}, json={"action": "pause"}, headers=ACTS).status_code == 401
+    assert mailbox.inbox.paused_at is None
+
+
+def test_who_may_only_look_does_nothing(viewer: Console, mailbox: Mailbox) -> None:
+    dag = mailbox.inbox.dag_id
+    assert viewer.http.get("inbox", params={"dag_id": dag}).status_code == 200
+    assert viewer.act(dag, "pause").status_code == 403
+    assert mailbox.inbox.paused_at is None
+
+
+def test_a_foreign_page_makes_an_operator_do_nothing(operator: Console, mailbox: Mailbox) -> None:
+    dag = mailbox.inbox.dag_id
+    for headers in ({}, {**ACTS, "Sec-Fetch-Site": "cross-site"}):
+        assert operator.act(dag, "pause", headers=headers).status_code == 403
+    assert mailbox.inbox.paused_at is None
+
+
+def test_actions_are_done_told_and_written_into_the_audit_log(
+    operator: Console, mailbox: Mailbox, world: World
+) -> None:
+    dag = mailbox.inbox.dag_id
+    assert "is paused" in operator.act(dag, "pause").json()["said"]
+    assert mailbox.inbox.state == "paused"
+    refused = operator.act(dag, "fetch")
+    assert (refused.status_code, "Resume" in refused.json()["said"]) == (422, True)
+    assert "read again" in operator.act(dag, "resume").json()["said"]
+    assert "is fine" in operator.act(dag, "test").json()["said"]
+    assert operator.act(dag, "nonsense").status_code == 422
+    assert operator.act("drain_outbox", "pause").status_code == 404
+    logged = world.airflow.get("/eventLogs", dag_id=dag, event="inboxops_console")["event_logs"]
+    assert {"admin"} == {entry["owner"] for entry in logged}  # type: ignore[index,union-attr]
+    assert any("pause" in str(entry["extra"]) for entry in logged)  # type: ignore[index,union-attr]
+
+
+def test_what_came_with_a_run_leads_to_its_tickets_and_mail_set_aside_is_released(
+    operator: Console, mailbox: Mailbox, world: World
+) -> None:
+    dag = mailbox.inbox.dag_id
+    mailbox.deliver(mail("<b>Hello</b>"), mail("You have won", more="X-Spam-Flag: YES"))
+    runs.wake(world, mailbox.inbox_id)
+    eventually("both are filed", lambda: mailbox.states() == {"persisted": 1, "listed": 1})
+
+    def brought() -> str | None:
+        for run in world.airflow.get(f"/dags/{dag}/dagRuns", order_by="-run_after")["dag_runs"]:  # type: ignore[union-attr]
+            page = operator.http.get("came", params={"dag_id": dag, "run_id": run["dag_run_id"]}).text  # type: ignore[index]
+            if "2 mails" in page:
+                return page
+        return None
+
+    page = eventually("a run says what it brought", brought)
+    ((ticket,),) = mailbox.query("SELECT id FROM tickets WHERE inbox_id = %s", mailbox.inbox_id)
+    assert f"/tickets/{ticket}" in page
+    assert "&lt;b&gt;Hello&lt;/b&gt;" in page
+    assert "<b>Hello" not in page
+    assert "spam.scanner" in page
+
+    ((aside,),) = mailbox.query("SELECT id FROM inbound WHERE inbox_id = %s AND state = 'listed'", mailbox.inbox_id)
+    assert operator.act("inbox_999__x__y", "release", inbound_id=aside).status_code in (403, 404, 422)
+    assert operator.act(dag, "release", inbound_id=aside).status_code == 200
+    eventually("it is a ticket", lambda: len(mailbox.tickets()) == 2)
+
+
+def test_the_pages_open_in_airflows_ui_and_work_by_keyboard(
+    operator: Console, mailbox: Mailbox, browser: Browser
+) -> None:
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{operator.url}/plugin/inboxes")
+    frame = _console(page, "/inboxops/inboxes")
+    frame.get_by_label("Search").fill(mailbox.inbox.tenant)
+    frame.get_by_label("Search").press("Enter")
+    expect(frame.get_by_text("1 inbox", exact=True)).to_be_visible()
+    assert _violations(page, "/inboxops/inboxes") == []
+    frame.get_by_role("link", name=mailbox.inbox.name).click()
+    frame = _console(page, "/inboxops/inbox?")
+    assert _violations(page, "/inboxops/inbox?") == []
+    frame.get_by_role("button", name="Pause").focus()
+    page.keyboard.press("Enter")
+    expect(frame.get_by_role("dialog")).to_contain_text("until it is resumed?")
+    page.keyboard.press("Enter")
+    expect(frame.get_by_role("button", name="Resume")).to_be_visible()
+    assert mailbox.inbox.state == "paused"
+    context.close()
+
+
+def _console(page: Page, path: str) -> Frame:
+    """The console's frame within Airflow's page."""
+
+    def found() -> Frame | None:
+        page.wait_for_timeout(50)
+        return next((frame for frame in page.frames[1:] if path in frame.url), None)
+
+    frame = eventually(f"a frame shows {path}", found, seconds=60)
+    frame.get_by_role("heading", level=1).wait_for()
+    return frame
+
+
+def _violations(page: Page, path: str) -> list[str]:
+    """What axe says of a page of the console, opened by itself."""
+    alone = page.context.new_page()
+    alone.goto(_console(page, path).url)
+    found = [v["id"] for v in Axe().run(alone).response["violations"]]
+    alone.close()
+    return found
