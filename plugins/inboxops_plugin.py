@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -11,9 +13,8 @@ from inboxops_airflow.timetables import EveryPeriod
 
 async def console(scope: Any, receive: Any, send: Any) -> None:
     """The console, loaded when it is first opened: every process of Airflow imports this file, one of them serves pages."""
-    from inboxops_airflow.console import app
-
-    await app(scope, receive, send)
+    module = await asyncio.to_thread(import_module, "inboxops_airflow.console")  # a second, in which others are served
+    await module.app(scope, receive, send)
 
 
 class InboxOpsPlugin(AirflowPlugin):

@@ -25,18 +25,16 @@ from inboxops.db.pulse import PulseStore
 from inboxops.db.push import PushStore
 from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
-from inboxops.events.redis_bus import RedisBus
-from inboxops.events.redis_bus import client as redis_client
 from inboxops.events.relay import Relay
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Prober
 from inboxops.providers import prober, sender
 from inboxops.settings import Settings
-from inboxops.storage.s3 import S3Store
-from inboxops.storage.s3 import client as s3_client
 from inboxops.storage.vault import Vault
 
 if TYPE_CHECKING:
+    from inboxops.events.redis_bus import RedisBus
+    from inboxops.storage.s3 import S3Store
     from inboxops.storage.swift import SwiftStore
 
 
@@ -56,7 +54,9 @@ def _vault(world: World) -> Vault:
 
 
 def _bus(world: World) -> RedisBus:
-    return RedisBus(redis_client(world.settings.redis_url.get_secret_value()))
+    from inboxops.events import redis_bus  # 20 MB, and boto3 more: Airflow's api-server holds a World without them
+
+    return redis_bus.RedisBus(redis_bus.client(world.settings.redis_url.get_secret_value()))
 
 
 @dataclass
@@ -109,7 +109,9 @@ class World:
 
     def new_objects(self) -> S3Store:
         """On a client, and so on connections, of its own."""
-        return S3Store(self.s3() if self.s3 else s3_client(self.settings), self.settings.s3_bucket)
+        from inboxops.storage import s3
+
+        return s3.S3Store(self.s3() if self.s3 else s3.client(self.settings), self.settings.s3_bucket)
 
     @cached_property
     def swift_objects(self) -> SwiftStore:
