@@ -85,7 +85,7 @@ class ReadStore:
         priority: str | None = None,
         queue: str | None = None,
     ) -> bool:
-        """Change what is given, with the event that tells of it. False when there is no such ticket, or it became part of another."""
+        """Change what is given, and tell of it by an event. False when there is no such ticket, or it became part of another."""
         change = {
             "status": status,
             "unread": unread,

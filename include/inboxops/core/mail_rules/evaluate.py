@@ -35,13 +35,13 @@ def judged(case: Case, *, size_bytes: int) -> Judged:
     """Pure. size_bytes: of the raw mail."""
     verdict, who = judge(case), customer(case)
     rules = case.context.mail_rules
-    if not any(rule.enabled for rule in rules.rules):
+    if not rules.enabled:
         return Judged(verdict, who)
     mail = _Mail(case, verdict, size_bytes)
     rulings: list[Ruling] = []
     chosen = False
-    for rule in rules.rules:
-        why = _held(rule, mail) if rule.enabled else None
+    for rule in rules.enabled:
+        why = _held(rule, mail)
         if why is None:
             continue
         rulings.append(Ruling(rule.name, rules.version, why, rule.actions))
@@ -163,7 +163,7 @@ def _held(rule: Rule, mail: _Mail) -> tuple[Evidence, ...] | None:
             if rule.match is Match.ALL:
                 return None
             continue
-        told.append(evidence(f"mail rule {rule.name}: {condition}"[:200], value))
+        told.append(evidence(str(condition)[:200], value))
         if rule.match is Match.ANY:
             break
     return tuple(told) or None

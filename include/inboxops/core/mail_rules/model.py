@@ -114,5 +114,9 @@ class RuleSet:
     version: int = 0
     rules: tuple[Rule, ...] = ()
 
+    @property
+    def enabled(self) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self.rules if rule.enabled)
+
 
 NO_RULES = RuleSet()
