@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from inboxops.composition import intake, mail_rules
+from inboxops.composition import erasing, intake, mail_rules
 from inboxops.core.mail_rules.wire import read_rule
 from inboxops.errors import InvalidInput
 from inboxops.stories import try_rule
@@ -180,3 +180,18 @@ def test_every_change_is_a_version_that_says_what_was_done_and_by_whom(mailbox: 
     ]
     with pytest.raises(InvalidInput, match="there is no rule 'a'"):
         mail_rules.switch(mailbox.world, tenant_id, "a", enabled=True, by="Ben")
+
+
+def test_a_customer_who_is_erased_is_in_no_evidence_and_no_older_version_of_the_rules(mailbox: Mailbox) -> None:
+    address, tenant_id = "wilma@customer.example", mailbox.inbox.tenant_id
+    named = {"on": "sender", "op": "is", "values": [address]}
+    put(mailbox, "wilma", named, set_aside="asked to")
+    mailbox.deliver(mail("Hello", sender=address))
+    mailbox.run()
+    assert erasing.found(mailbox.world, tenant_id, address).rules == ("wilma",)
+    mail_rules.remove(mailbox.world, tenant_id, "wilma", by="Ann")
+    erasing.erase(mailbox.world, tenant_id, address, by="Ann")
+    assert mailbox.query("SELECT state, mail_rules FROM inbound WHERE inbox_id = %s", mailbox.inbox_id) == [
+        ("erased", None)
+    ]
+    assert [row["version"] for row in mailbox.world.mail_rules.history(tenant_id)] == [2]

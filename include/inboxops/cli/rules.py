@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inboxops.cli.show import json_lines, say, table
+from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def order(tenant: Tenant, names: Annotated[list[str], typer.Argument(help="The r
 
 
 @app.command()
-def history(tenant: Tenant) -> None:
-    """Show what was changed, when and by whom."""
+def history(tenant: Tenant, limit: Limit = 50, json: Json = False) -> None:
+    """Show what was changed, when and by whom; with --json also the rules as they stood then."""
     with opened() as world:
-        rows = world.mail_rules.history(world.inboxes.tenant_id(tenant))
-    columns = ["version", "created_at", "changed_by", "change"]
-    table(f"Mail rules of {tenant}", columns, ([row[c] for c in columns] for row in rows))
+        rows = world.mail_rules.history(world.inboxes.tenant_id(tenant), limit=limit + 1)
+    columns = {"version": "version", "at": "created_at", "by": "changed_by", "change": "change"}
+    listing(f"Mail rules of {tenant}", columns, rows, limit=limit, json=json)
 
 
 @app.command("try")
