@@ -58,7 +58,7 @@ export class Aside {
             h("time", { datetime: item.received_at }, shortTime(item.received_at))),
           h("span", { class: "subject" }, item.subject || "(no subject)"),
           h("span", { class: "marks" }, h("span", { class: `badge ${item.state === "listed" ? "" : "bad"}` },
-            item.state === "listed" ? VERDICTS[item.verdict] ?? item.verdict : STATES[item.state]),
+            item.state === "listed" ? VERDICTS[item.verdict] ?? "Mail rule" : STATES[item.state]),
           h("span", { class: "muted" }, item.reason))),
         h("div", { class: "aside-buttons" },
           h("button", {
