@@ -195,3 +195,11 @@ def test_a_customer_who_is_erased_is_in_no_evidence_and_no_older_version_of_the_
         ("erased", None)
     ]
     assert [row["version"] for row in mailbox.world.mail_rules.history(tenant_id)] == [2]
+
+
+def test_a_persons_mail_that_a_rule_set_aside_stays_until_somebody_looks_at_it(mailbox: Mailbox) -> None:
+    put(mailbox, "all", {"on": "size", "op": "at_least", "bytes": 0}, set_aside="a mistake")
+    mailbox.deliver(mail("Help"), mail("Won", more="X-Spam-Flag: YES"))
+    mailbox.run()
+    mailbox.world.leftovers.forget_listed(days=0)
+    assert mailbox.query("SELECT subject FROM inbound WHERE inbox_id = %s", mailbox.inbox_id) == [("Help",)]
