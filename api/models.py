@@ -13,6 +13,7 @@ Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Address = Annotated[str, StringConstraints(max_length=320), WithJsonSchema({"type": "string", "format": "email"})]
+Label = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=40)]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=300)]
 
 
@@ -20,6 +21,13 @@ class Status(StrEnum):
     open = "open"
     pending = "pending"
     closed = "closed"
+
+
+class Priority(StrEnum):
+    low = "low"
+    normal = "normal"
+    high = "high"
+    urgent = "urgent"
 
 
 class InboundState(StrEnum):
@@ -52,6 +60,15 @@ class Verdict(BaseModel):
     kind: str
     rule: str | None
     ruleset: str | None
+    evidence: list[Evidence]
+
+
+class Ruling(BaseModel):
+    """A mail rule of the tenant that held: which, of which version of the rules, what it did, and what made it hold."""
+
+    rule: str
+    version: int
+    did: list[str]
     evidence: list[Evidence]
 
 
@@ -116,6 +133,7 @@ class Message(BaseModel):
     placed_by: str
     unknown_sender: bool = Field(description="The sender is no participant: nothing is sent to that address by itself.")
     verdict: Verdict | None
+    mail_rules: list[Ruling]
     marks: list[str]
     author: str
     sending: Sending | None
@@ -161,6 +179,9 @@ class TicketRow(BaseModel):
     inbox_id: int
     inbox: str
     unread: bool
+    tags: list[str]
+    priority: Priority
+    queue: str = Field(description="Empty: in none.")
     preview: str | None = Field(None, description="How the last message begins; in lists only.")
     trouble: Literal["failed", "unknown", "bounced"] | None = Field(
         None, description="What became of the last message, when it is an answer that did not arrive; in lists only."
@@ -203,6 +224,9 @@ class TicketPatch(Strict):
 
     status: Status | None = None
     unread: bool | None = None
+    tags: list[Annotated[Label, Field(min_length=1)]] | None = Field(None, max_length=50)
+    priority: Priority | None = None
+    queue: Label | None = Field(None, description="Empty: in none.")
 
 
 class ReplyBody(Strict):
@@ -310,6 +334,7 @@ class InboundRow(BaseModel):
     verdict: str | None
     rule: str | None
     evidence: list[Evidence] | None
+    mail_rules: list[Ruling]
     message_id: int | None
     size_bytes: int
 

@@ -72,8 +72,8 @@ def read_ticket(
 
 @router.patch("/{ticket_id}", response_model=Thread)
 def change_ticket(visit: Agent, background: BackgroundTasks, ticket_id: Id, change: TicketPatch) -> Response:
-    """Open, pend or close a ticket, or mark it read."""
-    if not visit.world.reading.patch_ticket(visit.tenant_id, ticket_id, status=change.status, unread=change.unread):
+    """Open, pend or close a ticket, mark it read, or sort it: tags, priority and queue are set as given."""
+    if not visit.world.reading.patch_ticket(visit.tenant_id, ticket_id, **change.model_dump()):
         raise NotFound(f"there is no ticket {ticket_id}, or it became part of another")
     background.add_task(sending.publish, visit.world, visit.tenant_id)
     return read_ticket(visit, ticket_id)

@@ -3,6 +3,7 @@
 import { call, get, query } from "./api.js";
 import { bounceOf, notSpam } from "./correct.js";
 import { h, icon, toast } from "./dom.js";
+import { evidenceTable, rulingsShown } from "./evidence.js";
 import { exactTime, shortTime, size } from "./format.js";
 import { ASIDE } from "./route.js";
 
@@ -46,12 +47,10 @@ export class Aside {
   }
 
   #row(item) {
-    const evidence = item.evidence ?? [];
     const details = h("div", { class: "details", hidden: true },
       h("dl", {}, [["Received", exactTime(item.received_at)], ["Inbox", item.inbox], ["Size", size(item.size_bytes)], ["Rule", item.rule], ["Reason", item.reason]]
         .filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-      evidence.length ? h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Where"), h("th", {}, "What it says"))),
-        h("tbody", {}, evidence.map((one) => h("tr", {}, h("td", {}, one.where), h("td", {}, one.value))))) : null);
+      evidenceTable(item.evidence ?? []), ...rulingsShown(item.mail_rules));
     const row = h("li", { class: "aside-row" },
       h("div", { class: "aside-main" },
         h("div", { class: "row-text" },
@@ -59,7 +58,7 @@ export class Aside {
             h("time", { datetime: item.received_at }, shortTime(item.received_at))),
           h("span", { class: "subject" }, item.subject || "(no subject)"),
           h("span", { class: "marks" }, h("span", { class: `badge ${item.state === "listed" ? "" : "bad"}` },
-            item.state === "listed" ? VERDICTS[item.verdict] ?? item.verdict : STATES[item.state]),
+            item.state === "listed" ? VERDICTS[item.verdict] ?? "Mail rule" : STATES[item.state]),
           h("span", { class: "muted" }, item.reason))),
         h("div", { class: "aside-buttons" },
           h("button", {

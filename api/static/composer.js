@@ -160,7 +160,8 @@ const BY = {
 
 /** Why the customer is somebody else than who is in From; nothing when he is not. */
 function requesterIs(ticket) {
-  const said = BY[ticket.requester_rule];
+  const [rule, name] = ticket.requester_rule.split(/^(mail_rule)\./).filter(Boolean);
+  const said = BY[ticket.requester_rule] ?? (rule === "mail_rule" && `named in Reply-To, by the mail rule ${name}`);
   if (!said) return "";
   const why = ticket.requester_evidence.map((one) => `${one.where}: ${one.value}`).join("\n");
   return h("span", { class: "address", title: why }, `(${said})`);

@@ -2,6 +2,7 @@
 
 import { get, query } from "./api.js";
 import { h, icon } from "./dom.js";
+import { labels } from "./evidence.js";
 import { exactTime, initials, nameOf, shortTime, tone, withoutMark } from "./format.js";
 import { AGAIN_MS, coalesced } from "./live.js";
 
@@ -158,6 +159,7 @@ export class TicketList {
         h("span", { class: "preview" }, withoutMark(ticket.preview ?? "").replace(/\s+/g, " ") || "\u00a0"),
         h("span", { class: "marks" },
           h("span", { class: "number" }, `#${ticket.ticket_number}`),
+          ...labels(ticket),
           ticket.trouble && h("span", { class: "badge bad" }, TROUBLE[ticket.trouble]),
           this.filter.status === "" && ticket.status !== "open" && h("span", { class: `badge ${ticket.status}` }, TITLES[ticket.status]),
           this.inboxes?.length > 1 && h("span", { class: "badge" }, ticket.inbox)),

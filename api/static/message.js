@@ -3,6 +3,7 @@
 import { call } from "./api.js";
 import { messageTasks } from "./correct.js";
 import { h, icon, linked } from "./dom.js";
+import { evidenceTable, rulingsShown } from "./evidence.js";
 import { exactTime, initials, longTime, nameOf, people, size, tone, withoutMark } from "./format.js";
 
 const KINDS = {
@@ -152,9 +153,9 @@ function detailsOf(message, card, hooks) {
     parts.push(h("div", { class: "verdict" },
       h("p", {}, "Taken for ", h("strong", {}, KINDS[verdict.kind] ?? verdict.kind), verdict.rule && [" by the rule ", h("code", {}, verdict.rule)],
         verdict.evidence.length ? ", because:" : "."),
-      verdict.evidence.length ? h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Where"), h("th", {}, "What it says"))),
-        h("tbody", {}, verdict.evidence.map((one) => h("tr", {}, h("td", {}, one.where), h("td", {}, one.value))))) : null));
+      evidenceTable(verdict.evidence)));
   }
+  parts.push(...rulingsShown(message.mail_rules));
   if (message.has_html) {
     const body = card.querySelector(".body");
     const button = h("button", {

@@ -4,6 +4,7 @@ import { call, get, query } from "./api.js";
 import { Composer } from "./composer.js";
 import { correctionList, ticketTasks } from "./correct.js";
 import { h, icon, toast } from "./dom.js";
+import { labels } from "./evidence.js";
 import { AGAIN_MS, coalesced } from "./live.js";
 import { messageElement, retry } from "./message.js";
 
@@ -110,7 +111,8 @@ export class Thread {
       this.#backButton(),
       h("div", { class: "thread-title" }, h("h2", {}, ticket.subject || "(no subject)"),
         h("p", { class: "muted" }, `#${ticket.ticket_number} · ${ticket.inbox}`,
-          ticket.follows && ` · continues #${ticket.follows}`, ticket.merged_into && ` · became part of #${ticket.merged_into}`)),
+          ticket.follows && ` · continues #${ticket.follows}`, ticket.merged_into && ` · became part of #${ticket.merged_into}`),
+        labels(ticket).length ? h("p", { class: "marks" }, labels(ticket)) : null),
       ...[ticketTasks(ticket, this.#tasks())].filter(Boolean),
       h("div", { class: "segments", role: "group", "aria-label": "Status" }, STATUSES.map(([value, label]) => h("button", {
         "aria-pressed": String(ticket.status === value), class: value, disabled: Boolean(ticket.merged_into),

@@ -322,9 +322,21 @@ class StoredRow:
     storage_key: str
     offset: int
     length: int
+    size_bytes: int  # of the raw mail
     received_at: datetime
     in_spam_folder: bool
     provider_thread_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRow:
+    """Stored mail that a rule is tried on, and what became of it."""
+
+    stored: StoredRow
+    inbox_id: int
+    state: str
+    ticket_id: int | None
+    ticket_number: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ OPERATIONS = [
 
 
 @pytest.fixture
-def known(api: Api, desk: Desk) -> dict[str, int]:
+def known(api: Api, desk: Desk) -> dict[str, int | str]:
     """Things that exist, so that not every id leads nowhere, in an installation whose tasks run."""
     upkeep.pulse(desk.world, datetime.now(UTC))
     ticket = desk.ticket()
@@ -45,6 +45,8 @@ def known(api: Api, desk: Desk) -> dict[str, int]:
     made = api.post(
         "/corrections", {"kind": "customer", "ticket_id": ticket, "customer": {"address": "a@b.example"}}
     ).json()["id"]
+    rule = {"conditions": [{"on": "list", "op": "present"}], "actions": {"stop": True}}
+    api.http.put("/v1/mail-rules/lists", json=rule, headers=api.admin)
     return {
         "ticket_id": ticket,
         "message_id": message,
@@ -52,12 +54,13 @@ def known(api: Api, desk: Desk) -> dict[str, int]:
         "inbox_id": desk.box.inbox_id,
         "inbound_id": 1,
         "correction_id": made,
+        "name": "lists",
     }
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_answers_are_as_documented(
-    method: str, path: str, http_client: TestClient, api: Api, known: dict[str, int]
+    method: str, path: str, http_client: TestClient, api: Api, known: dict[str, int | str]
 ) -> None:
     schema = schemathesis.openapi.from_dict(http_client.app.openapi())  # type: ignore[attr-defined]
 
@@ -73,7 +76,7 @@ def test_answers_are_as_documented(
             case.body["connection"]["host"] = "localhost"  # no names are looked up in the world
             case.body["connection"].pop("smtp_host", None)
         wire = requests.Request(**case.as_transport_kwargs(base_url="http://testserver")).prepare()
-        headers = {**wire.headers, **(api.admin if "/inboxes" in path else api.agent)}
+        headers = {**wire.headers, **(api.admin if {"inboxes", "mail-rules"} & set(path.split("/")) else api.agent)}
         answer = http_client.request(wire.method or "", wire.url or "", headers=headers, content=wire.body)
         case.validate_response(answer, excluded_checks=NOT_ASKED)
 

@@ -11,8 +11,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from inboxops.composition import access, intake, sending
+from inboxops.composition import access, intake, mail_rules, sending
 from inboxops.composition.world import World
+from inboxops.core.mail_rules.wire import read_rule
 from inboxops.core.mime import parse
 from inboxops.errors import AuthenticationFailed, InboxOpsError
 from inboxops.settings import Settings
@@ -401,3 +402,32 @@ def test_the_server_may_restart_and_nothing_is_missed(
         expect(agent.row("While you were away")).to_be_visible(timeout=PATIENCE_MS)
         expect(agent.page.locator(".live.live")).to_be_attached(timeout=PATIENCE_MS)
     context.close()
+
+
+def test_what_a_mail_rule_did_is_shown_on_the_ticket_and_where_mail_was_set_aside(agent: Agent, desk: Desk) -> None:
+    vip = {"on": "subject", "op": "contains", "values": ["order"]}
+    ads = {"on": "sender", "op": "contains", "values": ["@ads.example"]}
+    rules = (
+        {"name": "vip", "conditions": [vip], "actions": {"tags": ["vip"], "priority": "urgent", "queue": "sales"}},
+        {"name": "no-ads", "conditions": [ads], "actions": {"set_aside": "advertising"}},
+    )
+    enabled = tuple(read_rule(rule | {"enabled": True}) for rule in rules)
+    mail_rules.put(desk.world, desk.tenant_id, enabled, by="Ann")
+    desk.ticket(subject="My order")
+    desk.box.deliver(mail("Buy", sender="x@ads.example"))
+    desk.box.run()
+    agent.log_in()
+    for badge in ("Urgent", "sales", "#vip"):
+        expect(agent.row("My order")).to_contain_text(badge)
+    agent.open("My order")
+    expect(agent.page.locator(".thread-title")).to_contain_text("Urgent")
+    agent.page.get_by_role("button", name="Details").click()
+    expect(agent.page.locator(".message")).to_contain_text(
+        "Mail rule vip (version 1): tagged vip; priority urgent; queue sales"
+    )
+    agent.page.get_by_role("link", name="Spam and automatic").click()
+    aside = agent.page.locator(".aside-row")
+    expect(aside).to_contain_text("mail rule no-ads: advertising")
+    agent.page.get_by_role("button", name="Why").click()
+    expect(aside).to_contain_text('sender contains "@ads.example"')
+    assert agent.complaints == []

@@ -144,7 +144,7 @@ def test_the_author_is_from_and_not_who_sent_it_for_him() -> None:
 
 def test_an_address_that_a_text_claims_is_never_answered_by_a_machine() -> None:
     claimed = mail(f"x\n\n{FORWARDS['gmail']}\n\nhello", From="bea@desk.example", Subject="Fwd: Boiler")
-    reading = read_message(claimed, CONTEXT, provider_thread_id=None)
+    reading = read_message(claimed, CONTEXT, provider_thread_id=None, size_bytes=1_000)
     assert reading.customer_address.address == "lena@frost.example"
     assert addressee(reading, CONTEXT.own_addresses) is None
 

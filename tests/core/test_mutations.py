@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 
 from inboxops.core.attachments import safe_file_name, within_limits
+from inboxops.core.mail_rules.model import Op, RuleSet
+from inboxops.core.mail_rules.wire import OPS, read_rule
 from inboxops.core.mime import parse
 from inboxops.core.model import InboxContext
 from inboxops.stories.classify import read_message
@@ -26,6 +28,16 @@ SECONDS = float(os.environ.get("INBOXOPS_MUTATION_SECONDS", "0"))
 FEW = 400  # mutants without SECONDS
 SEED = int(os.environ.get("INBOXOPS_MUTATION_SEED", "1"))
 
+CONDITIONS = [
+    {"on": on, "op": "matches", "values": ["(?s)^.*[^a-z]$"], "header": "Received" if on == "header" else ""}
+    for on, ops in OPS.items()
+    if Op.MATCHES in ops
+] + [
+    {"on": on, "op": "contains", "values": ["é ß"], "header": "Received" if on == "header" else ""}
+    for on, ops in OPS.items()
+    if Op.CONTAINS in ops
+]
+EVERY = {"name": "every", "enabled": True, "match": "any", "conditions": CONDITIONS, "actions": {"tags": ["x"]}}
 CONTEXT = InboxContext(
     tenant_id=1,
     inbox_id=1,
@@ -33,6 +45,7 @@ CONTEXT = InboxContext(
     own_addresses=frozenset({"support@desk.example"}),
     agents=frozenset({"desk.example"}),
     signing_key=b"k" * 32,
+    mail_rules=RuleSet(1, (read_rule(EVERY), read_rule(EVERY | {"name": "all", "match": "all"}))),
 )
 PIECES = [
     *(
@@ -131,7 +144,7 @@ def test_a_damaged_mail_is_read_like_any_other() -> None:
         raw = mutant(number, mails)
         try:
             message = parse(raw)
-            reading = read_message(message, CONTEXT, provider_thread_id=None)
+            reading = read_message(message, CONTEXT, provider_thread_id=None, size_bytes=len(raw))
             kept, _ = within_limits(message.attachments)
             names: set[str] = set()
             for attachment in kept:

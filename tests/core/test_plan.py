@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inboxops.core.model import Address, Bounce, ThreadKeys, TicketFacts, Verdict, VerdictKind
+from inboxops.core.labels import Labels
+from inboxops.core.mail_rules.model import Actions, Priority
+from inboxops.core.model import Address, Bounce, Ruling, ThreadKeys, TicketFacts, Verdict, VerdictKind
 from inboxops.core.plan import Facts, Item, KnownMessage, Plan, plan
 from inboxops.core.reading import Reading
 
@@ -29,6 +31,7 @@ def mail(
     bounce: Bounce | None = None,
     released: bool = False,
     subject_number: int | None = None,
+    ruled: Actions | None = None,
 ) -> Item:
     message_id = id or f"m{number}@customer.example"
     return Item(
@@ -57,6 +60,7 @@ def mail(
                 participants=frozenset({sender, US}),
                 subject_number=subject_number,
             ),
+            rulings=(Ruling("a-rule", 1, (), ruled),) if ruled else (),
         ),
     )
 
@@ -260,3 +264,60 @@ def test_one_conversation_is_one_ticket_whatever_the_order_and_every_mail_has_on
     assert sorted(o.inbound_id for o in done.outcomes) == sorted(i.inbound_id for i in items)
     assert {m.ticket for m in done.messages} == {done.tickets[0].handle}
     assert len(done.tickets) == 1
+
+
+def test_what_a_rule_of_the_tenant_sets_aside_is_listed_with_its_reason_and_can_be_released() -> None:
+    ads = Actions(set_aside="advertising", tags=("ad",))
+    done = plan([mail(1, ruled=ads), mail(2, ruled=ads, released=True)], FACTS)
+    assert (outcome(done, 1), outcome(done, 2)) == ("listed", "persisted")
+    assert done.outcomes[0].reason == "mail rule a-rule: advertising"
+    assert [one.labels for one in done.tickets] == [Labels(("ad",))]
+    again = plan(
+        [mail(1, ruled=ads)],
+        replace(FACTS, aside={"m1@customer.example": frozenset({"content of m1@customer.example"})}),
+    )
+    assert outcome(again, 1) == "duplicate"
+
+
+def test_our_own_mail_is_dropped_whatever_a_rule_says() -> None:
+    assert outcome(plan([mail(1, kind=VerdictKind.OWN_LOOP, ruled=Actions(set_aside="x"))], FACTS), 1) == "dropped"
+
+
+def test_that_a_reply_came_back_is_known_also_when_a_rule_sets_the_bounce_aside() -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"io.7.50@acme.example": sent(50, 7)})
+    bounce = Bounce("hard", ("ann@customer.example",), "5.1.1", "no such user", ("io.7.50@acme.example",))
+    done = plan([mail(1, kind=VerdictKind.BOUNCE, bounce=bounce, ruled=Actions(set_aside="noise"))], facts)
+    assert (outcome(done, 1), done.messages) == ("listed", [])
+    assert [(one.message_id, one.marks_message) for one in done.bounces] == [(50, True)]
+
+
+def test_a_rule_keeps_the_machine_from_answering() -> None:
+    facts = replace(FACTS, auto_response=True)
+    assert len(plan([mail(1)], facts).responses) == 1
+    assert plan([mail(1, ruled=Actions(never_respond=True))], facts).responses == []
+
+
+def test_later_mail_adds_to_a_tickets_labels_and_takes_nothing_away() -> None:
+    first = mail(1, ruled=Actions(tags=("a",), priority=Priority.HIGH, queue="billing"))
+    answers = ("m1@customer.example",)
+    later = [
+        mail(2, answers=answers, ruled=Actions(tags=("b",), priority=Priority.LOW, queue="sales")),
+        mail(3, answers=answers, ruled=Actions(tags=("b", "c"), priority=Priority.URGENT)),
+    ]
+    done = plan([first, *later], FACTS)
+    [opened] = done.tickets
+    assert opened.labels == Labels(("a",), Priority.HIGH, "billing")
+    assert done.labels == {opened.handle: Labels(("b", "c"), Priority.URGENT, "sales")}
+
+
+def test_labels_of_tickets_that_turn_out_to_be_one_come_together() -> None:
+    parent = mail(3, id="p@customer.example", ruled=Actions(tags=("c",)))
+    replies = [mail(n, answers=("p@customer.example",), ruled=Actions(tags=(str(n),))) for n in (1, 2)]
+    strangers = [
+        replace(one, reading=replace(one.reading, sender=Address("", f"{n}@else.example")))
+        for n, one in enumerate(replies)
+    ]
+    for order in (replies, strangers):
+        done = plan([*order, parent], FACTS)
+        [opened] = done.tickets
+        assert set(opened.labels.joined(done.labels[opened.handle]).tags) == {"1", "2", "c"}

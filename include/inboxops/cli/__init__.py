@@ -24,6 +24,7 @@ from inboxops.cli import (
     prepare,
     pulse,
     push,
+    rules,
     secrets,
     settings,
     tenants,
@@ -51,6 +52,7 @@ app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(corrections.app, name="corrections")
+app.add_typer(rules.app, name="rules")
 app.add_typer(keys.app, name="key")
 app.add_typer(notify.app, name="notify")
 app.command()(keys.login_link)

@@ -48,6 +48,8 @@ def erase(
         say(
             f"Others name {address} in ticket {', '.join(f'#{number}' for number in found.mentioned_in)}: look there yourself."
         )
+    if found.rules:
+        say(f"Mail rules name {address}: {', '.join(found.rules)}. Change or remove them, then run this again.")
     if found.being_read:
         say(f"{found.being_read} mails of the tenant are being read just now: run this again when they are filed.")
     if not dry_run:

@@ -126,6 +126,7 @@ def context(world: World, inbox: Inbox) -> InboxContext:
         trusted_authserv_ids=inbox.trusted_authserv_ids,
         spam_headers=inbox.spam_headers,
         signing_key=world.signing_key,
+        mail_rules=world.mail_rules.current(inbox.tenant_id),
     )
 
 

@@ -17,6 +17,7 @@ from inboxops.db.erasure import ErasureStore
 from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
+from inboxops.db.mail_rules import MailRuleStore
 from inboxops.db.notices import NoticeStore
 from inboxops.db.outbound import OutboundStore
 from inboxops.db.outbox import OutboxStore
@@ -85,6 +86,7 @@ class World:
     erasures = _on_database(ErasureStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
+    mail_rules = _on_database(MailRuleStore)
     reading = _on_database(ReadStore)
     outbound = _on_database(OutboundStore)
     attachments = _on_database(AttachmentStore)

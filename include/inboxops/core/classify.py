@@ -63,10 +63,13 @@ def classify(message: ParsedMessage, context: InboxContext) -> Verdict:
     return judge(Case(message, context))
 
 
-def judge(case: Case) -> Verdict:
-    """The verdict with its evidence. When no rule finds anything, a human wrote the message."""
+def judge(case: Case, *, trusted: bool = False) -> Verdict:
+    """The verdict with its evidence. When no rule finds anything, a human wrote the message.
+
+    trusted: its tenant says that it is never spam: what is found else decides.
+    """
     for name, check in RULES:
         found = check(case)
-        if found is not None:
+        if found is not None and not (trusted and found.kind is VerdictKind.SPAM):
             return Verdict(found.kind, name, RULESET, found.evidence, found.bounce)
     return Verdict(VerdictKind.HUMAN, "human", RULESET, (evidence("message", "no rule found a machine"),))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from inboxops.core import forward, headers
 from inboxops.core.case import Case
-from inboxops.core.model import Address, Customer
+from inboxops.core.model import Address, Customer, Evidence
 from inboxops.core.rules import evidence
 from inboxops.core.rules.machine import is_machine
 from inboxops.errors import InvalidInput
@@ -89,6 +89,12 @@ def reply_to(case: Case) -> Customer | None:
             why = ("From", f"{case.message.sender.name} <{case.message.sender.address}>".strip())
             return _found(person, "reply_to", why, ("Reply-To", person.address))
     return None
+
+
+def from_reply_to(case: Case, rule: str, why: tuple[Evidence, ...]) -> Customer | None:
+    """The person outside whom Reply-To names, because a rule of the tenant says so."""
+    person = next((one for one in case.message.reply_to if _is_somebody(case, one)), None)
+    return Customer(person, rule, (*why, evidence("Reply-To", person.address))) if person else None
 
 
 RULES: tuple[Check, ...] = (attached, inline, original, reply_to)

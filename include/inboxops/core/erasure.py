@@ -22,7 +22,8 @@ class Found:
     """Ids of rows that go, and the objects behind them.
 
     tickets: those with nothing else in them. mentioned_in: numbers of tickets where others name the address: a person has to look.
-    being_read: mails of the tenant whose sender is not known yet.
+    rules: names of mail rules that name the address: an admin has to change them. being_read: mails of the tenant whose sender
+    is not known yet.
     """
 
     messages: tuple[int, ...]
@@ -31,6 +32,7 @@ class Found:
     frames: tuple[Frame, ...]
     files: tuple[str, ...]
     mentioned_in: tuple[int, ...]
+    rules: tuple[str, ...]
     being_read: int
 
     @property

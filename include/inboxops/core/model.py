@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from inboxops.core.mail_rules.model import NO_RULES, Actions, RuleSet
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -206,13 +208,23 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruling:
+    """A mail rule of the tenant that held: which, of which version of the set, what made it hold, and what it says to do."""
+
+    rule: str
+    version: int
+    evidence: tuple[Evidence, ...]
+    actions: Actions
+
+
+@dataclass(frozen=True, slots=True)
 class InboxContext:
     """What classification may know about the inbox: never its credentials.
 
     own_addresses: every mailbox of the tenant, lower-cased. agents: addresses of its people, or whole domains, lower-cased.
     trusted_authserv_ids: RFC 8601 authserv-ids to believe.
     spam_headers: headers the inbox's scanner writes, e.g. ("X-Spam-Flag", "X-Spam-Status").
-    signing_key: for our signed ids and tokens.
+    signing_key: for our signed ids and tokens. mail_rules: the tenant's own.
     """
 
     tenant_id: int
@@ -224,6 +236,7 @@ class InboxContext:
     spam_headers: tuple[str, ...] = ("X-Spam-Flag", "X-Spam-Status")
     signing_key: bytes = field(default=b"", repr=False)
     in_spam_folder: bool = False
+    mail_rules: RuleSet = NO_RULES
 
 
 @dataclass(frozen=True, slots=True)

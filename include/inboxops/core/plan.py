@@ -11,6 +11,8 @@ from datetime import datetime
 
 from inboxops.core.autorespond import WantedResponse, addressee
 from inboxops.core.copies import Original, derived_id, is_copy
+from inboxops.core.labels import Labels
+from inboxops.core.mail_rules.evaluate import orders
 from inboxops.core.model import OPENS_TICKET, Bounce, Evidence, Placement, ThreadCandidates, TicketFacts, VerdictKind
 from inboxops.core.reading import Reading
 from inboxops.core.thread import place
@@ -82,6 +84,7 @@ class NewTicket:
     follows: int | None
     opened_by: int  # inbound id
     created_at: datetime
+    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,9 @@ class Plan:
     merges: dict[int, int] = field(default_factory=dict)  # ticket -> the ticket it becomes part of
     reopened: set[int] = field(default_factory=set)
     responses: list[WantedResponse] = field(default_factory=list)
+    labels: dict[int, Labels] = field(
+        default_factory=dict
+    )  # what later mail, or a ticket that came to it, adds to a ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,8 @@ class _Desk:
             self._set_aside(item, "dropped", "our own mail came back")
         elif kind in ABOUT_OURS:
             self._report(item)
+        elif reason := orders(reading.rulings).set_aside:
+            self._set_aside(item, "listed", reason)
         elif kind is VerdictKind.SPAM:
             self._set_aside(item, "listed", f"spam: {reading.verdict.rule}")
         elif kind is VerdictKind.AUTO_REPLY:
@@ -185,6 +193,12 @@ class _Desk:
         plan = self.plan
         plan.messages = [replace(message, ticket=self._root(message.ticket)) for message in plan.messages]
         plan.reopened = {self._root(ticket) for ticket in plan.reopened}
+        for ticket in plan.tickets:
+            if ticket.handle in plan.merges:
+                self._label(ticket.handle, ticket.labels)
+        labels, plan.labels = plan.labels, {}
+        for handle, added in labels.items():
+            self._label(self._root(handle), added)
         plan.tickets = [ticket for ticket in plan.tickets if ticket.handle not in plan.merges]
         plan.responses = [one for one in plan.responses if one.ticket not in plan.merges]
         plan.merges = {ticket: self._root(into) for ticket, into in plan.merges.items() if ticket > 0}
@@ -216,7 +230,10 @@ class _Desk:
         return replace(item, reading=replace(item.reading, message_id=derived_id(key, item.reading.content_hash)))
 
     def _report(self, item: Item) -> None:
-        """A bounce, delay, receipt or complaint: linked to what we sent, or listed."""
+        """A bounce, delay, receipt or complaint: linked to what we sent, or listed.
+
+        A tenant's rule may keep it from the ticket; that a reply did not arrive is known all the same.
+        """
         verdict = item.reading.verdict
         ids = (*(verdict.bounce.original_ids if verdict.bounce else ()), *item.reading.keys.ids)
         ours = next((self.messages[key] for key in ids if key in self.messages and self.messages[key].outbound), None)
@@ -230,7 +247,9 @@ class _Desk:
                     marks_message=verdict.kind is VerdictKind.BOUNCE,
                 )
             )
-        if ours is None:
+        if reason := orders(item.reading.rulings).set_aside:
+            self._set_aside(item, "listed", reason)
+        elif ours is None:
             self._set_aside(item, "listed", f"a {verdict.kind} that names no message we sent")
         else:
             self._file(item, Placement(ticket_id=ours.ticket_id, how="returned message"), "note")
@@ -289,8 +308,10 @@ class _Desk:
             if placement.reopen:
                 self.plan.reopened.add(ticket)
                 self.tickets[ticket] = replace(self.tickets[ticket], status="open", closed_at=None)
+            self._label(ticket, _labels(reading))
         elif early:
             ticket, how = early[0], "its reply came first"
+            self._label(ticket, _labels(reading))
         else:
             ticket = self._open(item, placement)
             self._answer(item, placement, ticket)
@@ -341,6 +362,7 @@ class _Desk:
                 follows=placement.follows,
                 opened_by=item.inbound_id,
                 created_at=item.received_at,
+                labels=_labels(reading),
             )
         )
         self.tickets[handle] = TicketFacts(
@@ -358,6 +380,8 @@ class _Desk:
         """Have the sender of a new ticket answered. Old mail, and what a person let out of a list, is not."""
         reading = item.reading
         if not self.facts.auto_response or item.imported or item.released or placement.unknown_sender:
+            return
+        if orders(reading.rulings).never_respond:
             return
         to = addressee(reading, self.facts.own_addresses)
         if to is not None:
@@ -381,12 +405,21 @@ class _Desk:
         facts = self.tickets[ticket]
         self.tickets[ticket] = replace(facts, participants=facts.participants | frozenset(people))
 
+    def _label(self, ticket: int, added: Labels) -> None:
+        if added != Labels():
+            self.plan.labels[ticket] = self.plan.labels.get(ticket, Labels()).joined(added)
+
     def _set_aside(self, item: Item, state: str, reason: str) -> None:
         self.aside.setdefault(item.reading.message_id, set()).add(item.reading.content_hash)
         self._outcome(item, state, reason)
 
     def _outcome(self, item: Item, state: str, reason: str = "", message_id: int | None = None) -> None:
         self.plan.outcomes.append(Outcome(item.inbound_id, state, reason, message_id))
+
+
+def _labels(reading: Reading) -> Labels:
+    told = orders(reading.rulings)
+    return Labels(told.tags, told.priority, told.queue)
 
 
 def _writers(reading: Reading) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from inboxops.core.model import Address, Customer, ThreadKeys, Verdict
+from inboxops.core.model import Address, Customer, Ruling, ThreadKeys, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Reading:
     customer: Customer | None = None
     lines: tuple[int, ...] = ()
     files: tuple[int, ...] = ()
+    rulings: tuple[Ruling, ...] = ()
 
     @property
     def customer_address(self) -> Address:

@@ -35,6 +35,7 @@ class ErasureStore:
             aside: dict[str, Any] = {"inbound": [*found.inbound], "tickets": [*found.tickets]}
             t.run("erase_corrections", **named, **aside)
             t.run("erase_notices", **named)
+            t.run("erase_old_rules", **named)
             t.run("erase_outbox", **named)
             t.run("erase_bounces", **named, **aside)
             t.run("erase_inbound", **named, **aside)
@@ -74,5 +75,6 @@ def _found(t: Transaction, tenant_id: int, address: str) -> Found:
         frames=tuple(Frame(r["storage_key"], r["offset"], r["length"], r["message_id"]) for r in frames),
         files=tuple(r["storage_key"] for r in t.rows("erasable_files", tenant_id=tenant_id, messages=messages)),
         mentioned_in=tuple(r["ticket_number"] for r in mentions),
+        rules=tuple(r["name"] for r in t.rows("rules_that_name", tenant_id=tenant_id, address=address)),
         being_read=t.value("being_read", tenant_id=tenant_id),
     )

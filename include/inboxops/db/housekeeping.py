@@ -15,7 +15,10 @@ class HousekeepingStore:
         self._database = database
 
     def forget_listed(self, *, days: int) -> int:
-        """Delete set-aside mail (listed, dropped, duplicate; never a conflict or what is parked) untouched for `days`: how many."""
+        """Delete set-aside mail (listed, dropped, duplicate) untouched for `days`: how many.
+
+        Never a conflict, what is parked, or a person's mail that a mail rule set aside.
+        """
         forgotten = 0
         while True:
             with self._database.transaction() as t:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inboxops.core.inbox import Inbox
+from inboxops.core.mail_rules.shown import shown
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, jsonb
 from inboxops.db.inboxes import move_cursor
@@ -43,19 +44,8 @@ class InboundStore:
     def stored(self, inbox_id: int, *, after: int, limit: int) -> list[StoredRow]:
         """The next rows to classify, in the order they came."""
         with self._database.transaction() as t:
-            return [
-                StoredRow(
-                    id=row["id"],
-                    message_id=row["reserved_message_id"],
-                    storage_key=row["storage_key"],
-                    offset=row["storage_offset"],
-                    length=row["storage_length"],
-                    received_at=row["received_at"],
-                    in_spam_folder=row["in_spam_folder"],
-                    provider_thread_id=row["provider_thread_id"],
-                )
-                for row in t.rows("stored", inbox_id=inbox_id, after=after, limit=limit)
-            ]
+            rows = t.rows("stored", inbox_id=inbox_id, after=after, limit=limit)
+        return list(map(stored_row, rows))
 
     def save_classified(self, rows: Sequence[ClassifiedRow]) -> None:
         with self._database.transaction() as t:
@@ -101,6 +91,20 @@ class InboundStore:
             return {row["state"]: row["count"] for row in t.rows("inbound_counts", inbox_id=inbox_id)}
 
 
+def stored_row(row: Row) -> StoredRow:
+    return StoredRow(
+        id=row["id"],
+        message_id=row["reserved_message_id"],
+        storage_key=row["storage_key"],
+        offset=row["storage_offset"],
+        length=row["storage_length"],
+        size_bytes=row["size_bytes"],
+        received_at=row["received_at"],
+        in_spam_folder=row["in_spam_folder"],
+        provider_thread_id=row["provider_thread_id"],
+    )
+
+
 def _flat(row: ClassifiedRow) -> dict[str, Any]:
     verdict = row.reading.verdict
     return {
@@ -113,6 +117,7 @@ def _flat(row: ClassifiedRow) -> dict[str, Any]:
         "rule": verdict.rule,
         "ruleset": verdict.ruleset,
         "evidence": verdict.evidence,
+        "mail_rules": shown(row.reading.rulings) or None,
         "reading": row.reading,
         "body_text": row.bodies.text,
         "body_new": row.bodies.new,

@@ -218,6 +218,9 @@ def _write(
                 add_event(t, inbox.tenant_id, "message.bounced", row)
     for source, into in plan.merges.items():
         t.run("move_messages", ticket=source, into=ticket(into))
+    if plan.labels:
+        labels = [{"ticket": ticket(to), **msgspec.to_builtins(added)} for to, added in plan.labels.items()]
+        t.run("label_tickets", rows=jsonb(labels))
     if plan.reopened:
         t.run("reopen", tickets=[ticket(handle) for handle in plan.reopened])
     t.run("finish_inbound", rows=jsonb(plan.outcomes))

@@ -74,10 +74,27 @@ class ReadStore:
             row = t.row("message_one", tenant_id=tenant_id, id=message_id)
         return None if row is None else int(row["ticket_id"])
 
-    def patch_ticket(self, tenant_id: int, ticket_id: int, *, status: str | None, unread: bool | None) -> bool:
-        """With the event that tells of it. False when there is no such ticket, or it became part of another."""
+    def patch_ticket(
+        self,
+        tenant_id: int,
+        ticket_id: int,
+        *,
+        status: str | None = None,
+        unread: bool | None = None,
+        tags: Sequence[str] | None = None,
+        priority: str | None = None,
+        queue: str | None = None,
+    ) -> bool:
+        """Change what is given, and tell of it by an event. False when there is no such ticket, or it became part of another."""
+        change = {
+            "status": status,
+            "unread": unread,
+            "tags": None if tags is None else list(dict.fromkeys(tags)),
+            "priority": priority,
+            "queue": queue,
+        }
         with self._database.transaction() as t:
-            number = t.value("patch_ticket", tenant_id=tenant_id, id=ticket_id, status=status, unread=unread)
+            number = t.value("patch_ticket", tenant_id=tenant_id, id=ticket_id, **change)
             if number is None:
                 return False
             add_event(t, tenant_id, "ticket.updated", {"ticket_id": ticket_id, "ticket_number": number})

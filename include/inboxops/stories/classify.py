@@ -6,34 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import groupby
 from typing import Protocol
 
 from inboxops.core.attachments import safe_file_name, within_limits
 from inboxops.core.case import Case
-from inboxops.core.classify import judge
 from inboxops.core.copies import file_marks, line_marks
-from inboxops.core.customer import customer
-from inboxops.core.detached import read_note, recognised
 from inboxops.core.ids import id_key
 from inboxops.core.keys import attachment_key, detached_key
-from inboxops.core.mime import parse
+from inboxops.core.mail_rules.evaluate import judged
 from inboxops.core.model import Attachment, InboxContext, ParsedMessage
-from inboxops.core.packs import unpack
 from inboxops.core.reading import Bodies, Omitted, Reading, StoredAttachment
 from inboxops.core.thread import thread_keys
 from inboxops.errors import InboxOpsError, ObjectMissing
 from inboxops.ports import ClassifiedRow, StoredRow
-from inboxops.stories.raw_mail import raw_mail
+from inboxops.stories.stored_mail import chunks, frames, parsed
 from inboxops.stories.telling import log, tell_parked
 
 FEW = 40
 """Up to so many messages are read in this process: starting others would cost more than they save."""
-
-CHUNK_MESSAGES = 60
-CHUNK_BYTES = 4 * 1024 * 1024
-"""What is read and saved together at most, unless one message alone is larger: bytes as packed."""
 
 PUTS_AT_ONCE = 4
 _LISTED_AT_ONCE = 10_000
@@ -87,10 +77,10 @@ def classify(context: InboxContext, store: StoredMail, objects: Objects, spread:
         after = rows[-1].id
         if len(rows) <= FEW:
             read = Reader(context, store, objects)
-            done = sum(map(read, _chunks(rows)), done)
+            done = sum(map(read, chunks(rows)), done)
             continue
         deadly: list[tuple[StoredRow, str]] = []
-        for outcome in spread(_chunks(rows)):
+        for outcome in spread(chunks(rows)):
             if isinstance(outcome, Classified):
                 done += outcome
             else:
@@ -104,20 +94,6 @@ def classify(context: InboxContext, store: StoredMail, objects: Objects, spread:
     return done
 
 
-def _chunks(rows: Sequence[StoredRow]) -> Iterator[list[StoredRow]]:
-    """Neighbours that are read together, bounded in count and in packed bytes."""
-    chunk: list[StoredRow] = []
-    size = 0
-    for row in rows:
-        if chunk and (len(chunk) >= CHUNK_MESSAGES or size + row.length > CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(row)
-        size += row.length
-    if chunk:
-        yield chunk
-
-
 class Reader:
     """Reads one chunk after the other. What it says is saved in one go, once the chunk's attachments are durable."""
 
@@ -129,7 +105,7 @@ class Reader:
         done: list[ClassifiedRow] = []
         puts: list[Future[None]] = []
         with ThreadPoolExecutor(PUTS_AT_ONCE, thread_name_prefix="put") as putting:
-            for position, (frame, row) in enumerate(_frames(rows, self._objects)):
+            for position, (frame, row) in enumerate(frames(rows, self._objects)):
                 begin(position)
                 outcome = self._read(frame, row, lambda *file: puts.append(putting.submit(self._put, *file)))
                 if isinstance(outcome, str):
@@ -151,9 +127,11 @@ class Reader:
         if frame is None:
             return f"its raw bytes are gone: no object {row.storage_key}"
         try:
-            message = self._parsed(frame, row)
+            message = parsed(frame, row, self._context, self._objects)
             context = replace(self._context, in_spam_folder=True) if row.in_spam_folder else self._context
-            reading = read_message(message, context, provider_thread_id=row.provider_thread_id)
+            reading = read_message(
+                message, context, provider_thread_id=row.provider_thread_id, size_bytes=row.size_bytes
+            )
             kept, left_out = within_limits(message.attachments)
             files = _named(kept, row, context.tenant_id)
         except ObjectMissing as exc:
@@ -170,43 +148,18 @@ class Reader:
             reading = replace(reading, attachments=tuple(files), omitted=omitted)
         return ClassifiedRow(row.id, reading, Bodies(message.text, message.text_new, message.html))
 
-    def _parsed(self, frame: bytes, row: StoredRow) -> ParsedMessage:
-        """Raises ValueError for a damaged frame, ObjectMissing when a file that is needed is gone."""
-        read = partial(parse, received_at=row.received_at, trusted_authserv_ids=self._context.trusted_authserv_ids)
-        remains, noted = unpack(frame)
-        if not noted:
-            return read(remains)
-        files, whole = read_note(noted)
-        message = recognised(read(remains, whole=whole), files)
-        if message is not None:
-            return message
-        tenant_id = self._context.tenant_id
-        return read(raw_mail(frame, tenant_id=tenant_id, message_id=row.message_id, objects=self._objects))
-
     def _put(self, file: StoredAttachment, attachment: Attachment) -> None:
         self._objects.put(
             file.storage_key, attachment.content, content_type=file.content_type, file_name=file.file_name
         )
 
 
-def _frames(rows: Sequence[StoredRow], objects: Objects) -> Iterator[tuple[bytes | None, StoredRow]]:
-    """The packed bytes of the rows, in their order; neighbours in one object are read at once. None: the object is gone."""
-    for key, group in groupby(rows, key=lambda row: row.storage_key):
-        members = list(group)
-        start = min(row.offset for row in members)
-        end = max(row.offset + row.length for row in members)
-        try:
-            packed = objects.get(key, offset=start, length=end - start)
-        except ObjectMissing:
-            yield from ((None, row) for row in members)
-        else:
-            yield from ((packed[row.offset - start : row.offset - start + row.length], row) for row in members)
-
-
-def read_message(message: ParsedMessage, context: InboxContext, *, provider_thread_id: str | None) -> Reading:
-    """What a parsed message is and where it may belong, without its attachments."""
-    case = Case(message, context)
-    verdict = judge(case)
+def read_message(
+    message: ParsedMessage, context: InboxContext, *, provider_thread_id: str | None, size_bytes: int
+) -> Reading:
+    """What a parsed message is and where it may belong, without its attachments. size_bytes: of its raw mail."""
+    found = judged(Case(message, context), size_bytes=size_bytes)
+    verdict = found.verdict
     if verdict.bounce is not None:
         ids = tuple(dict.fromkeys(map(id_key, verdict.bounce.original_ids)))
         verdict = replace(verdict, bounce=replace(verdict.bounce, original_ids=ids))
@@ -229,9 +182,10 @@ def read_message(message: ParsedMessage, context: InboxContext, *, provider_thre
         authentication=dict(message.authentication),
         marks=tuple(sorted(message.marks)),
         defects=message.defects,
-        customer=customer(case),
+        customer=found.customer,
         lines=line_marks(message.text),
         files=file_marks(message.attachments, message.content_hash),
+        rulings=found.rulings,
     )
 
 

@@ -12,27 +12,34 @@ from typing import Any
 
 from inboxops.core import mime
 from inboxops.core.case import Case
-from inboxops.core.classify import judge
-from inboxops.core.customer import customer
-from inboxops.core.model import Customer, InboxContext, ParsedMessage, Verdict
+from inboxops.core.mail_rules.evaluate import Judged, judged
+from inboxops.core.mail_rules.model import NO_RULES, RuleSet
+from inboxops.core.mail_rules.shown import shown
+from inboxops.core.model import InboxContext, ParsedMessage
 from inboxops.core.text import printable
 from inboxops.stories.mailfiles import Source, files, spread
 
 _TEXT = 2_000  # characters of a mail's new part that are shown
 
 
-def explain_records(paths: Iterable[Path], *, agents: frozenset[str] = frozenset()) -> Iterator[dict[str, Any]]:
+def explain_records(
+    paths: Iterable[Path],
+    *,
+    agents: frozenset[str] = frozenset(),
+    mail_rules: RuleSet = NO_RULES,
+) -> Iterator[dict[str, Any]]:
     """One record for every file named, or found below a folder named: its path is then relative to that folder.
 
-    agents: addresses and domains of the desk's own people. Raises InvalidInput when a path does not exist. A file that can't
-    be read has a record with an `error`.
+    agents: addresses and domains of the desk's own people. mail_rules: the tenant's. A file that can't be
+    read has a record with an `error`. Raises InvalidInput when a path does not exist.
     """
-    context = InboxContext(tenant_id=0, inbox_id=0, email_address="", agents=agents)
+    context = InboxContext(tenant_id=0, inbox_id=0, email_address="", agents=agents, mail_rules=mail_rules)
     yield from spread(files([Path(path) for path in paths]), partial(_explained, context))
 
 
-def record(path: str, message: ParsedMessage, verdict: Verdict, who: Customer) -> dict[str, Any]:
+def record(path: str, message: ParsedMessage, found: Judged) -> dict[str, Any]:
     """What is told of one message. Ids are normalised, without brackets."""
+    verdict, who = found.verdict, found.customer
     bounce = verdict.bounce
     kept = [one for one in message.attachments if one.file_name and not (bounce and one.named_by_subject)]
     return {
@@ -56,9 +63,15 @@ def record(path: str, message: ParsedMessage, verdict: Verdict, who: Customer) -
     }
 
 
-def run(paths: list[Path], *, jsonl: bool, agents: frozenset[str] = frozenset()) -> int:
+def run(
+    paths: list[Path],
+    *,
+    jsonl: bool,
+    agents: frozenset[str] = frozenset(),
+    mail_rules: RuleSet = NO_RULES,
+) -> int:
     """Write the records to standard output, a progress bar to standard error when that is a terminal. Returns the exit code."""
-    records = explain_records(paths, agents=agents)
+    records = explain_records(paths, agents=agents, mail_rules=mail_rules)
     if sys.stderr.isatty():
         records = _with_progress(records, sum(1 for _ in files(paths)))
     show = _json_line if jsonl else _sentences
@@ -73,8 +86,11 @@ def run(paths: list[Path], *, jsonl: bool, agents: frozenset[str] = frozenset())
 
 def _explained(context: InboxContext, source: Source) -> dict[str, Any]:
     try:
-        case = Case(mime.parse(source.read()), context)
-        return record(source.shown, case.message, judge(case), customer(case))
+        raw = source.read()
+        message = mime.parse(raw)
+        found = judged(Case(message, context), size_bytes=len(raw))
+        told = record(source.shown, message, found)
+        return told | {"mail_rules": shown(found.rulings)} if context.mail_rules.rules else told
     except Exception as exc:  # noqa: BLE001 - the guard of one message: a line for every file, whatever it holds
         return {"path": source.shown, "verdict": None, "error": f"{type(exc).__name__}: {exc}"}
 
@@ -101,6 +117,9 @@ def _sentences(one: dict[str, Any]) -> str:
     lines += [f"  because {why['where']}: {' '.join(why['value'].split())}" for why in one["evidence"]]
     if one["customer_rule"] != "from":
         lines.append(f"  customer {one['customer']} (rule {one['customer_rule']})")
+    for ruling in one.get("mail_rules", ()):
+        lines.append(f"  mail rule {ruling['rule']}: {'; '.join(ruling['did'])}")
+        lines += [f"    because {why['where']}: {' '.join(why['value'].split())}" for why in ruling["evidence"]]
     if one["bounce_kind"]:
         lines.append(f"  {one['bounce_kind']} bounce of {', '.join(one['recipients']) or 'an unnamed recipient'}")
     if one["original_message_id"]:

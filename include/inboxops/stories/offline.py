@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inboxops.core import headers
+from inboxops.core.mail_rules.model import NO_RULES, RuleSet
 from inboxops.core.mime import parse
 from inboxops.core.model import InboxContext
 from inboxops.core.plan import Facts, Item, Plan, plan
@@ -47,15 +48,20 @@ class Rehearsal:
 
 
 def rehearse(
-    paths: Sequence[Path], *, agents: frozenset[str] = frozenset(), own: frozenset[str] = frozenset()
+    paths: Sequence[Path],
+    *,
+    agents: frozenset[str] = frozenset(),
+    own: frozenset[str] = frozenset(),
+    mail_rules: RuleSet = NO_RULES,
 ) -> Rehearsal:
     """What mails in files, folders, Maildirs and mboxes would have become, oldest first.
 
     agents: addresses and domains of the desk's people. own: addresses of the mailbox; when none is given, whom most mail is for.
+    mail_rules: the tenant's.
     Raises InvalidInput for a path that does not exist.
     """
     own = own or _owner(paths)
-    context = InboxContext(0, 0, next(iter(sorted(own)), ""), own_addresses=own, agents=agents)
+    context = InboxContext(0, 0, next(iter(sorted(own)), ""), own_addresses=own, agents=agents, mail_rules=mail_rules)
     reads = list(spread(mails(paths), partial(_read, context)))
     items = [_numbered(read.item, number) for number, read in enumerate(reads, start=1) if read.item is not None]
     items.sort(key=lambda item: item.received_at)
@@ -63,9 +69,16 @@ def rehearse(
     return _told(reads, {item.inbound_id: item for item in items}, plan(items, facts), own)
 
 
-def run(paths: list[Path], *, json: bool, agents: frozenset[str], own: frozenset[str]) -> int:
+def run(
+    paths: list[Path],
+    *,
+    json: bool,
+    agents: frozenset[str],
+    own: frozenset[str],
+    mail_rules: RuleSet = NO_RULES,
+) -> int:
     """Write the rehearsal to standard output. Returns the exit code."""
-    found = rehearse(paths, agents=agents, own=own)
+    found = rehearse(paths, agents=agents, own=own, mail_rules=mail_rules)
     if json:
         import msgspec
 
@@ -96,8 +109,8 @@ def _owner(paths: Iterable[Path]) -> frozenset[str]:
 
 def _read(context: InboxContext, source: Source) -> Read:
     try:
-        message = parse(source.read())
-        reading = read_message(message, context, provider_thread_id=None)
+        raw = source.read()
+        reading = read_message(parse(raw), context, provider_thread_id=None, size_bytes=len(raw))
     except Exception as exc:  # noqa: BLE001 - the guard of one message, as in `stories.classify`
         return Read(source, None, f"reading it failed: {type(exc).__name__}: {exc}")
     item = Item(

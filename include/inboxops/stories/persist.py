@@ -111,6 +111,8 @@ class _Told:
         for item in done.items:
             verdict, message = item.reading.verdict, filed.get(item.inbound_id)
             known: dict[str, Any] = {"inbound": item.inbound_id, "verdict": verdict.kind.value, "rule": verdict.rule}
+            if item.reading.rulings:
+                known["mail_rules"] = ", ".join(f"{one.rule} (version {one.version})" for one in item.reading.rulings)
             if message is None:
                 outcome = outcomes[item.inbound_id]
                 self._aside(**known, state=outcome.state, why=outcome.reason)

@@ -83,7 +83,7 @@ def _read(message: RawMessage, number: int, context: InboxContext) -> Item | Sce
     try:
         parsed = parse(message.raw, received_at=message.received_at, trusted_authserv_ids=context.trusted_authserv_ids)
         here = replace(context, in_spam_folder=message.in_spam_folder)
-        reading = read_message(parsed, here, provider_thread_id=message.thread_id)
+        reading = read_message(parsed, here, provider_thread_id=message.thread_id, size_bytes=message.size_bytes)
     except InboxOpsError:
         raise
     except Exception as exc:  # the per-message guard of `classify`, rehearsed

@@ -50,6 +50,19 @@ WHERE m.tenant_id = %(tenant_id)s AND NOT m.id = ANY (%(messages)s)
   AND (strpos(lower(m.recipients::text), %(address)s) > 0 OR strpos(lower(m.body_text), %(address)s) > 0)
 ORDER BY 1 LIMIT 1000
 
+-- name: rules_that_name
+-- Rules as they stand, which an admin has to change.
+SELECT r ->> 'name' AS name FROM (
+    SELECT rules FROM mail_rule_sets WHERE tenant_id = %(tenant_id)s ORDER BY version DESC LIMIT 1
+) s CROSS JOIN LATERAL jsonb_array_elements(s.rules) AS r
+WHERE strpos(lower(r::text), %(address)s) > 0
+
+-- name: erase_old_rules
+-- What rules once were goes where it names the customer.
+DELETE FROM mail_rule_sets s
+WHERE tenant_id = %(tenant_id)s AND strpos(lower(s.rules::text), %(address)s) > 0
+  AND version < (SELECT max(version) FROM mail_rule_sets WHERE tenant_id = %(tenant_id)s)
+
 -- name: being_read
 SELECT count(*) FROM inbound WHERE tenant_id = %(tenant_id)s AND state = 'stored'
 
@@ -98,7 +111,7 @@ RETURNING id, ticket_number
 -- name: erase_inbound
 UPDATE inbound
 SET state = 'erased', reason = 'erased for good', storage_key = NULL, storage_offset = NULL, storage_length = NULL, message_id_header = NULL,
-    content_hash = NULL, from_address = NULL, subject = NULL, evidence = NULL, reading = NULL, body_text = NULL, body_new = NULL,
+    content_hash = NULL, from_address = NULL, subject = NULL, evidence = NULL, mail_rules = NULL, reading = NULL, body_text = NULL, body_new = NULL,
     body_html = NULL, message_id = NULL, provider_thread_id = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = ANY (%(inbound)s)
 
@@ -115,6 +128,7 @@ WITH messages_ AS (DELETE FROM messages WHERE tenant_id = %(tenant_id)s RETURNIN
      participants_ AS (DELETE FROM participants WHERE tenant_id = %(tenant_id)s),
      corrections_ AS (DELETE FROM corrections WHERE tenant_id = %(tenant_id)s),
      erasures_ AS (DELETE FROM erasures WHERE tenant_id = %(tenant_id)s),
+     rules_ AS (DELETE FROM mail_rule_sets WHERE tenant_id = %(tenant_id)s),
      notices_ AS (DELETE FROM notices WHERE tenant_id = %(tenant_id)s),
      channels_ AS (DELETE FROM notify_channels WHERE tenant_id = %(tenant_id)s),
      links_ AS (DELETE FROM login_links WHERE tenant_id = %(tenant_id)s),

@@ -1,8 +1,10 @@
 -- name: forget_listed
--- The oldest first, a bounded number in one transaction; what is deleted here leaves its objects to `named_objects`.
+-- The oldest first, a bounded number in one transaction; what is deleted here leaves its objects to `named_objects`. A person's mail
+-- is listed only because a rule of the tenant says so, and rules are wrong at times: it stays until somebody looks at it.
 WITH old AS (
     SELECT i.id FROM inbound i
     WHERE i.state IN ('listed', 'dropped', 'duplicate') AND i.updated_at < now() - make_interval(days => %(days)s)
+      AND NOT (i.state = 'listed' AND i.verdict = 'human')
       AND NOT EXISTS (SELECT FROM bounces b WHERE b.inbound_id = i.id AND b.message_id IS NOT NULL)
     ORDER BY i.updated_at
     LIMIT %(limit)s

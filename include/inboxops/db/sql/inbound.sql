@@ -12,7 +12,7 @@ FROM jsonb_to_recordset(%(rows)s) AS r (key text, state text, reason text, stora
 ON CONFLICT (inbox_id, provider_key) DO NOTHING
 
 -- name: stored
-SELECT id, reserved_message_id, storage_key, storage_offset, storage_length, received_at, in_spam_folder, provider_thread_id
+SELECT id, reserved_message_id, storage_key, storage_offset, storage_length, size_bytes, received_at, in_spam_folder, provider_thread_id
 FROM inbound
 WHERE inbox_id = %(inbox_id)s AND state = 'stored' AND id > %(after)s
 ORDER BY id
@@ -21,10 +21,11 @@ LIMIT %(limit)s
 -- name: save_classified
 UPDATE inbound AS i
 SET state = 'classified', reason = '', message_id_header = r.message_id, content_hash = r.content_hash, from_address = r.from_address,
-    subject = r.subject, verdict = r.verdict, rule = r.rule, ruleset = r.ruleset, evidence = r.evidence, reading = r.reading,
+    subject = r.subject, verdict = r.verdict, rule = r.rule, ruleset = r.ruleset, evidence = r.evidence, mail_rules = r.mail_rules,
+    reading = r.reading,
     body_text = r.body_text, body_new = r.body_new, body_html = r.body_html, updated_at = now()
 FROM jsonb_to_recordset(%(rows)s) AS r (id bigint, message_id text, content_hash text, from_address text, subject text, verdict text,
-     rule text, ruleset text, evidence jsonb, reading jsonb, body_text text, body_new text, body_html text)
+     rule text, ruleset text, evidence jsonb, mail_rules jsonb, reading jsonb, body_text text, body_new text, body_html text)
 WHERE i.id = r.id AND i.state = 'stored'
 
 -- name: park

@@ -68,27 +68,30 @@ SELECT nextval(pg_get_serial_sequence('tickets', 'id')) FROM generate_series(1, 
 
 -- name: add_tickets
 INSERT INTO tickets (id, tenant_id, inbox_id, ticket_number, subject, normalised_subject, requester_address, requester_name,
-                     requester_rule, requester_claimed, requester_evidence, provider_thread_id, follows_ticket_id, created_at, updated_at)
+                     requester_rule, requester_claimed, requester_evidence, provider_thread_id, follows_ticket_id, tags, priority,
+                     queue, created_at, updated_at)
 OVERRIDING SYSTEM VALUE
 SELECT r.id, %(tenant_id)s, %(inbox_id)s, r.ticket_number, r.subject, r.normalised_subject, r.requester_address, r.requester_name,
-       r.requester_rule, r.requester_claimed, r.requester_evidence, r.provider_thread_id, r.follows, r.created_at, now()
+       r.requester_rule, r.requester_claimed, r.requester_evidence, r.provider_thread_id, r.follows, l.tags,
+       coalesce(l.priority, 'normal'), l.queue, r.created_at, now()
 FROM jsonb_to_recordset(%(rows)s) AS r (id bigint, ticket_number bigint, subject text, normalised_subject text,
      requester_address text, requester_name text, requester_rule text, requester_claimed boolean, requester_evidence jsonb,
-     provider_thread_id text, follows bigint, created_at timestamptz)
+     provider_thread_id text, follows bigint, created_at timestamptz, labels jsonb)
+CROSS JOIN LATERAL jsonb_to_record(r.labels) AS l (tags text[], priority text, queue text)
 
 -- name: add_messages
 -- The reading is taken apart once a row: each `->` would unpack the whole of it again.
 INSERT INTO messages (id, tenant_id, inbox_id, ticket_id, inbound_id, direction, type, message_id_header, message_id_original,
                       content_hash, in_reply_to, reference_ids, from_name, from_address, recipients, subject, body_text, body_new,
                       body_html, sent_date, received_at, placed_by, unknown_sender, verdict, rule, ruleset, evidence, marks,
-                      authentication, omitted_attachments, customer, file_marks)
+                      authentication, omitted_attachments, customer, file_marks, mail_rules)
 SELECT r.id, i.tenant_id, i.inbox_id, r.ticket, i.id, 'inbound', r.type, r.message_id, w.original_id,
        i.content_hash, w.in_reply_to, w."references", w.sender->>'name', w.sender->>'address',
        jsonb_build_object('to', w."to", 'cc', w.cc, 'reply_to', w.reply_to),
        i.subject, i.body_text, i.body_new, i.body_html, w.date, i.received_at, r.placed_by,
        r.unknown_sender, i.verdict, i.rule, i.ruleset, i.evidence, w.marks, w.authentication, w.omitted,
        CASE WHEN w.customer->>'rule' <> 'from' THEN w.customer->'address' || w.customer - 'address' - 'evidence' END,
-       coalesce(w.files, '{}')
+       coalesce(w.files, '{}'), i.mail_rules
 FROM jsonb_to_recordset(%(rows)s) AS r (inbound_id bigint, id bigint, ticket bigint, type text, message_id text, placed_by text,
      unknown_sender boolean)
 JOIN inbound i ON i.id = r.inbound_id
@@ -130,9 +133,22 @@ FROM jsonb_to_recordset(%(rows)s) AS r (message_id bigint, received_at timestamp
 WHERE m.id = r.message_id AND m.bounce_received_at IS NULL
 RETURNING m.id AS message_id, m.ticket_id
 
+-- name: label_tickets
+-- What is there stays: tags come to it, a priority only rises, a queue is taken where there is none.
+UPDATE tickets AS t
+SET tags = labels_joined(t.tags, texts(r.tags)), priority = higher_priority(t.priority, coalesce(r.priority, t.priority)),
+    queue = coalesce(nullif(t.queue, ''), r.queue)
+FROM jsonb_to_recordset(%(rows)s) AS r (ticket bigint, tags jsonb, priority text, queue text)
+WHERE t.id = r.ticket
+
 -- name: move_messages
 WITH moved AS (
     UPDATE messages SET ticket_id = %(into)s WHERE ticket_id = %(ticket)s RETURNING id
+), labels AS (
+    UPDATE tickets AS t
+    SET tags = labels_joined(t.tags, s.tags), priority = higher_priority(t.priority, s.priority),
+        queue = coalesce(nullif(t.queue, ''), s.queue)
+    FROM tickets s WHERE t.id = %(into)s AND s.id = %(ticket)s
 ), people AS (
     INSERT INTO participants (ticket_id, address, tenant_id)
     SELECT %(into)s, address, tenant_id FROM participants WHERE ticket_id = %(ticket)s

@@ -4,7 +4,7 @@ SET LOCAL plan_cache_mode = force_custom_plan
 
 -- name: ticket_page
 SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, t.inbox_id, i.name AS inbox, t.unread,
-       t.created_at, t.updated_at, t.closed_at, m.preview, m.trouble
+       t.created_at, t.updated_at, t.closed_at, t.tags, t.priority, t.queue, m.preview, m.trouble
 FROM tickets t JOIN inboxes i ON i.id = t.inbox_id
 LEFT JOIN LATERAL (
     SELECT left(n.body_new, 160) AS preview,
@@ -27,7 +27,7 @@ SELECT tickets_with(%(q)s, %(status)s, %(inbox_id)s, %(unread)s, %(before_time)s
 -- name: ticket_one
 SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, t.inbox_id, i.name AS inbox, t.unread,
        t.created_at, t.updated_at, t.closed_at, m.ticket_number AS merged_into, f.ticket_number AS follows,
-       t.requester_rule, t.requester_claimed, t.requester_evidence,
+       t.requester_rule, t.requester_claimed, t.requester_evidence, t.tags, t.priority, t.queue,
        ARRAY(SELECT p.address FROM participants p WHERE p.ticket_id = t.id ORDER BY 1) AS participants
 FROM tickets t JOIN inboxes i ON i.id = t.inbox_id
 LEFT JOIN tickets m ON m.id = t.merged_into_ticket_id LEFT JOIN tickets f ON f.id = t.follows_ticket_id
@@ -37,7 +37,8 @@ WHERE t.tenant_id = %(tenant_id)s AND t.id = %(id)s
 SELECT m.id, m.ticket_id, m.direction, m.type, coalesce(m.message_id_original, m.message_id_header) AS message_id_header,
        m.wire_message_id, m.from_name, m.from_address, m.recipients, m.subject, m.body_text, m.body_new,
        m.body_html <> '' AS has_html, m.sent_date, m.received_at, m.created_at, m.placed_by, m.unknown_sender, m.verdict, m.rule,
-       m.ruleset, m.evidence, m.marks, m.omitted_attachments, m.author, m.send_status, m.send_attempt, m.sent_at, m.send_error,
+       m.ruleset, m.evidence, coalesce(m.mail_rules, '[]') AS mail_rules, m.marks, m.omitted_attachments, m.author,
+       m.send_status, m.send_attempt, m.sent_at, m.send_error,
        m.refused_recipients, m.bounce_received_at
 FROM messages m
 WHERE m.tenant_id = %(tenant_id)s AND m.ticket_id = %(ticket_id)s AND (%(before_id)s::bigint IS NULL OR m.id < %(before_id)s)
@@ -59,7 +60,8 @@ SELECT ticket_id, id, body_html FROM messages WHERE tenant_id = %(tenant_id)s AN
 
 -- name: patch_ticket
 UPDATE tickets
-SET status = coalesce(%(status)s, status), unread = coalesce(%(unread)s, unread),
+SET status = coalesce(%(status)s, status), unread = coalesce(%(unread)s, unread), tags = coalesce(%(tags)s::text[], tags),
+    priority = coalesce(%(priority)s, priority), queue = coalesce(%(queue)s, queue),
     closed_at = CASE WHEN coalesce(%(status)s, status) = 'closed' THEN coalesce(closed_at, now()) END,
     updated_at = CASE WHEN %(status)s::text <> status THEN now() ELSE updated_at END
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND merged_into_ticket_id IS NULL
@@ -67,6 +69,7 @@ RETURNING ticket_number
 
 -- name: inbound_page
 SELECT b.id, b.inbox_id, i.name AS inbox, b.state, b.reason, b.received_at, b.from_address, b.subject, b.verdict, b.rule, b.evidence,
+       coalesce(b.mail_rules, '[]') AS mail_rules,
        b.message_id, b.size_bytes
 FROM inbound b JOIN inboxes i ON i.id = b.inbox_id
 WHERE b.tenant_id = %(tenant_id)s AND b.state = ANY (%(states)s::text[])

@@ -1,6 +1,6 @@
 -- name: tickets
 SELECT t.id, t.ticket_number, t.status, t.subject, t.requester_name, t.requester_address, i.name AS inbox, t.unread,
-       t.created_at, t.updated_at,
+       t.created_at, t.updated_at, t.tags, t.priority, t.queue,
        (SELECT count(*) FROM messages m WHERE m.ticket_id = t.id) AS messages,
        (SELECT count(*) FROM attachments a JOIN messages m ON m.id = a.message_id WHERE m.ticket_id = t.id) AS attachments
 FROM tickets t JOIN inboxes i ON i.id = t.inbox_id JOIN tenants n ON n.id = t.tenant_id
