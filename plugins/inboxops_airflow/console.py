@@ -31,8 +31,8 @@ from sqlalchemy import select
 
 from inboxops.composition import console
 from inboxops.composition.world import World
+from inboxops.core.inbox import Inbox, inbox_id_of, without_secrets
 from inboxops.core.inbox import dag_id as dag_id_of
-from inboxops.core.inbox import inbox_id_of, without_secrets
 from inboxops.db.console import SORTS
 from inboxops.errors import InboxOpsError, InvalidInput, NotFound
 from inboxops_airflow import connections
@@ -136,8 +136,8 @@ def inboxes(
 @app.get("/inbox", response_class=HTMLResponse, dependencies=[Depends(requires_access_dag("GET"))])
 def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
     """One inbox: settings without secrets, where it was read to, how it fares, what was set aside."""
-    id_ = _of(dag_id)
-    known = world.inboxes.get(id_)
+    known = _of(world, dag_id)
+    id_ = known.id
     (row,) = world.console.inboxes(
         ids=[id_], q="", state="", kind="", trouble=False, sort="name", down=False, offset=0, limit=1
     )
@@ -150,7 +150,7 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
         inbox=known,
         connection=without_secrets(known.connection),
         row=row,
-        counts=world.inbound.counts(id_),
+        counts=world.console.counts(id_),
         channel=world.push.channels([id_])[id_],
         runs=runs,
         aside=world.console.aside(id_, limit=100),
@@ -164,7 +164,7 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
 )
 def came(world: WorldDep, session: SessionDep, dag_id: DagId, run_id: Annotated[str, Query(max_length=250)]) -> str:
     """Every mail of one run: verdict with its evidence, where the raw mail is, ticket, events, what was answered."""
-    id_ = _of(dag_id)
+    id_ = _of(world, dag_id).id
     run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     if run is None:
         raise NotFound(f"{dag_id} has no run {run_id}")
@@ -190,7 +190,7 @@ def act(request: Request, user: GetUserDep, world: WorldDep, dag_id: DagId, aske
     """Do something with one inbox. What came of it is one sentence, for who asked and for the log."""
     if HEADER not in request.headers or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise HTTPException(403, "only the console itself acts")
-    said = console.act(world, _of(dag_id), asked.action, asked.inbound_id)
+    said = console.act(world, _of(world, dag_id).id, asked.action, asked.inbound_id)
     told = {"action": asked.action, "dag": dag_id, "inbound": asked.inbound_id, "by": user.get_name()}
     log.info("console_action", **told)
     return {"said": said}
@@ -203,9 +203,11 @@ def _inbox_of(dag: str) -> int | None:
         return None
 
 
-def _of(dag: str) -> int:
-    found = _inbox_of(dag)
-    if found is None:
+def _of(world: World, dag: str) -> Inbox:
+    """The inbox of a DAG, by its whole name: what Airflow allowed was the name, and the number in it is anybody's."""
+    id_ = _inbox_of(dag)
+    found = world.inboxes.get(id_) if id_ is not None else None
+    if found is None or found.dag_id != dag:
         raise NotFound(f"{dag} is not the DAG of an inbox", fix="The page Inboxes, under Browse, lists those")
     return found
 

@@ -64,6 +64,8 @@ def _reconnect(world: World, inbox: Inbox) -> str:
 def _register(world: World, inbox: Inbox) -> str:
     if not pushing.can_push(inbox.connection_type):
         raise InvalidInput(f"{inbox.name} is held in IDLE and polled: it has no push channel")
+    if not pushing.is_wanted(world, inbox.connection_type):
+        raise InvalidInput("push is not set up here", fix="docs/push.md says which settings it needs")
     runs.ask_for_registration(world, inbox)
     return f"the push channel of {inbox.name} is made anew by its DAG"
 

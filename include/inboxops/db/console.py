@@ -58,6 +58,11 @@ class ConsoleStore:
         with self._database.transaction() as t:
             return t.rows("console_came", inbox_id=inbox_id, since=since, until=until, limit=limit)
 
+    def counts(self, inbox_id: int) -> dict[str, int]:
+        """What became of the mail of a week, by state."""
+        with self._database.transaction() as t:
+            return {row["state"]: row["count"] for row in t.rows("console_counts", inbox_id=inbox_id)}
+
     def aside(self, inbox_id: int, *, limit: int) -> list[Row]:
         with self._database.transaction() as t:
             return t.rows("console_aside", inbox_id=inbox_id, limit=limit)

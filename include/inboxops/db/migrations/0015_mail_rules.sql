@@ -19,9 +19,6 @@ ALTER TABLE tickets ADD COLUMN tags text[] NOT NULL DEFAULT '{}';
 ALTER TABLE tickets ADD COLUMN priority text NOT NULL DEFAULT 'normal' CHECK (priority IN ('low', 'normal', 'high', 'urgent'));
 ALTER TABLE tickets ADD COLUMN queue text NOT NULL DEFAULT '';
 
--- A rule is tried on the mail of a tenant's last days, the newest first.
-CREATE INDEX inbound_by_arrival ON inbound (tenant_id, received_at DESC, id DESC);
-
 CREATE FUNCTION labels_joined(tags text[], more text[]) RETURNS text[] LANGUAGE sql IMMUTABLE
     AS $$ SELECT tags || ARRAY(SELECT tag FROM unnest(more) WITH ORDINALITY AS m (tag, place) WHERE NOT tag = ANY (tags) ORDER BY place) $$;
 

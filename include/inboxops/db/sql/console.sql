@@ -14,7 +14,8 @@ WITH unfiled AS (
            CASE WHEN i.connection_type = 'imap' THEN CASE WHEN i.idle_seen_at > now() - interval '3 minutes' THEN 'idle' ELSE 'polled' END
                 WHEN i.connection_type = 'jmap' THEN 'polled'
                 WHEN i.push_error IS NOT NULL THEN 'failed' WHEN i.push_missed_in_row > 0 THEN 'silent'
-                WHEN i.push_registered_at IS NOT NULL THEN 'push' ELSE 'polled' END AS push
+                WHEN i.push_registered_at IS NOT NULL
+                      AND coalesce(i.gmail_watch_expires_at, i.graph_subscription_expires_at) > now() THEN 'push' ELSE 'polled' END AS push
     FROM inboxes i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN unfiled u ON u.inbox_id = i.id LEFT JOIN parked p ON p.inbox_id = i.id
     WHERE i.removed_at IS NULL AND (%(ids)s::bigint[] IS NULL OR i.id = ANY (%(ids)s))
 )
@@ -40,8 +41,7 @@ SELECT inbox_id, count(*) FROM inbound
 WHERE created_at > now() - interval '1 day' AND inbox_id = ANY (%(ids)s) GROUP BY inbox_id
 
 -- name: console_outbox
-SELECT kind, count(*), extract(epoch FROM now() - min(available_at))::float8 AS waiting, max(attempts) AS attempts,
-       (array_agg(last_error ORDER BY id) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
+SELECT kind, count(*), extract(epoch FROM now() - min(available_at))::float8 AS waiting
 FROM outbox WHERE done_at IS NULL AND available_at <= now() GROUP BY kind ORDER BY kind
 
 -- name: console_came
@@ -49,15 +49,22 @@ FROM outbox WHERE done_at IS NULL AND available_at <= now() GROUP BY kind ORDER 
 SELECT b.id, b.state, b.reason, b.received_at, b.created_at, b.from_address, b.subject, b.verdict, b.rule, b.evidence, b.size_bytes,
        b.storage_key, b.message_id, m.placed_by, m.ticket_id, t.ticket_number,
        (SELECT count(*) FROM attachments a WHERE a.message_id = m.id) AS files,
-       (SELECT count(*) FROM outbox o WHERE o.tenant_id = b.tenant_id AND o.kind = 'event' AND (o.payload ->> 'message_id') = b.message_id::text
-          AND o.created_at >= b.created_at) AS events,
+       coalesce(e.events, 0) AS events,
        (SELECT r.send_status FROM messages r WHERE r.auto_response_to_ticket_id = t.id AND t.created_at >= b.created_at - interval '1 day'
         LIMIT 1) AS auto_response
-FROM inbound b LEFT JOIN messages m ON m.inbound_id = b.id LEFT JOIN tickets t ON t.id = m.ticket_id
+FROM inbound b LEFT JOIN messages m ON m.id = b.message_id AND m.inbound_id = b.id LEFT JOIN tickets t ON t.id = m.ticket_id
+LEFT JOIN ( -- an event is written with the message that it tells of
+    SELECT (o.payload ->> 'message_id')::bigint AS message_id, count(*) AS events FROM outbox o
+    WHERE o.created_at BETWEEN %(since)s AND %(until)s AND o.kind = 'event' AND o.payload ? 'message_id' GROUP BY 1
+) e ON e.message_id = m.id
 WHERE b.inbox_id = %(inbox_id)s
   AND (b.created_at BETWEEN %(since)s AND %(until)s OR b.updated_at BETWEEN %(since)s AND %(until)s)
 ORDER BY b.id
 LIMIT %(limit)s
+
+-- name: console_counts
+-- Of the last week: an inbox may have millions.
+SELECT state, count(*) FROM inbound WHERE inbox_id = %(inbox_id)s AND created_at > now() - interval '7 days' GROUP BY state
 
 -- name: console_aside
 SELECT id, state, reason, received_at, from_address, subject, verdict, rule FROM inbound

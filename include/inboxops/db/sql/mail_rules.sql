@@ -15,12 +15,14 @@ WHERE tenant_id = %(tenant_id)s AND (%(before)s::integer IS NULL OR version < %(
 ORDER BY version DESC LIMIT %(limit)s
 
 -- name: mail_to_try
+-- No row is older than its mail: the index of a few kilobytes over `created_at` finds the days, one a mail would cost each arrival.
 SELECT b.id, b.inbox_id, b.state, b.reserved_message_id, b.storage_key, b.storage_offset, b.storage_length, b.size_bytes,
        b.received_at, b.in_spam_folder, b.provider_thread_id, t.id AS ticket_id, t.ticket_number
 FROM inbound b
 LEFT JOIN messages m ON m.id = b.message_id AND b.state = 'persisted' LEFT JOIN tickets t ON t.id = m.ticket_id
 WHERE b.tenant_id = %(tenant_id)s AND b.inbox_id = ANY (%(inbox_ids)s::bigint[]) AND b.storage_key IS NOT NULL
   AND b.state <> 'duplicate' AND b.received_at >= now() - make_interval(days => %(days)s)
+  AND b.created_at >= now() - make_interval(days => %(days)s + 1)
   AND (%(before_time)s::timestamptz IS NULL OR (b.received_at, b.id) < (%(before_time)s, %(before_id)s))
 ORDER BY b.received_at DESC, b.id DESC
 LIMIT %(limit)s
