@@ -29,6 +29,7 @@ from inboxops.cli import (
     settings,
     tenants,
     tickets,
+    trace,
 )
 from inboxops.errors import InboxOpsError
 
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 for joined in entry_points(group="inboxops.commands"):
     joined.load()(app)
-for group in (prepare, pulse, settings, tickets, explain, erase):
+for group in (prepare, pulse, settings, tickets, explain, erase, trace):
     group.register(app)
 add.register(inboxes.app)
 connect.register(inboxes.app)

@@ -26,6 +26,7 @@ from inboxops.db.pulse import PulseStore
 from inboxops.db.push import PushStore
 from inboxops.db.reading import ReadStore
 from inboxops.db.tickets import TicketStore
+from inboxops.db.trace import TraceStore
 from inboxops.events.relay import Relay
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Prober
@@ -84,6 +85,7 @@ class World:
     corrections = _on_database(CorrectionStore)
     console = _on_database(ConsoleStore)
     erasures = _on_database(ErasureStore)
+    traces = _on_database(TraceStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
     mail_rules = _on_database(MailRuleStore)

@@ -1,0 +1,48 @@
+"""inboxops trace: the whole life of a mail."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from inboxops.cli.show import Json, json_lines, say
+from inboxops.cli.world import opened
+from inboxops.errors import NotFound
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(trace)
+
+
+def trace(
+    what: Annotated[str, typer.Argument(help="A Message-ID, a ticket (#12), or an address.")],
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many mails, the newest.")] = 20,
+    json: Json = False,
+) -> None:
+    """Tell the life of a mail: provider, raw bytes, verdict, ticket, events, sends, bounces, what people put right."""
+    from inboxops.core.trace import steps, wanted
+
+    asked = wanted(what)
+    with opened() as world:
+        tenant_id = world.inboxes.tenant_id(tenant) if tenant else None
+        found = world.traces.find(asked, tenant_id=tenant_id, limit=limit)
+    if not found:
+        raise NotFound(
+            f"nothing here knows {what}", fix="Was it erased, or past its retention? Is it in the mailbox at all?"
+        )
+    if json:
+        json_lines(_record(one.mail, steps(one)) for one in found)
+        return
+    for one in found:
+        mail = one.mail
+        say(f"{mail['message_id_header'] or '(no id)'}  {mail['from_address'] or ''}  {mail['subject'] or ''}")
+        say(f"  inbox {mail['inbox']} of {mail['tenant']}")
+        for step in steps(one):
+            say(f"  {step.at:%Y-%m-%d %H:%M:%S}  {step.where:<9} {step.what}")
+
+
+def _record(mail: Any, told: Any) -> dict[str, Any]:
+    names = ("message_id_header", "inbound_id", "message_id", "ticket_number", "inbox", "tenant", "state")
+    return {**{name: mail[name] for name in names}, "steps": told}

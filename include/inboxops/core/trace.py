@@ -1,0 +1,132 @@
+"""Lineage: the life of a mail in the order of time, from the provider to its ticket and what became of the answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from inboxops.core.ids import id_key
+from inboxops.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """By what a mail is looked for; one of them is set. message_id: without brackets."""
+
+    message_id: str = ""
+    ticket_number: int | None = None
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A mail's row with its events, bounces and corrections, as the database has them."""
+
+    mail: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]]
+    bounces: Sequence[Mapping[str, Any]]
+    corrections: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`where` says in which part of the house it happened."""
+
+    at: datetime
+    where: str
+    what: str
+
+
+def wanted(text: str) -> Wanted:
+    """`#12` is a ticket, `<...>` a Message-ID, anything else with an @ both. Raises InvalidInput for what is none of them."""
+    text = text.strip()
+    if found := re.fullmatch(r"#?([1-9][0-9]{0,17})", text):
+        return Wanted(ticket_number=int(found[1]))
+    if text.startswith("<") and text.endswith(">"):
+        return Wanted(message_id=id_key(text[1:-1]))
+    if "@" in text:
+        return Wanted(message_id=id_key(text), address=text.lower())
+    raise InvalidInput(f"{text!r} is no ticket, Message-ID or address", fix="Write #12, <id@host> or name@host")
+
+
+def steps(traced: Traced) -> list[Step]:
+    """In the order of time."""
+    return sorted([*_arrival(traced.mail), *_departure(traced.mail), *_later(traced)], key=lambda step: step.at)
+
+
+def _arrival(mail: Mapping[str, Any]) -> list[Step]:
+    if mail["inbound_id"] is None:
+        return []
+    way = "imported by the first sync" if mail["imported"] else "taken in"
+    place = "its bytes are not kept"
+    if mail["storage_key"]:
+        start, end = mail["storage_offset"], mail["storage_offset"] + mail["storage_length"]
+        place = f"{mail['storage_key']} bytes {start} to {end}"
+    told = [
+        Step(mail["received_at"], "provider", f"had it as {mail['provider_key']}"),
+        Step(mail["stored_at"], "fetch", f"{way}, {mail['size_bytes']} bytes: {place}"),
+    ]
+    if mail["verdict"]:
+        why = "; ".join(f"{one['where']}: {one['value']}" for one in mail["evidence"] or ())
+        judged = f"{mail['verdict']} by {mail['rule']} (rules {mail['ruleset'] or 'of people'})"
+        told.append(
+            Step(mail["filed_at"] or mail["stored_at"], "classify", f"{judged}{', because ' + why if why else ''}")
+        )
+    if mail["message_id"]:
+        released = ", let out by a person" if mail["released"] else ""
+        filed = f"{mail['type']} {mail['message_id']} of ticket #{mail['ticket_number']}, placed by {mail['placed_by']}{released}"
+        told.append(Step(mail["filed_at"], "persist", filed))
+    elif mail["state"] not in ("stored", "classified"):
+        told.append(Step(mail["stored_at"], "persist", f"{mail['state']}: {mail['reason'] or 'no reason was kept'}"))
+    return told
+
+
+def _departure(mail: Mapping[str, Any]) -> list[Step]:
+    if mail["direction"] != "outbound":
+        return []
+    who = mail["author"] or "InboxOps"
+    told = [
+        Step(
+            mail["filed_at"],
+            "reply",
+            f"{mail['type']} {mail['message_id']} by {who} for ticket #{mail['ticket_number']}",
+        )
+    ]
+    if mail["sent_at"]:
+        tries = "" if not mail["send_attempt"] else f" at try {mail['send_attempt'] + 1}"
+        told.append(
+            Step(
+                mail["sent_at"],
+                "send",
+                f"sent{tries}, over the wire as {mail['wire_message_id'] or mail['message_id_header']}",
+            )
+        )
+    elif mail["send_error"]:
+        told.append(Step(mail["filed_at"], "send", f"{mail['state']}: {mail['send_error']}"))
+    else:
+        told.append(Step(mail["filed_at"], "send", str(mail["state"])))
+    return told
+
+
+def _later(traced: Traced) -> list[Step]:
+    told = []
+    for one in traced.events:
+        left = (
+            f"out at {one['done_at']:%H:%M:%S}"
+            if one["done_at"]
+            else f"waits, {one['attempts']} tries: {one['last_error'] or ''}"
+        )
+        told.append(Step(one["created_at"], "outbox", f"{one['kind']} {one['name']}, {left}"))
+    for one in traced.bounces:
+        to = ", ".join(one["recipients"])
+        told.append(
+            Step(one["received_at"], "bounce", f"{one['kind']} for {to} {one['status']} {one['diagnostic']}".rstrip())
+        )
+    for one in traced.corrections:
+        told.append(Step(one["made_at"], "people", f"{one['kind']} by {one['made_by']} (correction {one['id']})"))
+        if one["undone_at"]:
+            told.append(Step(one["undone_at"], "people", f"taken back by {one['undone_by']}"))
+    return told

@@ -1,0 +1,58 @@
+"""The whole life of a mail, as far as rows tell of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import timedelta
+
+from inboxops.core.trace import Traced, Wanted
+from inboxops.db.database import Database, Row
+
+_MARGIN = timedelta(days=1)  # an event is written with its message, a retry of a send later
+
+
+class TraceStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, wanted: Wanted, *, tenant_id: int | None, limit: int) -> list[Traced]:
+        """Everything that fits, the newest first, each with what happened to it. Reads without an index: for a person, now and then."""
+        with self._database.transaction() as t:
+            rows = t.rows(
+                "traced",
+                tenant_id=tenant_id,
+                key=wanted.message_id,
+                number=wanted.ticket_number,
+                address=wanted.address,
+                limit=limit,
+            )
+            messages = [row["message_id"] for row in rows if row["message_id"]]
+            inbound = [row["inbound_id"] for row in rows if row["inbound_id"]]
+            times = [row["stored_at"] or row["filed_at"] for row in rows]
+            span = {"since": min(times) - _MARGIN, "until": max(times) + _MARGIN} if times else {}
+            events = _by_message(t.rows("traced_events", messages=messages, **span)) if messages else {}
+            bounces = _by_message(t.rows("traced_bounces", messages=messages)) if messages else {}
+            corrections = t.rows("traced_corrections", messages=messages, inbound=inbound) if rows else []
+        return [
+            Traced(
+                mail=row,
+                events=events.get(row["message_id"], []),
+                bounces=bounces.get(row["message_id"], []),
+                corrections=[
+                    one
+                    for one in corrections
+                    if one["message_id"] == row["message_id"]
+                    or one["inbound_id"] == row["inbound_id"]
+                    or len(rows) == 1
+                ],
+            )
+            for row in rows
+        ]
+
+
+def _by_message(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    grouped: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row["message_id"]].append(row)
+    return grouped
