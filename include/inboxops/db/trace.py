@@ -17,7 +17,7 @@ class TraceStore:
         self._database = database
 
     def find(self, wanted: Wanted, *, tenant_id: int | None, limit: int) -> list[Traced]:
-        """Everything that fits, the newest first, each with what happened to it. Reads without an index: for a person, now and then."""
+        """What fits, the newest first, each with what happened to it. Reads without an index: for a person, now and then."""
         with self._database.transaction() as t:
             rows = t.rows(
                 "traced",
