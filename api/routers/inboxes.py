@@ -102,7 +102,8 @@ def fetch_inbox(visit: Agent, inbox_id: Id) -> Woken:
 
 
 def _connection(wanted: Connection) -> dict[str, object]:
-    given = wanted.model_dump(exclude_none=True, exclude={"type"})
+    """As it is kept. What a tenant names has to be a public host, now and at every connection."""
+    given = wanted.model_dump(exclude_none=True, exclude={"type"}) | {"public_only": True}
     if isinstance(wanted, JmapConnection) or wanted.smtp_host:
         return given
     return {key: value for key, value in given.items() if key != "smtp_security"}

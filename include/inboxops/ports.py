@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from inboxops.core.model import Batch, Cursor
+from inboxops.core.reach import Reach
 from inboxops.core.reading import Bodies, Reading
 
 
@@ -91,6 +92,7 @@ class Account:
     "xoauth2"), folder, ca_file, and for sending smtp_host, smtp_port, smtp_security. Documented with each provider.
     secrets: IMAP: username, password (or access_token for xoauth2). Never logged: `repr` leaves it out.
     tokens: Gmail and Microsoft have these instead of secrets.
+    reach: where the server may stand, None for one that the operator named.
     """
 
     inbox_id: int
@@ -100,6 +102,7 @@ class Account:
     connection: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
     tokens: TokenSource | None = field(default=None, repr=False)
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,10 @@ class Settings(BaseSettings):
     idle_inboxes: int = Field(
         default=IDLE_INBOXES, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off"
     )
+    private_hosts: str = Field(
+        default="",
+        description="hosts, addresses and networks (CIDR) of our own that tenants may name by the API; else only public ones",
+    )
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
     keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")
     keep_listed_days: int = Field(default=90, ge=1, description="set-aside mail: listed, dropped, duplicate")

@@ -84,7 +84,7 @@ def airflow() -> Iterator[StandInAirflow]:
 
 @pytest.fixture(scope="session")
 def http_client(services: Settings, airflow: StandInAirflow) -> Iterator[TestClient]:
-    app = create_app(services.model_copy(update={"airflow_url": airflow.url}))
+    app = create_app(services.model_copy(update={"airflow_url": airflow.url, "private_hosts": "localhost"}))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

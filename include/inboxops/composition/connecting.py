@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from inboxops.composition import mailboxes, pushing, runs
@@ -27,14 +28,16 @@ LINK_MINUTES = 60
 
 def connect(world: World, tenant_id: int, new: by_password.NewInbox) -> tuple[int, MailboxInfo]:
     """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
-    return by_password.connect(tenant_id, new, world.inboxes, world.vault.seal, mailboxes.try_connection)
+    return by_password.connect(
+        tenant_id, new, world.inboxes, world.vault.seal, partial(mailboxes.try_connection, world)
+    )
 
 
 def reconnect(world: World, inbox: Inbox, connection: Mapping[str, Any], given: Mapping[str, str]) -> None:
     """Try the connection with the known secrets and what is given of new ones, and keep both when it works."""
     sealed = world.inboxes.credentials(inbox.id)
     secrets = {"username": inbox.email_address, **(world.vault.open(sealed) if sealed else {}), **given}
-    mailboxes.try_connection(inbox.connection_type, inbox.email_address, connection, secrets)
+    mailboxes.try_connection(world, inbox.connection_type, inbox.email_address, connection, secrets)
     world.inboxes.reconnect(inbox.id, connection, world.vault.seal(secrets))
 
 

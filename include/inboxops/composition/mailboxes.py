@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
+from inboxops.core.reach import Reach
 from inboxops.errors import AuthenticationFailed, InvalidInput
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint, settings_of
 from inboxops.oauth.tokens import StoredTokens
@@ -36,6 +37,7 @@ def opened(world: World, inbox: Inbox, sealed: bytes | None) -> Account:
         connection_type=inbox.connection_type,
         connection=inbox.connection,
         secrets=world.vault.open(sealed),
+        reach=_reach(world, inbox.connection),
     )
     return _with_tokens(world, plain) if inbox.connection_type in CLIENTS else plain
 
@@ -72,6 +74,7 @@ def to_hold(world: World) -> list[tuple[Account, Cursor]]:
                 connection_type=row["connection_type"],
                 connection=row["connection"],
                 secrets=world.vault.open(row["credentials_encrypted"]),
+                reach=_reach(world, row["connection"]),
             ),
             Cursor(uid_validity=row["imap_uid_validity"], last_uid=row["imap_last_uid"]),
         )
@@ -79,8 +82,17 @@ def to_hold(world: World) -> list[tuple[Account, Cursor]]:
     ]
 
 
+def _reach(world: World, connection: Mapping[str, Any]) -> Reach | None:
+    """Where an inbox's servers may stand: anywhere when the operator named them, else in public."""
+    return Reach.of(world.settings.private_hosts) if connection.get("public_only") else None
+
+
 def try_connection(
-    connection_type: str, email_address: str, connection: Mapping[str, Any], secrets: Mapping[str, str]
+    world: World,
+    connection_type: str,
+    email_address: str,
+    connection: Mapping[str, Any],
+    secrets: Mapping[str, str],
 ) -> MailboxInfo:
     """Log in and look, in and out; writes nothing. Raises MailboxUnreachable and the provider's errors.
 
@@ -88,7 +100,8 @@ def try_connection(
     """
     if connection_type in CLIENTS:
         raise InvalidInput(f"a mailbox of {connection_type} has no password", fix="Its owner connects it in a browser")
-    tried = Account(0, 0, email_address, connection_type, connection, secrets)
+    reach = _reach(world, connection)
+    tried = Account(0, 0, email_address, connection_type, connection, secrets, reach=reach)
     return story.look(tried, provider(connection_type), sender(connection_type))
 
 

@@ -17,10 +17,12 @@ from typing import Any
 
 from imapclient import IMAPClient
 
+from inboxops.core.reach import Reach
 from inboxops.errors import InvalidInput, OperatorError, ServerRefused
 from inboxops.ports import Account
 from inboxops.providers.imap_errors import speaking
 from inboxops.providers.imap_wire import TimedClient
+from inboxops.providers.reaching import check_name, check_peer
 
 DEFAULT_PORTS = {"tls": 993, "starttls": 143, "plain": 143}
 _ATOM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\]+")  # RFC 9051, section 9: what needs no quoting
@@ -44,6 +46,7 @@ class Endpoint:
     ca_file: str
     username: str
     secret: str = field(repr=False)
+    reach: Reach | None = None
 
     @classmethod
     def of(cls, account: Account) -> Endpoint:
@@ -68,6 +71,7 @@ class Endpoint:
             ca_file=str(connection.get("ca_file") or ""),
             username=username,
             secret=secret,
+            reach=account.reach,
         )
 
     @property
@@ -200,6 +204,7 @@ def connect(endpoint: Endpoint, *, connect_seconds: float = 15, read_seconds: fl
     Raises AuthenticationFailed, ServerRefused, TransientError, Throttled, and OperatorError for an unreadable ca_file.
     """
     context = tls_context(endpoint.ca_file) if endpoint.security != "plain" else None
+    check_name(endpoint.reach, endpoint.host)
     with speaking(endpoint.server, "connect"):
         client = TimedClient(
             endpoint.host,
@@ -211,6 +216,7 @@ def connect(endpoint: Endpoint, *, connect_seconds: float = 15, read_seconds: fl
         )
     session = Session(endpoint, client, read_seconds)
     try:
+        check_peer(endpoint.reach, endpoint.host, client.socket())
         if endpoint.security == "starttls":
             _start_tls(session, context)
         _log_in(session)

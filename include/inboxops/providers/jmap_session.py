@@ -26,6 +26,7 @@ from inboxops.errors import (
 from inboxops.ports import Account
 from inboxops.providers.https import posted, speaking, trust
 from inboxops.providers.patience import Patience
+from inboxops.providers.reaching import check_name
 
 CORE, MAIL, SUBMISSION = (f"urn:ietf:params:jmap:{name}" for name in ("core", "mail", "submission"))
 CALLS_AT_ONCE = 4  # what every server has to take (RFC 8620, 2: maxConcurrentRequests)
@@ -58,6 +59,7 @@ class JmapSession:
             raise InvalidInput(f"{self._url!r} is no https:// URL", fix=_CHECK_URL)
         self.server = urlsplit(self._url).netloc
         self._authorization = _authorization(account)
+        self._reach = account.reach
         self._patience = patience
         self._resource: dict[str, Any] | None = None
         self._http = httpx.Client(
@@ -208,6 +210,8 @@ class JmapSession:
         attempt = 0
         plain = {"Content-Type": "application/json"} if content is not None else {}
         sent = {**plain, **(headers or {}), "Authorization": self._authorization}
+        # TLS with a checked certificate holds a name to its server; the name itself is looked at before each request.
+        check_name(self._reach, urlsplit(url).hostname or "")
         while True:
             with speaking(self.server, what):
                 response = self._http.request(method, url, content=content, headers=sent)

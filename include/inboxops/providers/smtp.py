@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from inboxops.core.reach import Reach
 from inboxops.errors import (
     AuthenticationFailed,
     InboxOpsError,
@@ -31,6 +32,7 @@ from inboxops.ports import Account, Envelope, RefusedRecipient, Sent, Trace
 from inboxops.providers import imap_errors, imap_sent
 from inboxops.providers.imap import ImapProvider
 from inboxops.providers.imap_session import tls_context
+from inboxops.providers.reaching import check_name, check_peer
 
 DEFAULT_PORTS = {"tls": 465, "starttls": 587, "plain": 25}
 _CHUNK = 65_536  # bytes written under one time-out
@@ -50,6 +52,7 @@ class Endpoint:
     ca_file: str
     username: str
     secret: str = field(repr=False)
+    reach: Reach | None = None
 
     @classmethod
     def of(cls, account: Account) -> Endpoint:
@@ -78,6 +81,7 @@ class Endpoint:
             ca_file=str(connection.get("ca_file") or ""),
             username=secrets.get("smtp_username") or secrets.get("username") or account.email_address,
             secret=secret,
+            reach=account.reach,
         )
 
     @property
@@ -150,12 +154,14 @@ class SmtpSender:
         context = tls_context(endpoint.ca_file) if endpoint.security != "plain" else None
         name, seconds = domain or "localhost", self._connect_seconds
         smtp: smtplib.SMTP
+        check_name(endpoint.reach, endpoint.host)
         with _speaking(endpoint.server, "connect"):
             if endpoint.security == "tls":
                 smtp = smtplib.SMTP_SSL(endpoint.host, endpoint.port, name, timeout=seconds, context=context)
             else:
                 smtp = smtplib.SMTP(endpoint.host, endpoint.port, name, timeout=seconds)
         try:
+            check_peer(endpoint.reach, endpoint.host, smtp.sock)
             with _speaking(endpoint.server, "connect"):
                 if smtp.sock:
                     smtp.sock.settimeout(self._reply_seconds)

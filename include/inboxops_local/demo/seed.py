@@ -57,7 +57,7 @@ def _imap(world: World, home: Home, ports: Ports) -> Inbox:
         if found.connection != connection:
             world.inboxes.reconnect(found.id, connection, world.vault.seal(secrets))
         return world.inboxes.get(found.id)
-    mailboxes.try_connection("imap", SUPPORT, connection, secrets)
+    mailboxes.try_connection(world, "imap", SUPPORT, connection, secrets)
     inbox_id = world.inboxes.add(
         tenant_id=tenant_id,
         name=INBOX,
