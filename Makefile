@@ -8,11 +8,12 @@ export INBOXOPS_HOME := $(CURDIR)/.inboxops
 endif
 
 API_FUZZ_EXAMPLES ?= 200
+CRASHES ?= 10
 
 starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
 	$(BIN)/python tests/starts.py $(SITUATIONS)
 
-.PHONY: starts browser mutations fuzz kills run screenshots test lint lock clean install
+.PHONY: starts browser crash outages mutations fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
@@ -28,6 +29,12 @@ kills: $(VENV)/.installed-dev ## kill the sender ten times at each step
 
 mutations: $(VENV)/.installed-dev ## damaged mails for so many SECONDS
 	INBOXOPS_MUTATION_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/core/test_mutations.py -s --timeout 7200
+
+crash: $(VENV)/.installed-dev ## kill a process ten times at each boundary, at every provider, and see the next run end it (an hour)
+	INBOXOPS_TEST_CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash --timeout 3600
+
+outages: $(VENV)/.installed-dev ## what goes away and comes back: services, mail servers, sign-ins, Airflow's API, room on the disk
+	$(BIN)/python -m pytest tests/outages --timeout 600
 
 browser: $(VENV)/.installed-dev ## the tests of the tickets page, in Chromium
 	$(BIN)/python -m pytest tests/browser

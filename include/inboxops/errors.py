@@ -82,6 +82,10 @@ class Throttled(TransientError):
     """The provider asks for patience. Not an authentication failure: the inbox stays connected."""
 
 
+class Overtaken(TransientError):
+    """Another run did it meanwhile: this one is none the worse for it, and says so to nobody."""
+
+
 class CursorExpired(TransientError):
     """The stored cursor means nothing to the provider any more: a bounded rescan by date follows."""
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import default
 
@@ -19,43 +16,10 @@ from inboxops.composition.world import World
 from inboxops.core.notices import KINDS
 from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, OperatorError
 from inboxops_lab.testing.mailserver import MailServer
+from tests.receiver import Receiver
 from tests.sending.conftest import Desk, set_up
 from tests.sending.smtpserver import Submission
 from tests.stories.conftest import mail
-
-
-@dataclass
-class Receiver:
-    """An admin's webhook: keeps what comes, answers `status`."""
-
-    status: int = 204
-    taken: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        receiver = self
-
-        class Answers(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.taken.append((dict(self.headers), body))
-                self.send_response(receiver.status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Nothing to say."""
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/notices"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def told(self) -> list[tuple[str, bool]]:
-        """(kind, over) of every notice, in order."""
-        return [(one["kind"], one["over"]) for _, body in self.taken for one in json.loads(body)["data"]["notices"]]
 
 
 @pytest.fixture

@@ -49,6 +49,8 @@ def wants_fetch(world: World, inbox_id: int) -> bool:
     with fetching.standing(inbox, world.inboxes):
         account = mailboxes.opened(world, inbox, sealed)
         news = world.prober(inbox.connection_type).has_news(account, inbox.cursor)
+    if not news:
+        fetching.is_read(inbox, world.inboxes)
     return news and _has_room(world, inbox)
 
 

@@ -19,6 +19,10 @@ class Kind:
 
 KINDS = {
     "inbox_disconnected": Kind("{inbox} is disconnected", "Connect it again: `inboxops inbox reconnect {name}`."),
+    "inbox_not_read": Kind(
+        "{inbox} is not read",
+        "It is tried at every poll; nothing is lost meanwhile. `inboxops inbox test {name}` looks now.",
+    ),
     "push_failed": Kind(
         "{inbox} gets no pushes", "Its mail is polled meanwhile; the channel is tried again by itself."
     ),

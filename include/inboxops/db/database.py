@@ -38,6 +38,9 @@ class Database:
             open=False,
             timeout=15,
             max_idle=120,
+            # A pool tries ever more seldom. After so long it gives up, and whoever asks next begins anew: a database that comes
+            # back is seen soon, however long it was away.
+            reconnect_timeout=10,
             kwargs={"row_factory": dict_row, "connect_timeout": 5, "application_name": "inboxops"},
             check=ConnectionPool.check_connection,
         )

@@ -10,7 +10,7 @@ from inboxops.core.mail_rules.shown import shown
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, jsonb
 from inboxops.db.inboxes import move_cursor
-from inboxops.errors import Conflict, NotFound, TransientError
+from inboxops.errors import Conflict, NotFound, Overtaken
 from inboxops.ports import ClassifiedRow, InboundRow, StoredRow
 
 LISTS = ("parked", "refused", "listed", "conflict", "dropped")
@@ -29,16 +29,14 @@ class InboundStore:
     def add_batch(self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str) -> int:
         """Rows and cursor in one transaction (invariant 1); returns how many rows are new.
 
-        Raises TransientError when another run moved the cursor meanwhile: nothing is written then.
+        Raises Overtaken when another run moved the cursor meanwhile: nothing is written then.
         """
         with self._database.transaction() as t:
             added = 0
             if rows:
                 added = t.run("add_inbound", tenant_id=inbox.tenant_id, inbox_id=inbox.id, rows=jsonb(rows))
             if old != new and not move_cursor(t, inbox.id, old, new, note):
-                raise TransientError(
-                    f"another run moved the cursor of inbox {inbox.id}; this one starts again from there"
-                )
+                raise Overtaken(f"another run moved the cursor of inbox {inbox.id}; this one starts again from there")
             return added
 
     def stored(self, inbox_id: int, *, after: int, limit: int) -> list[StoredRow]:

@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,7 +18,7 @@ from inboxops.core.keys import detached_key, pack_key
 from inboxops.core.mime import identity
 from inboxops.core.model import Batch, Cursor
 from inboxops.core.packs import pack
-from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
+from inboxops.errors import AuthenticationFailed, InboxOpsError, Overtaken, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, Provider
 from inboxops.stories.telling import Telling, log
 
@@ -60,20 +60,26 @@ class Fetched:
 
 @contextmanager
 def standing(inbox: Inbox, store: Standing) -> Iterator[None]:
-    """Keep `last_error` and `connected_at` true while the provider is spoken to.
+    """Keep `last_error` and `connected_at` true while the inbox is read; `is_read` says that nothing is in the way any more.
 
-    Raises what it was given: AuthenticationFailed has disconnected the inbox by then; a TransientError left it alone.
+    Raises what it was given: AuthenticationFailed has disconnected the inbox by then; any other stands in `last_error`, so that
+    an inbox says what it waits for.
     """
     try:
         yield
     except AuthenticationFailed as exc:
         store.disconnect(inbox.id, exc)
         raise
-    except TransientError:
+    except Overtaken:
         raise
     except InboxOpsError as exc:
-        store.note_error(inbox.id, exc)
+        with suppress(TransientError):  # the database itself may be what is away
+            store.note_error(inbox.id, exc)
         raise
+
+
+def is_read(inbox: Inbox, store: Standing) -> None:
+    """All that is there was taken in. A look that finds mail proves less: what kept it from us may last."""
     if inbox.last_error is not None:
         store.clear_error(inbox.id)
 
@@ -112,6 +118,7 @@ def fetch(
                     told(key=row.key, bytes=row.size_bytes, received=row.received_at.isoformat(), imported=row.imported)
             cursor, count = batch.cursor, count + 1
             log.info("batch_durable", came=len(batch.rows), new=new, read_to=str(cursor), note=batch.note)
+    is_read(inbox, inboxes)
     told.close()
     told_refused.close()
     log.info("fetch_ended", stored=stored, refused=refused, bytes=size, more=count == max_batches)

@@ -1,4 +1,4 @@
-"""A TCP proxy that can hurt: it waits, and cuts connections after so many bytes. It can end TLS, too."""
+"""A TCP proxy that can hurt: it waits, cuts connections after so many bytes, takes them and says nothing. It can end TLS, too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Proxy:
     """Listens on `port` and passes everything on to a server on loopback.
 
     cut_after: bytes from the server after which a connection is dropped in the middle; None lets it live.
-    delay_seconds: how long each answer of the server is held back. Both may be changed while it runs.
+    delay_seconds: how long each answer of the server is held back.
+    is_silent: takes connections and passes nothing on, as a server that hangs. All may be changed while it runs.
     """
 
     def __init__(self, target_port: int, *, certificate: ServerCertificate | None = None) -> None:
@@ -29,6 +30,7 @@ class Proxy:
             self._context.load_cert_chain(certificate.cert_file, certificate.key_file)
         self.cut_after: int | None = None
         self.delay_seconds = 0.0
+        self.is_silent = False
         self.connections = 0
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -59,6 +61,12 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             stack.enter_context(client)
+            if self.is_silent:
+                self._open.add(client)
+                stack.callback(self._open.discard, client)
+                while client.recv(_CHUNK):
+                    """Until the other side has enough."""
+                return
             if self._context is not None:
                 client = stack.enter_context(self._context.wrap_socket(client, server_side=True))
             server = stack.enter_context(socket.create_connection(("127.0.0.1", self._target_port)))

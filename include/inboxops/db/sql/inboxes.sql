@@ -84,8 +84,11 @@ WHERE id = %(id)s AND connected_at IS NOT NULL
 RETURNING tenant_id
 
 -- name: note_error
-UPDATE inboxes SET last_error = %(error)s, last_error_kind = %(kind)s, last_error_at = now(), updated_at = now()
-WHERE id = %(id)s
+-- `last_error_at` is since when. What disconnected an inbox stays until somebody connects it again.
+UPDATE inboxes
+SET last_error = %(error)s, last_error_kind = %(kind)s, updated_at = now(),
+    last_error_at = CASE WHEN last_error_kind = %(kind)s THEN last_error_at ELSE now() END
+WHERE id = %(id)s AND connected_at IS NOT NULL
 
 -- name: clear_error
 UPDATE inboxes

@@ -16,11 +16,13 @@ ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: close_notices
--- A failed answer is over when it was sent, not while it is tried again.
+-- A failed answer is over when it was sent, not while it is tried again; an inbox that is not read when it was, not when it is
+-- disconnected.
 UPDATE notices n SET closed_at = now()
 WHERE n.closed_at IS NULL AND n.kind <> 'reply_bounced'
   AND NOT EXISTS (SELECT FROM conditions c WHERE c.kind = n.kind AND c.subject_id = n.subject_id)
   AND (n.kind <> 'reply_failed' OR EXISTS (SELECT FROM messages m WHERE m.id = n.subject_id AND m.send_status = 'sent'))
+  AND (n.kind <> 'inbox_not_read' OR EXISTS (SELECT FROM inboxes i WHERE i.id = n.subject_id AND (i.last_error IS NULL OR i.removed_at IS NOT NULL)))
 RETURNING n.id
 
 -- name: notice_facts
