@@ -497,3 +497,17 @@ def test_no_password_reaches_a_log_line(
     said = caplog.text + "".join(capfd.readouterr())
     assert "secret password" not in said
     assert "secret password" not in repr(mailboxes.account(mailbox.world, mailbox.inbox))
+
+
+def test_a_look_that_finds_nothing_is_a_look(mailbox: Mailbox) -> None:
+    """What operators read as `last looked` is no arrival: a quiet inbox is none that stands still."""
+    mailbox.deliver(mail("First"))
+    mailbox.run()
+    mailbox.query(
+        "UPDATE inboxes SET last_fetch_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", mailbox.inbox_id
+    )
+    assert not intake.wants_fetch(mailbox.world, mailbox.inbox_id)
+    (row,) = mailbox.world.console.inboxes(
+        ids=[mailbox.inbox_id], q="", state="", kind="", trouble=False, sort="lag", down=True, offset=0, limit=1
+    )
+    assert row["lag"] < 60

@@ -193,9 +193,10 @@ class InboxStore:
         with self._database.transaction() as t:
             t.run("note_error", id=inbox_id, error=str(error), kind=error.kind)
 
-    def clear_error(self, inbox_id: int) -> None:
+    def is_read(self, inbox_id: int) -> None:
+        """Looked at just now, and nothing is in the way."""
         with self._database.transaction() as t:
-            t.run("clear_error", id=inbox_id)
+            t.run("is_read", id=inbox_id)
 
     def take_fetch_slot(self, inbox_id: int, *, per_hour: int) -> bool:
         """Whether the hourly limit has room for a fetch now; takes the room if so."""

@@ -44,7 +44,7 @@ class Standing(Protocol):
 
     def note_error(self, inbox_id: int, error: InboxOpsError) -> None: ...
 
-    def clear_error(self, inbox_id: int) -> None: ...
+    def is_read(self, inbox_id: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,8 @@ def standing(inbox: Inbox, store: Standing) -> Iterator[None]:
 
 
 def is_read(inbox: Inbox, store: Standing) -> None:
-    """All that is there was taken in. A look that finds mail proves less: what kept it from us may last."""
-    if inbox.last_error is not None:
-        store.clear_error(inbox.id)
+    """All that is there was taken in, now. A look that finds mail proves less: what kept it from us may last."""
+    store.is_read(inbox.id)
 
 
 def fetch(

@@ -90,7 +90,7 @@ SET last_error = %(error)s, last_error_kind = %(kind)s, updated_at = now(),
     last_error_at = CASE WHEN last_error_kind = %(kind)s THEN last_error_at ELSE now() END
 WHERE id = %(id)s AND connected_at IS NOT NULL
 
--- name: clear_error
+-- name: is_read
 UPDATE inboxes
 SET last_error = NULL, last_error_kind = NULL, last_error_at = NULL, last_fetch_at = now()
 WHERE id = %(id)s AND connected_at IS NOT NULL
