@@ -8,7 +8,8 @@ from fastapi import APIRouter, BackgroundTasks, Query
 
 from api import paging
 from api.access import Agent
-from api.models import Correction, CorrectionBody, Id, Number
+from api.correction_models import Correction, CorrectionBody
+from api.models import Id, Number
 from api.paging import Cursor, Limit, Page
 from inboxops.composition import correcting, sending
 from inboxops.core.corrections import Kind, Request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -223,10 +223,13 @@ def _patterns(rules: Iterable[Rule]) -> Iterable[str]:
 
 
 def _said(one: Condition | Actions) -> dict[str, Any]:
-    plain: Callable[[object], object] = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
     is_size = isinstance(one, Condition) and one.on is Field.SIZE
     told = {each.name: getattr(one, each.name) for each in fields(one)}
-    return {name: plain(value) for name, value in told.items() if value or (is_size and name == "bytes")}
+    return {name: _plain(value) for name, value in told.items() if value or (is_size and name == "bytes")}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _either(names: Iterable[object]) -> str:
