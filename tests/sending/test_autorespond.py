@@ -48,6 +48,24 @@ def test_a_person_who_opens_a_ticket_is_answered_by_the_rules_of_rfc_3834(polite
     assert orders == [(1,)], "it leaves by the same order as a reply"
 
 
+@pytest.mark.parametrize(
+    ("says", "answered"),
+    [
+        ("dmarc=fail; spf=pass", 0),
+        ("spf=fail; dkim=none", 0),
+        ("spf=softfail", 0),
+        ("spf=fail; dkim=pass; dmarc=pass", 1),  # as a list or a forward passes it on
+        ("spf=fail; dkim=pass", 1),
+        ("spf=none; dkim=none; dmarc=none", 1),  # most small senders
+    ],
+)
+def test_forged_mail_makes_us_write_to_nobody(polite: Desk, says: str, answered: int) -> None:
+    polite.world.inboxes.change(polite.box.inbox_id, trusted_authserv_ids=["mx.acme.example"])
+    polite.ticket(more=f"Authentication-Results: mx.acme.example; {says}")
+    polite.ticket(sender="other@customer.example", more="Authentication-Results: mx.forger.example; dmarc=fail")
+    assert len(responses(polite)) == answered + 1, "what a stranger's header says counts for nothing"
+
+
 def test_its_answer_joins_the_ticket_and_is_not_answered_again(polite: Desk) -> None:
     polite.ticket(id="a")
     polite.ticket(answers="a")

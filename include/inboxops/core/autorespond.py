@@ -35,8 +35,9 @@ class WantedResponse:
 
 
 def addressee(reading: Reading, own_addresses: frozenset[str]) -> Address | None:
-    """Whom to answer, None for mail that is never answered automatically: one whose customer a text alone names is among it."""
-    if reading.verdict.kind is not VerdictKind.HUMAN or reading.null_return_path:
+    """Whom to answer, None for mail that is never answered automatically: one whose customer a text alone names is among it, and
+    one that the receiving server says is forged, so that nobody has us write to whom he names as its author."""
+    if reading.verdict.kind is not VerdictKind.HUMAN or reading.null_return_path or _is_forged(reading.authentication):
         return None
     if reading.customer is not None and reading.customer.claimed:
         return None
@@ -48,6 +49,13 @@ def addressee(reading: Reading, own_addresses: frozenset[str]) -> Address | None
         if machine.is_machine(address) or _DAEMON.fullmatch(local):
             return None
     return to
+
+
+def _is_forged(authentication: Mapping[str, str]) -> bool:
+    """By DMARC where a trusted server says it (RFC 7489, 6.6.2), else when SPF fails and no DKIM signature holds."""
+    if "dmarc" in authentication:
+        return authentication["dmarc"] == "fail"
+    return authentication.get("spf") in ("fail", "softfail") and authentication.get("dkim") != "pass"
 
 
 def within_caps(
