@@ -124,6 +124,20 @@ def poll(
 
 
 @bench.command()
+def console(
+    inboxes: Annotated[int, typer.Option(min=1, help="Inboxes in the list.")] = 3000,
+    pages: Annotated[int, typer.Option(min=20, help="Pages, sorted and filtered at random.")] = 200,
+    json: Json = False,
+) -> None:
+    """How long the console's page Inboxes takes in Airflow, and what it costs in memory."""
+    from inboxops_lab.bench.console import console as measure
+
+    with _progress() as say:
+        result = measure(inboxes, pages, say=say)
+    _show(f"The console with {inboxes} inboxes", result, json=json)
+
+
+@bench.command()
 def latency(
     samples: Annotated[int, typer.Option(min=1, help="Mails for each way of being woken.")] = 20, json: Json = False
 ) -> None:

@@ -39,12 +39,7 @@ class Place:
 
     def part(self, *names: str) -> list[int]:
         """The process ids of these parts of the stack, or of all."""
-        record = Record.read(self.home / "stack.json")
-        if record is None:
-            raise OperatorError("the stack of the bench ended", fix=f"Logs: {self.home / 'logs'}")
-        return [
-            part.process.pid for name, part in record.parts.items() if part.process and (not names or name in names)
-        ]
+        return processes(self.home, *names)
 
     def environment(self) -> dict[str, str]:
         """Of a process that shall find this stack and no other."""
@@ -72,6 +67,14 @@ class Place:
         )
         assert inbox_id is not None
         return inbox_id
+
+
+def processes(home: Path, *names: str) -> list[int]:
+    """The process ids of these parts of the stack at `home`, or of all."""
+    record = Record.read(home / "stack.json")
+    if record is None:
+        raise OperatorError("the stack of the bench ended", fix=f"Logs: {home / 'logs'}")
+    return [part.process.pid for name, part in record.parts.items() if part.process and (not names or name in names)]
 
 
 @contextmanager
