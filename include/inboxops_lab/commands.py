@@ -18,6 +18,14 @@ bench = typer.Typer(
     help="Measure the product on this machine, with real servers in a folder of their own.", no_args_is_help=True
 )
 
+
+@bench.callback()
+def _ends_in_order() -> None:
+    from inboxops_local.ending import end_in_order
+
+    end_in_order()
+
+
 SIZES = [10_000, 100_000, 1_000_000]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
 
