@@ -198,6 +198,22 @@ def thread(
     _show(f"Threads of {messages} messages", result, json=json)
 
 
+@bench.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=1, help="How long there is load.")] = 60,
+    json: Json = False,
+) -> None:
+    """Mixed load while parts are killed and hang, and an account of mails, answers and events. Ends with 1 when one is missing."""
+    from inboxops_lab.bench.soak import WRONG
+    from inboxops_lab.bench.soak import soak as measure
+
+    with _progress() as say:
+        result = measure(minutes, say=say)
+    _show(f"Soak of {minutes:g} minutes", result, json=json)
+    if any(result[name] for name in WRONG):
+        raise typer.Exit(1)
+
+
 def register(app: typer.Typer) -> None:
     """The entry point in the group `inboxops.commands`."""
     app.add_typer(bench, name="bench")

@@ -97,8 +97,11 @@ COMMANDS = {
 """What is started, and the server by which it is seen to have got somewhere."""
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", COMMANDS)
+EVERY = [(name, end) for name in COMMANDS for end in ENDS]
+DAILY = [("up", "closed terminal"), ("bench", "SIGTERM"), ("bench", "Ctrl-C twice")]
+
+
+@pytest.mark.parametrize(("name", "end"), EVERY if os.environ.get("INBOXOPS_TEST_ENDINGS") else DAILY)
 def test_nothing_is_left_behind(folder: Path, name: str, end: str) -> None:
     arguments, server = COMMANDS[name]
     terminal = Terminal(folder, *arguments)
