@@ -13,7 +13,7 @@ CRASHES ?= 10
 starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
 	$(BIN)/python tests/starts.py $(SITUATIONS)
 
-.PHONY: starts browser crash outages mutations fuzz kills run screenshots test lint lock clean install
+.PHONY: starts browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
@@ -33,8 +33,11 @@ mutations: $(VENV)/.installed-dev ## damaged mails for so many SECONDS
 crash: $(VENV)/.installed-dev ## kill a process ten times at each boundary, at every provider, and see the next run end it (an hour)
 	INBOXOPS_TEST_CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash --timeout 3600
 
-outages: $(VENV)/.installed-dev ## what goes away and comes back: services, mail servers, sign-ins, Airflow's API, room on the disk
-	$(BIN)/python -m pytest tests/outages --timeout 600
+outages: $(VENV)/.installed-dev ## what goes away and comes back: services, mail servers, sign-ins, Airflow's API, disks; and every way to end a command
+	INBOXOPS_TEST_ENDINGS=all $(BIN)/python -m pytest tests/outages tests/stack/test_homes.py tests/stack/test_endings.py --timeout 600
+
+soak: $(VENV)/.installed-dev ## mixed load for so many MINUTES while parts are killed and hang, and an account of everything
+	env -u INBOXOPS_HOME $(BIN)/inboxops bench soak --minutes $(or $(MINUTES),60)
 
 browser: $(VENV)/.installed-dev ## the tests of the tickets page, in Chromium
 	$(BIN)/python -m pytest tests/browser

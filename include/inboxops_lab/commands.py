@@ -18,6 +18,14 @@ bench = typer.Typer(
     help="Measure the product on this machine, with real servers in a folder of their own.", no_args_is_help=True
 )
 
+
+@bench.callback()
+def _ends_in_order() -> None:
+    from inboxops_local.ending import end_in_order
+
+    end_in_order()
+
+
 SIZES = [10_000, 100_000, 1_000_000]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")]
 
@@ -202,6 +210,22 @@ def thread(
     with _progress() as say:
         result = measure(messages, rate, seconds, say=say)
     _show(f"Threads of {messages} messages", result, json=json)
+
+
+@bench.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=1, help="How long there is load.")] = 60,
+    json: Json = False,
+) -> None:
+    """Mixed load while parts are killed and hang, and an account of mails, answers and events. Ends with 1 when one is missing."""
+    from inboxops_lab.bench.soak import WRONG
+    from inboxops_lab.bench.soak import soak as measure
+
+    with _progress() as say:
+        result = measure(minutes, say=say)
+    _show(f"Soak of {minutes:g} minutes", result, json=json)
+    if any(result[name] for name in WRONG):
+        raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:

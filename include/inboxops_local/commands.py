@@ -80,14 +80,14 @@ def stand_in(
     Prints the settings that make this installation use it. `POST /_admin/messages?to=ADDRESS` delivers a mail to it.
     """
     from inboxops.settings import home
+    from inboxops_local.ending import end_in_order
     from inboxops_local.standins.client import settings_for
     from inboxops_local.standins.running import run
 
+    end_in_order()
     serving = run(kind.value, port=port, users=user or [], ask=ask, folder=folder or home() / "standins")
-    typer.echo(f"listening on {serving.url}; these settings use it:")
-    for name, value in settings_for(kind.value, serving.url, serving.ca_file).items():
-        typer.echo(f"{name}={value}")
-    try:
+    with serving:
+        typer.echo(f"listening on {serving.url}; these settings use it:")
+        for name, value in settings_for(kind.value, serving.url, serving.ca_file).items():
+            typer.echo(f"{name}={value}")
         serving.wait()
-    except KeyboardInterrupt:
-        serving.stop()

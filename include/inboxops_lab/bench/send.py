@@ -30,12 +30,12 @@ TENANT = "bench"
 
 def send(world: World, count: int, *, say: Callable[[str], None]) -> dict[str, float]:
     """Seconds of `count` replies, one after the other, through the API and Airflow of the stack that `world` belongs to."""
-    with _Target() as target, _inbox(world, target.port) as inbox:
+    with Target() as target, _inbox(world, target.port) as inbox:
         say("sending")
         return _replies(world, inbox, target, count)
 
 
-def _replies(world: World, inbox: Inbox, target: _Target, count: int) -> dict[str, float]:
+def _replies(world: World, inbox: Inbox, target: Target, count: int) -> dict[str, float]:
     key = world.api_keys.add(inbox.tenant_id, name="bench", role="agent")
     ticket = _ticket(world, inbox)
     waited: list[float] = []
@@ -65,7 +65,7 @@ def _replies(world: World, inbox: Inbox, target: _Target, count: int) -> dict[st
     }
 
 
-class _Target:
+class Target:
     """An SMTP server that takes everything and remembers when."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class _Target:
         self._arrived: dict[str, float] = {}
         self.ids: list[str] = []
 
-    def __enter__(self) -> _Target:
+    def __enter__(self) -> Target:
         self._controller.start()
         return self
 

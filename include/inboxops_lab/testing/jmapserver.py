@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import ssl
 import subprocess
 import tempfile
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from smtplib import LMTP
@@ -85,7 +83,8 @@ class Cyrus:
         programs = cyrus_folder()
         if programs is None:
             raise FileNotFoundError("Cyrus' JMAP server is not installed (apt-get install cyrus-caldav sasl2-bin)")
-        self.folder = Path(tempfile.mkdtemp(prefix="inboxops-jmap-"))
+        self._folder = tempfile.TemporaryDirectory(prefix="inboxops-jmap-", ignore_cleanup_errors=True)
+        self.folder = Path(self._folder.name)
         self.folder.chmod(0o755)
         self.port, self._lmtp_port, self.smtp_port = free_ports(3)
         self.certificate = certificate = Authority(self.folder).issue()
@@ -135,8 +134,7 @@ class Cyrus:
 
     def stop(self) -> None:
         self._process.stop()
-        with suppress(OSError):
-            shutil.rmtree(self.folder)
+        self._folder.cleanup()
 
     def _own(self, path: Path) -> None:
         if self._owner and not path.is_symlink():

@@ -46,7 +46,9 @@ class MailServer:
     port_imaps: int
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="inboxops-mail-"))
+        # It goes with this object, also when its making is broken off.
+        self._folder = tempfile.TemporaryDirectory(prefix="inboxops-mail-", ignore_cleanup_errors=True)
+        self.folder = Path(self._folder.name)
         self.folder.chmod(0o755)  # the server's processes may run as somebody else
         self.authority = Authority(self.folder)
         self._certificate = self.authority.issue()
@@ -122,7 +124,7 @@ class MailServer:
 
     def stop(self) -> None:
         self._process.stop(seconds=2)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._folder.cleanup()
 
     _process: ServerProcess
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from inboxops_local.stack.spawn import die_with
+
 
 def free_ports(count: int) -> list[int]:
     """TCP ports of 127.0.0.1 that nothing listened on a moment ago."""
@@ -38,7 +40,7 @@ def listens(port: int) -> bool:
 
 
 class ServerProcess:
-    """A foreground server in a process group of its own, ready once it listens on all of `ports`."""
+    """A foreground server in a process group of its own, ready once it listens on all of `ports`; it ends when we are killed."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class ServerProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with(os.getpid(), signal.SIGTERM),
             )
         try:
             wait_until(

@@ -6,7 +6,8 @@ import base64
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +53,32 @@ class Home:
         return self.path / "airflow"
 
     def make(self) -> None:
-        """Make the folder for ourselves alone and see that it can be written.
+        """Make the folder for ourselves alone and see that it can be written and has room.
 
         Raises OperatorError, leaving nothing behind.
         """
         with writing(self.path):
+            _need_room(self.path)
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
             probe = self.path / ".probe"
             probe.touch()
             probe.unlink()
+
+
+ROOM_BYTES = 100_000_000
+"""What the servers write before the first mail comes, and then some."""
+
+
+def _need_room(path: Path) -> None:
+    """Raises OperatorError when the disk of `path`, which need not exist, is all but full."""
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    usage = shutil.disk_usage(existing)
+    if usage.total and usage.free < ROOM_BYTES:  # a file system that counts no blocks says why itself
+        raise OperatorError(
+            f"the disk of {path} has {usage.free // 1_000_000} MB free, {ROOM_BYTES // 1_000_000} MB are needed",
+            fix="Make room, or set INBOXOPS_HOME to a folder of yours on another disk",
+        )
 
 
 @contextmanager
@@ -116,19 +133,42 @@ GENERATED = {
 }
 
 
-def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
-    """The secrets of this home, generated where missing, and the addresses that follow from `ports`; both written to the file.
+MADE_WITH = ("INBOXOPS_CREDENTIAL_KEYS", "INBOXOPS_SIGNING_KEY", "STACK_POSTGRES_PASSWORD")
+"""What data is made with: new ones would open neither the database nor a mailbox's credentials."""
 
-    The file holds what this installation made, and what somebody wrote into it: a value that was changed there is kept, an emptied
-    one stays empty. Raises OperatorError for an emptied secret, and for an environment that names other servers than ours.
-    """
-    values = {name: value for name, value in read_env(home.env_file).items() if not _of_a_stand_in(name, value)}
-    for name, make in GENERATED.items():
+
+def _check_secrets(home: Home, values: Mapping[str, str]) -> None:
+    """Raises OperatorError for a file that was emptied or cut off."""
+    has_data = os.path.lexists(home.path / "postgres")
+    for name in GENERATED:
         if values.get(name) == "":
             raise OperatorError(
                 f"{name} in {home.env_file} is empty",
                 fix="Put its value back, or delete the line to have a new one made",
             )
+        if name in MADE_WITH and name not in values and has_data:
+            raise OperatorError(
+                f"{name} is missing in {home.env_file}, and the data beside it was made with it",
+                fix="Put the file back from a backup, or begin anew with another INBOXOPS_HOME",
+            )
+    for key in values.get("INBOXOPS_CREDENTIAL_KEYS", _fernet_key()).split(","):
+        if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", key.strip()):
+            raise OperatorError(
+                f"INBOXOPS_CREDENTIAL_KEYS in {home.env_file} holds what is no key: was it cut off?",
+                fix="Put the file back from a backup",
+            )
+
+
+def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
+    """The secrets of this home, generated where missing, and the addresses that follow from `ports`; both written to the file.
+
+    The file holds what this installation made, and what somebody wrote into it: a value that was changed there is kept, an emptied
+    one stays empty. Raises OperatorError for secrets that were emptied or cut off, and for an environment that names other servers
+    than ours.
+    """
+    values = {name: value for name, value in read_env(home.env_file).items() if not _of_a_stand_in(name, value)}
+    _check_secrets(home, values)
+    for name, make in GENERATED.items():
         values.setdefault(name, make())
     host = "127.0.0.1"
     values |= {
@@ -181,10 +221,16 @@ def read_env(path: Path) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner may ever read it."""
+    """Replace a file in one step, whatever happens meanwhile; only its owner may ever read it."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.replace(path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)  # else a machine that loses its power may be left with the name and nothing in it
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

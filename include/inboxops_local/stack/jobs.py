@@ -121,11 +121,22 @@ def airflow_db() -> None:
         autocommit=True,
     ) as connection:
         query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'airflow'"
-        if connection.execute(query).fetchone() == (wanted,):
+        row = connection.execute(query).fetchone()
+        made_by = row[0] if row else None
+        if made_by == wanted:
             return
+        if older_than(version("apache-airflow-core"), made_by):
+            sys.exit(f"error: Airflow's database was {made_by}, and this is older. Install the newer version")
         if failed := subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"]).returncode:
             sys.exit(failed)  # its last words are in the log already
         connection.execute(sql.SQL("COMMENT ON DATABASE airflow IS {}").format(sql.Literal(wanted)))
+
+
+def older_than(ours: str, comment: str | None) -> bool:
+    """Whether a newer Airflow than ours has left that comment on its database."""
+    from packaging.version import Version
+
+    return comment is not None and Version(comment.rpartition(" ")[2]) > Version(ours)
 
 
 def pools() -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from inboxops.errors import OperatorError
+from inboxops_local.stack.home import writing
 
 RUN_VARIABLE = "INBOXOPS_STACK_RUN"
 
@@ -74,27 +75,35 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
-        """The record of the last run that did not end in good order, or None."""
+        """The record of the last run that did not end in good order, or None.
+
+        One that was cut off, as a machine without power leaves it, names no process that is alive.
+        """
         try:
             data = json.loads(path.read_text())
-        except FileNotFoundError:
+            parts = {
+                name: PartRecord(
+                    **{
+                        **part,
+                        "process": part["process"] and Identity(**part["process"]),
+                        "ports": tuple(part["ports"]),
+                    }
+                )
+                for name, part in data["parts"].items()
+            }
+            return cls(data["run"], Identity(**data["supervisor"]), data["port_base"], parts)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        parts = {
-            name: PartRecord(
-                **{**part, "process": part["process"] and Identity(**part["process"]), "ports": tuple(part["ports"])}
-            )
-            for name, part in data["parts"].items()
-        }
-        return cls(data["run"], Identity(**data["supervisor"]), data["port_base"], parts)
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the home for one supervisor; the kernel lets go of the lock when the process dies, however it dies.
 
-    Raises OperatorError when another supervisor holds it.
+    Raises OperatorError when another supervisor holds it, or the folder can't be written.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with writing(path.parent):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,11 +119,11 @@ def exclusive(path: Path) -> Iterator[None]:
 
 def held(path: Path) -> bool:
     """Whether a supervisor holds this home now."""
+    if not path.exists():
+        return False
     try:
         with exclusive(path):
             return False
-    except FileNotFoundError:
-        return False
     except OperatorError:
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 LOG_BYTES = 8 * 1024 * 1024
+"""A log that is larger goes on empty; what it held until then stands beside it as `.1`."""
 
 
 def adopt_orphans() -> None:
@@ -40,11 +42,17 @@ def die_with(parent: int, stop_signal: signal.Signals) -> Callable[[], None] | N
 
 
 def open_log(path: Path) -> int:
-    """A descriptor that appends to the part's log; a log over 8 MiB starts again, the old one kept as `.1`."""
+    """A descriptor that appends to the part's log."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
+    bound(path)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def bound(path: Path) -> None:
+    """Keep a log within its bounds. Its process goes on appending to the same file: a line written just now may be lost."""
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        shutil.copyfile(path, path.with_suffix(".log.1"))
+        os.truncate(path, 0)
 
 
 async def spawn(part: Part, log: Path) -> asyncio.subprocess.Process:

@@ -22,7 +22,7 @@ import psutil
 
 from inboxops_local.stack.part import Part, PartFailed
 from inboxops_local.stack.record import RUN_VARIABLE, Identity, PartRecord, Record, end, members, strays
-from inboxops_local.stack.spawn import adopt_orphans, spawn
+from inboxops_local.stack.spawn import adopt_orphans, bound, spawn
 
 Notify = Callable[[str, PartRecord], None]
 
@@ -206,10 +206,13 @@ class Supervisor:
     # -- all of them -------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
-        """Bury adopted orphans that have ended, and replace the watch should it be killed."""
+        """Bury adopted orphans that have ended, keep logs within bounds, and replace the watch should it be killed."""
         while True:
             await asyncio.sleep(1.0)
             self._reap()
+            for name in self._parts:
+                with suppress(OSError):  # a disk that is full must not end the keeper
+                    bound(self._logs / f"{name}.log")
             if self._watch is not None and self._watch.poll() is not None:
                 self._start_watch()
 
@@ -250,8 +253,10 @@ class Supervisor:
     def _set(self, part: Part, state: str, *, detail: str = "") -> None:
         entry = self.record.parts[part.name]
         entry.state, entry.detail = state, detail
-        self.record.write(self._record_path)
-        self._notify(part.name, entry)
+        with suppress(OSError):  # a full disk: what runs goes on, and ends in order
+            self.record.write(self._record_path)
+        with suppress(OSError):  # a terminal that was closed: nobody is there to read it
+            self._notify(part.name, entry)
 
     def _log(self, part: Part) -> Path:
         return self._logs / f"{part.name}.log"
