@@ -1,4 +1,4 @@
-"""`inboxops bench soak`: the whole stack under mixed load while something is killed or hangs every minute, and an account of it all.
+"""`inboxops bench soak`: the whole stack under mixed load, while something is killed or hangs every minute, and an account of it.
 
 Mail comes into Dovecot, is woken by IDLE or by an event or waits for its poll; new tickets are answered automatically, some by the
 API. At the end every mail is looked for in the tickets, every answer at the mail server that took it, every event in the stream.
