@@ -30,15 +30,18 @@ from inboxops_lab.bench.trouble import Health, troubles
 
 Say = Callable[[str], None]
 INBOXES = 4
-MAIL_SECONDS, REPLY_SECONDS = 1.5, 6.0
+MAIL_SECONDS, REPLY_SECONDS = 4.0, 12.0
 """Between two mails, and between two replies of agents."""
 
 TROUBLE_SECONDS = 60.0
 SAMPLE_SECONDS = 15.0
-SETTLE_SECONDS = 300.0
+SETTLE_SECONDS = 180.0
+"""What is left then, though nothing moved for so long, stands still."""
+
 PER_HOUR = "100000"  # fetches: the limit is not what is tried
 
 
+DONE = ("sent", "unknown")
 WRONG = (
     "mails_lost", "mails_double", "mails_not_filed", "sends_left", "sends_double", "sent_but_not_taken", "events_lost",
     "outbox_left",
@@ -118,12 +121,15 @@ class Load:
             )
         )
         sends = self.query(
-            "SELECT message_id_header AS id, send_status, type FROM messages WHERE tenant_id = %s AND direction = 'outbound'",
+            "SELECT message_id_header AS id, send_status, send_error, type FROM messages WHERE tenant_id = %s AND direction = 'outbound'",
             self.tenant_id,
         )
         taken = Counter(self.target.ids)
         outbox = self.query("SELECT id, kind, done_at IS NULL AS open FROM outbox WHERE tenant_id = %s", self.tenant_id)
         states = Counter(row["send_status"] for row in sends)
+        left = Counter(
+            f"{row['send_status']} {row['send_error'] or ''}" for row in sends if row["send_status"] not in DONE
+        )
         filed = Counter(
             row["state"] for row in self.query("SELECT state FROM inbound WHERE tenant_id = %s", self.tenant_id)
         )
@@ -138,18 +144,13 @@ class Load:
             "sends": len(sends),
             "sends_in_doubt": states["unknown"],
             "sends_left": len(sends) - states["sent"] - states["unknown"],
+            "sends_left_as": dict(left),
             "sends_double": sum(count - 1 for count in taken.values()),
             "sent_but_not_taken": sum(row["send_status"] == "sent" and not taken[row["id"]] for row in sends),
             "events": sum(row["kind"] == "event" for row in outbox),
             "events_lost": sum(row["kind"] == "event" and row["id"] not in self.heard for row in outbox),
             "outbox_left": sum(row["open"] for row in outbox),
         }  # fmt: skip
-
-    def is_settled(self) -> bool:
-        with suppress(InboxOpsError):
-            found = self.account()
-            return "" not in self.replies.values() and not any(found[name] for name in WRONG)
-        return False
 
 
 def soak(minutes: float, *, say: Say) -> dict[str, Any]:
@@ -173,8 +174,7 @@ def soak(minutes: float, *, say: Say) -> dict[str, Any]:
             happened = _under_load(load, api, health, minutes * 60, say)
             began = time.monotonic()
             say("waiting until everything is where it belongs")
-            while not load.is_settled() and time.monotonic() - began < SETTLE_SECONDS:
-                load.reply(api) if "" in load.replies.values() else time.sleep(1)
+            _settle(load, api)
         return {
             "minutes": minutes,
             "settled_seconds": round(time.monotonic() - began, 1),
@@ -182,6 +182,21 @@ def soak(minutes: float, *, say: Say) -> dict[str, Any]:
             "troubles": dict(happened),
             **health.report(),
         }
+
+
+def _settle(load: Load, api: httpx.Client) -> None:
+    """Until nothing is left, or nothing moves."""
+    before, moved = None, time.monotonic()
+    while time.monotonic() - moved < SETTLE_SECONDS:
+        if "" in load.replies.values():
+            load.reply(api)
+        with suppress(InboxOpsError):
+            now = load.account()
+            if "" not in load.replies.values() and not any(now[name] for name in WRONG):
+                return
+            if now != before:
+                before, moved = now, time.monotonic()
+        time.sleep(1)
 
 
 def _under_load(load: Load, api: httpx.Client, health: Health, seconds: float, say: Say) -> Counter[str]:
