@@ -121,7 +121,8 @@ class Load:
             )
         )
         sends = self.query(
-            "SELECT message_id_header AS id, send_status, send_error, type FROM messages WHERE tenant_id = %s AND direction = 'outbound'",
+            "SELECT message_id_header AS id, send_status, send_error, type FROM messages"
+            " WHERE tenant_id = %s AND direction = 'outbound'",
             self.tenant_id,
         )
         taken = Counter(self.target.ids)
