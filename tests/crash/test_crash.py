@@ -26,6 +26,7 @@ POINTS = {
     "fetch: behind mailbox.batches": "a batch is in memory alone",
     "fetch: behind objects.put": "a pack is stored, no row names it",
     "fetch: behind commit of move_cursor": "rows and cursor, the stage not ended",
+    "fetch: behind commit of is_read": "all is taken in and said to be, nothing is read",
     "classify: behind objects.get": "raw mail is read",
     "classify: behind objects.put": "an attachment is stored, no row names it",
     "classify: behind commit of save_classified": "verdicts are kept, nothing is filed",
