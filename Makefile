@@ -30,7 +30,7 @@ kills: $(VENV)/.installed-dev ## kill the sender ten times at each step
 mutations: $(VENV)/.installed-dev ## damaged mails for so many SECONDS
 	INBOXOPS_MUTATION_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/core/test_mutations.py -s --timeout 7200
 
-crash: $(VENV)/.installed-dev ## kill a process ten times at each boundary, at every provider, and see the next run end it (an hour)
+crash: $(VENV)/.installed-dev ## kill a process ten times at each boundary, at every provider, and see the next run end it (about three hours)
 	INBOXOPS_TEST_CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash --timeout 3600
 
 outages: $(VENV)/.installed-dev ## what goes away and comes back: services, mail servers, sign-ins, Airflow's API, disks; and every way to end a command
