@@ -286,6 +286,9 @@ def test_a_sign_in_server_that_is_away_disconnects_nobody(stage: Stage) -> None:
     with pytest.raises(TransientError):
         intake.fetch(stage.world, inbox.id)
     assert stage.inbox().is_live
+    assert "503" in (stage.inbox().last_error or ""), "it says what it waits for"
+    stage.server.stand_in.heal()
+    intake.fetch(stage.world, inbox.id)
     assert stage.inbox().last_error is None
 
 
