@@ -13,7 +13,7 @@ CRASHES ?= 10
 starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
 	$(BIN)/python tests/starts.py $(SITUATIONS)
 
-.PHONY: starts browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
+.PHONY: starts celery docs browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
@@ -39,11 +39,17 @@ outages: $(VENV)/.installed-dev ## what goes away and comes back: services, mail
 soak: $(VENV)/.installed-dev ## mixed load for so many MINUTES while parts are killed and hang, and an account of everything
 	env -u INBOXOPS_HOME $(BIN)/inboxops bench soak --minutes $(or $(MINUTES),60)
 
+celery: $(VENV)/.installed-dev ## the end-to-end tests with Celery: two workers, two schedulers, two triggerers
+	INBOXOPS_TEST_EXECUTOR=celery $(BIN)/python -m pytest tests/e2e --timeout 900
+
 browser: $(VENV)/.installed-dev ## the tests of the tickets page, in Chromium
 	$(BIN)/python -m pytest tests/browser
 
 screenshots: $(VENV)/.installed-dev ## the pictures of the documentation
 	INBOXOPS_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest tests/browser/test_pictures.py
+
+docs: $(VENV)/.installed-dev ## the documentation as a site, in site/, with references made from the code
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

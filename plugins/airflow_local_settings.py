@@ -1,6 +1,6 @@
 """What Airflow lets an installation decide in code; it imports this as every process starts.
 
-A fetch that something woke goes to a worker at once. The scheduler also loads what tasks need, before LocalExecutor forks.
+A fetch that something woke goes to a worker at once. The scheduler and Celery's workers load what tasks need before they fork.
 """
 
 from __future__ import annotations
@@ -56,6 +56,6 @@ def task_instance_mutation_hook(task_instance: TaskInstance, dag_run: DagRun | N
         task_instance.try_number = 1
 
 
-if "scheduler" in sys.argv:
+if "scheduler" in sys.argv or "celery" in sys.argv:
     for module in NEEDED_BY_TASKS:
         import_module(module)

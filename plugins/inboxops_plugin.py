@@ -11,10 +11,15 @@ from airflow.plugins_manager import AirflowPlugin
 from inboxops_airflow.timetables import EveryPeriod
 
 
-async def console(scope: Any, receive: Any, send: Any) -> None:
-    """The console, loaded when it is first opened: every process of Airflow imports this file, one of them serves pages."""
-    module = await asyncio.to_thread(import_module, "inboxops_airflow.console")  # a second, in which others are served
-    await module.app(scope, receive, send)
+class Lazily:
+    """An application that is loaded when it is first asked: every process of Airflow imports this file, one of them serves."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        module = await asyncio.to_thread(import_module, self._module)  # a second, in which others are served
+        await module.app(scope, receive, send)
 
 
 class InboxOpsPlugin(AirflowPlugin):
@@ -22,7 +27,10 @@ class InboxOpsPlugin(AirflowPlugin):
 
     name = "inboxops"
     timetables = [EveryPeriod]  # noqa: RUF012  # AirflowPlugin declares it so
-    fastapi_apps = [{"app": console, "url_prefix": "/inboxops", "name": "InboxOps console"}]  # noqa: RUF012
+    fastapi_apps = [  # noqa: RUF012
+        {"app": Lazily("inboxops_airflow.console"), "url_prefix": "/inboxops", "name": "InboxOps console"},
+        {"app": Lazily("inboxops_airflow.roster_again"), "url_prefix": "/inboxops-roster", "name": "InboxOps roster"},
+    ]
     external_views = [  # noqa: RUF012
         {
             "name": "Inboxes",

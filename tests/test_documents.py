@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +44,20 @@ def test_every_file_of_the_composition_room_is_named_and_small() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text("utf-8")) if not link.startswith("http")]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_site_is_built_without_a_warning_and_its_references_name_what_there_is(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]
+    built = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    pages = {
+        name: (site / "reference" / name / "index.html").read_text("utf-8")
+        for name in ("settings", "commands", "api", "metrics")
+    }
+    assert "INBOXOPS_POLL_MINUTES" in pages["settings"]
+    assert "inboxops inbox add" in pages["commands"]
+    assert "/v1/tickets/{ticket_id}/replies" in pages["api"]
+    assert "inboxops_pulse_age_seconds" in pages["metrics"]

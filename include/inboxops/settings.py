@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     credential_keys: SecretStr = Field(description="comma-separated Fernet keys; the first encrypts, all decrypt")
     signing_key: SecretStr = Field(description="signs our Message-IDs and reply tokens; at least 32 characters")
     airflow_url: str = Field(default="http://127.0.0.1:8080", description="base URL of Airflow's API server")
-    airflow_username: str = "admin"
+    airflow_username: str = Field(default="inboxops", description="the account that starts runs: docs/operations.md")
     airflow_password: SecretStr = SecretStr("")
     api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
     google_client_id: str = Field(default="", description="OAuth client for Gmail: see docs/connect-gmail.md")

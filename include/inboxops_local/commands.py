@@ -32,6 +32,9 @@ def register(app: typer.Typer) -> None:
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background; `inboxops down` stops it.")] = False,
     demo: Annotated[bool, typer.Option(help="Import the demonstration mailbox and show what became of it.")] = True,
+    celery: Annotated[
+        bool, typer.Option("--celery", help="Run tasks in two Celery workers, with two schedulers and two triggerers.")
+    ] = False,
     only: Annotated[Only, typer.Option(help="services: PostgreSQL, Valkey and the S3 server alone.")] = Only.all,
 ) -> None:
     """Start everything on this machine, wait until it is ready, and stay in front until Ctrl-C.
@@ -41,7 +44,7 @@ def up(
     """
     from inboxops_local.stack import terminal
 
-    terminal.up(detach=detach, demo=demo, services_only=only is Only.services)
+    terminal.up(detach=detach, demo=demo, celery=celery, services_only=only is Only.services)
 
 
 def down() -> None:

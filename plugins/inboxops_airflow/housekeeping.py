@@ -59,7 +59,7 @@ class CleanAirflow(BaseOperator):
         self.log.info(done.stdout)
         if done.returncode != 0:
             raise AirflowFailException(f"airflow db clean failed: {done.stderr.strip()[-2000:]}")
-        return {"log_files": self._forget_logs(days)}
+        return {"log_files": self._forget_logs(days), "log_objects": _forget_remote_logs(days)}
 
     def _forget_logs(self, days: int) -> int:
         """Delete log files of this machine untouched for so long, and folders that this leaves empty; how many files."""
@@ -80,3 +80,18 @@ class CleanAirflow(BaseOperator):
                 except OSError:  # not empty
                     continue
         return forgotten
+
+
+def _forget_remote_logs(days: int) -> int:
+    """Delete task logs in S3 that are older; how many. Workers on several hosts put them there, each after its task."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from airflow.sdk.configuration import conf
+
+    if not conf.getboolean("logging", "remote_logging"):
+        return 0
+    hook = S3Hook(conf.get("logging", "remote_log_conn_id"))
+    bucket, prefix = hook.parse_s3_url(conf.get("logging", "remote_base_log_folder"))
+    oldest = datetime.now(UTC) - timedelta(days=days)
+    keys = hook.list_keys(bucket, prefix or None, to_datetime=oldest)
+    hook.delete_objects(bucket, keys)  # a thousand at a time
+    return len(keys)

@@ -32,7 +32,8 @@ class SendMessage(BaseOperator):
     """conf: message_id, attempt. What became of the message is on its row; the task fails when it did not leave."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(retries=RETRIES, retry_policy=BackOff(), **kwargs)
+        # The policy judges exceptions; of a process that was killed there is none, and Airflow would wait for five minutes.
+        super().__init__(retries=RETRIES, retry_policy=BackOff(), retry_delay=FIRST_DELAY, **kwargs)
 
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import sending

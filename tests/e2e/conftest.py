@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import TypeVar
 
 import pytest
 
-from inboxops.composition.world import World
+from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
-from inboxops_local.stack.testing import running
+from inboxops_local.stack.testing import person, running
 
 T = TypeVar("T")
 
@@ -21,9 +22,13 @@ def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("e2e") / "home"
 
 
+CELERY = os.environ.get("INBOXOPS_TEST_EXECUTOR") == "celery"
+"""Whether the stack has Celery's workers and two of what may be two: `make celery`."""
+
+
 @pytest.fixture(scope="session")
 def stack(stack_home: Path) -> Iterator[Settings]:
-    with running(stack_home, seconds=300) as settings:
+    with running(stack_home, *(["--celery"] if CELERY else []), seconds=600) as settings:
         yield settings
 
 
@@ -44,8 +49,14 @@ def eventually(what: str, look: Callable[[], T], *, seconds: float = 90.0) -> T:
 
 
 @pytest.fixture
-def airflow_runs(world: World) -> Callable[[str], list[dict[str, object]]]:
+def airflow(stack: Settings, stack_home: Path) -> Airflow:
+    """As an operator sees it."""
+    return person(stack_home)
+
+
+@pytest.fixture
+def airflow_runs(airflow: Airflow) -> Callable[[str], list[dict[str, object]]]:
     def runs(dag_id: str) -> list[dict[str, object]]:
-        return list(world.airflow.get(f"/dags/{dag_id}/dagRuns", order_by="-run_after")["dag_runs"])
+        return list(airflow.get(f"/dags/{dag_id}/dagRuns", order_by="-run_after")["dag_runs"])
 
     return runs

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Frame, Page, expect
 
 from inboxops.composition import runs
 from inboxops.composition.world import World
+from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
 from inboxops_local.stack.home import read_env
 from tests.browser.conftest import browser, playwright
@@ -84,7 +85,7 @@ def test_a_foreign_page_makes_an_operator_do_nothing(operator: Console, mailbox:
 
 
 def test_actions_are_done_told_and_written_into_the_audit_log(
-    operator: Console, mailbox: Mailbox, world: World
+    operator: Console, mailbox: Mailbox, world: World, airflow: Airflow
 ) -> None:
     dag = mailbox.inbox.dag_id
     assert "is paused" in operator.act(dag, "pause").json()["said"]
@@ -95,13 +96,13 @@ def test_actions_are_done_told_and_written_into_the_audit_log(
     assert "is fine" in operator.act(dag, "test").json()["said"]
     assert operator.act(dag, "nonsense").status_code == 422
     assert operator.act("drain_outbox", "pause").status_code == 404
-    logged = world.airflow.get("/eventLogs", dag_id=dag, event="inboxops_console")["event_logs"]
+    logged = airflow.get("/eventLogs", dag_id=dag, event="inboxops_console")["event_logs"]
     assert {"admin"} == {entry["owner"] for entry in logged}  # type: ignore[index,union-attr]
     assert any("pause" in str(entry["extra"]) for entry in logged)  # type: ignore[index,union-attr]
 
 
 def test_what_came_with_a_run_leads_to_its_tickets_and_mail_set_aside_is_released(
-    operator: Console, mailbox: Mailbox, world: World
+    operator: Console, mailbox: Mailbox, world: World, airflow: Airflow
 ) -> None:
     dag = mailbox.inbox.dag_id
     mailbox.deliver(mail("<b>Hello</b>"), mail("You have won", more="X-Spam-Flag: YES"))
@@ -109,7 +110,7 @@ def test_what_came_with_a_run_leads_to_its_tickets_and_mail_set_aside_is_release
     eventually("both are filed", lambda: mailbox.states() == {"persisted": 1, "listed": 1})
 
     def brought() -> str | None:
-        for run in world.airflow.get(f"/dags/{dag}/dagRuns", order_by="-run_after")["dag_runs"]:  # type: ignore[union-attr]
+        for run in airflow.get(f"/dags/{dag}/dagRuns", order_by="-run_after")["dag_runs"]:  # type: ignore[union-attr]
             page = operator.http.get("came", params={"dag_id": dag, "run_id": run["dag_run_id"]}).text  # type: ignore[index]
             if "2 mails" in page:
                 return page

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from inboxops.composition.world import World
+from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
 from inboxops_local.stack.home import read_env
 from tests.e2e.conftest import eventually
@@ -17,18 +17,20 @@ from tests.e2e.conftest import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-def test_old_runs_leave_airflows_database_and_fresh_ones_stay(world: World, stack: Settings, stack_home: Path) -> None:
+def test_old_runs_leave_airflows_database_and_fresh_ones_stay(
+    airflow: Airflow, stack: Settings, stack_home: Path
+) -> None:
     password = read_env(stack_home / "inboxops.env")["STACK_AIRFLOW_DATABASE_PASSWORD"]
     port = psycopg.conninfo.conninfo_to_dict(stack.database_url.get_secret_value())["port"]
     metadata = f"postgresql://airflow:{password}@127.0.0.1:{port}/airflow"
 
     def runs() -> set[str]:
-        return {run["dag_run_id"] for run in world.airflow.get("/dags/drain_outbox/dagRuns", limit=100)["dag_runs"]}
+        return {run["dag_run_id"] for run in airflow.get("/dags/drain_outbox/dagRuns", limit=100)["dag_runs"]}
 
     old, fresh = (f"test-{uuid.uuid4().hex}" for _ in range(2))
     for run in (old, fresh):
-        eventually("Airflow knows the DAG", lambda run=run: world.airflow.start("drain_outbox", run) or run in runs())
-        eventually("it ended", lambda run=run: state(world, "drain_outbox", run) == "success")
+        eventually("Airflow knows the DAG", lambda run=run: airflow.start("drain_outbox", run) or run in runs())
+        eventually("it ended", lambda run=run: state(airflow, "drain_outbox", run) == "success")
     with psycopg.connect(metadata) as connection:
         connection.execute(
             "UPDATE dag_run SET start_date = start_date - interval '9 days', run_after = run_after - interval '9 days'"
@@ -40,15 +42,15 @@ def test_old_runs_leave_airflows_database_and_fresh_ones_stay(world: World, stac
     log.touch()
     os.utime(log, (0, 0))
     clean_up = f"test-{uuid.uuid4().hex}"
-    assert world.airflow.start("housekeeping", clean_up)
+    assert airflow.start("housekeeping", clean_up)
     eventually(
-        "housekeeping ended", lambda: state(world, "housekeeping", clean_up) in {"success", "failed"}, seconds=240
+        "housekeeping ended", lambda: state(airflow, "housekeeping", clean_up) in {"success", "failed"}, seconds=240
     )
-    assert state(world, "housekeeping", clean_up) == "success"
+    assert state(airflow, "housekeeping", clean_up) == "success"
     assert not runs() & {old}
     assert fresh in runs()
     assert not log.exists()
 
 
-def state(world: World, dag: str, run: str) -> str:
-    return str(world.airflow.get(f"/dags/{dag}/dagRuns/{run}")["state"])
+def state(airflow: Airflow, dag: str, run: str) -> str:
+    return str(airflow.get(f"/dags/{dag}/dagRuns/{run}")["state"])

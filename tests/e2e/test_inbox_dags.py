@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from inboxops.composition import runs
 from inboxops.composition.world import World
 from inboxops.errors import TransientError
+from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
 from inboxops.stories.classify import FEW
 from inboxops_lab.testing.mailserver import MailServer
@@ -55,7 +56,7 @@ def test_a_mail_becomes_a_ticket_with_its_attachment_when_the_inbox_is_woken(mai
 
 
 def test_a_backlog_goes_through_a_worker_that_reads_it_with_processes_of_its_own(
-    mailbox: Mailbox, world: World, airflow_runs: Runs
+    mailbox: Mailbox, world: World, airflow: Airflow, airflow_runs: Runs
 ) -> None:
     count = 3 * FEW
     mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
@@ -66,7 +67,9 @@ def test_a_backlog_goes_through_a_worker_that_reads_it_with_processes_of_its_own
     eventually("its run ended", lambda: airflow_runs(mailbox.inbox.dag_id)[0]["state"] == "success")
 
 
-def test_an_empty_poll_ends_in_the_triggerer(mailbox: Mailbox, world: World, airflow_runs: Runs) -> None:
+def test_an_empty_poll_ends_in_the_triggerer(
+    mailbox: Mailbox, world: World, airflow: Airflow, airflow_runs: Runs
+) -> None:
     dag = mailbox.inbox.dag_id
     mailbox.deliver(mail("First"))
     runs.wake(world, mailbox.inbox_id)
@@ -78,14 +81,14 @@ def test_an_empty_poll_ends_in_the_triggerer(mailbox: Mailbox, world: World, air
         "one more run ended", lambda: len(airflow_runs(dag)) > count and airflow_runs(dag)[0]["state"] == "success"
     )
     run = airflow_runs(dag)[0]["dag_run_id"]
-    tasks = world.airflow.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+    tasks = airflow.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
     assert {task["task_id"]: task["state"] for task in tasks} == dict.fromkeys(
         ("fetch", "classify", "persist"), "skipped"
     )
 
 
 def test_a_wrong_password_fails_the_run_and_disconnects_the_inbox_once(
-    mailbox: Mailbox, world: World, airflow_runs: Runs
+    mailbox: Mailbox, world: World, airflow: Airflow, airflow_runs: Runs
 ) -> None:
     mailbox.server.add_user(mailbox.user, "changed")
     runs.wake(world, mailbox.inbox_id)
@@ -93,12 +96,12 @@ def test_a_wrong_password_fails_the_run_and_disconnects_the_inbox_once(
     eventually("the run failed", lambda: airflow_runs(mailbox.inbox.dag_id)[0]["state"] == "failed")
 
 
-def test_a_paused_inbox_keeps_its_dag_and_loses_its_schedule(mailbox: Mailbox, world: World) -> None:
+def test_a_paused_inbox_keeps_its_dag_and_loses_its_schedule(mailbox: Mailbox, world: World, airflow: Airflow) -> None:
     world.inboxes.pause(mailbox.inbox_id, paused=True)
     eventually("Airflow is asked to read the list of inboxes", lambda: runs.show_inboxes(world))
     eventually(
         "Airflow sees that it has no schedule",
-        lambda: world.airflow.get(f"/dags/{mailbox.inbox.dag_id}")["timetable_summary"] is None,
+        lambda: airflow.get(f"/dags/{mailbox.inbox.dag_id}")["timetable_summary"] is None,
     )
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from inboxops.composition.world import World
+from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
 from inboxops_lab.testing.mailserver import MailServer
 from tests.e2e.conftest import eventually
@@ -24,15 +25,15 @@ def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def api(world: World, desk: Desk, stack: Settings) -> Iterator[httpx.Client]:
+def api(world: World, desk: Desk, stack: Settings, airflow: Airflow) -> Iterator[httpx.Client]:
     key = world.api_keys.add(desk.tenant_id, name="Ann", role="agent")
     with httpx.Client(base_url=stack.api_url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
-        eventually("Airflow knows the DAG that sends", lambda: _knows(world, "send_message"))
+        eventually("Airflow knows the DAG that sends", lambda: _knows(airflow, "send_message"))
         yield client
 
 
-def _knows(world: World, dag_id: str) -> bool:
-    return any(dag["dag_id"] == dag_id for dag in world.airflow.get("/dags", limit=1000)["dags"])
+def _knows(airflow: Airflow, dag_id: str) -> bool:
+    return any(dag["dag_id"] == dag_id for dag in airflow.get("/dags", limit=1000)["dags"])
 
 
 def test_a_reply_leaves_once_and_the_thread_says_so(api: httpx.Client, desk: Desk) -> None:
@@ -57,15 +58,15 @@ def test_a_transient_failure_is_tried_again_by_airflow(api: httpx.Client, desk: 
 
 
 def test_a_permanent_refusal_fails_at_once_and_a_retry_is_a_run_of_its_own(
-    api: httpx.Client, desk: Desk, world: World
+    api: httpx.Client, desk: Desk, airflow: Airflow
 ) -> None:
     desk.submission.answer = "550 5.7.1 no"
     ticket = desk.ticket()
     message = api.post(f"/v1/tickets/{ticket}/replies", json={"body_text": "Try."}).json()["message_id"]
     eventually("it failed", lambda: desk.row(message)["send_status"] == "failed")
     run = f"/dags/send_message/dagRuns/send-{message}-0"
-    eventually("its run failed at the first try", lambda: world.airflow.get(run)["state"] == "failed")
+    eventually("its run failed at the first try", lambda: airflow.get(run)["state"] == "failed")
     desk.submission.answer = ""
     assert api.post(f"/v1/messages/{message}/retry").status_code == 202
     eventually("the retry sent it", lambda: desk.row(message)["send_status"] == "sent")
-    assert world.airflow.get(f"/dags/send_message/dagRuns/send-{message}-1")["conf"]["attempt"] == 1
+    assert airflow.get(f"/dags/send_message/dagRuns/send-{message}-1")["conf"]["attempt"] == 1

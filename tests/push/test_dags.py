@@ -79,10 +79,10 @@ def test_a_renewal_that_fails_stops_no_other(scene: Clouds, kind: str, dag: str)
         )
         t.connection.execute("UPDATE inboxes SET credentials_encrypted = 'unreadable' WHERE id = %s", (broken.id,))
     run = f"test-{uuid.uuid4().hex}"
-    assert scene.world.airflow.start(dag, run)
+    assert scene.airflow.start(dag, run)
 
     def states() -> dict[str, str]:
-        answer = scene.world.airflow.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")
+        answer = scene.airflow.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")
         return {one["rendered_map_index"]: one["state"] for one in answer["task_instances"] if one["map_index"] >= 0}
 
     wanted = {f"inbox {broken.id}": "failed", f"inbox {sound.id}": "success"}
@@ -95,5 +95,5 @@ def test_a_renewal_that_fails_stops_no_other(scene: Clouds, kind: str, dag: str)
 
 
 def _all_over(scene: Clouds, dag: str) -> bool:
-    runs = scene.world.airflow.get(f"/dags/{dag}/dagRuns")["dag_runs"]
+    runs = scene.airflow.get(f"/dags/{dag}/dagRuns")["dag_runs"]
     return bool(runs) and all(run["state"] in {"success", "failed"} for run in runs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from inboxops.cli.show import say
@@ -12,11 +14,15 @@ def register(app: typer.Typer) -> None:
     app.command()(prepare)
 
 
-def prepare() -> None:
+def prepare(
+    log_bucket: Annotated[str, typer.Option(help="Make this bucket, too: for Airflow's task logs.")] = "",
+) -> None:
     """Make or bring up to date the application's tables, and make the bucket. May run again at any time."""
     from inboxops.db.migrate import migrate
 
     with opened() as world:
         migrate(world.database.dsn)
         world.objects.ensure_bucket()
+        if log_bucket:
+            world.new_objects(log_bucket).ensure_bucket()
     say("the tables and the bucket are there")

@@ -6,16 +6,10 @@ from contextlib import suppress
 from functools import partial
 
 from inboxops.composition.world import World
-from inboxops.core.inbox import Inbox
+from inboxops.core.inbox import REGISTRATION_DAGS, ROSTER_DAG, SEND_DAG, Inbox
 from inboxops.core.push import Errand
 from inboxops.errors import InvalidInput, OperatorError, TransientError
 from inboxops.stories.drain import wake_or_remember
-
-SEND_DAG = "send_message"
-REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
-
-ROSTER_DAG = "drain_outbox"
-"""A DAG that is always there, in the file that makes one of each inbox."""
 
 
 def wake(world: World, inbox_id: int) -> bool:

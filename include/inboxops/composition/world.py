@@ -111,11 +111,11 @@ class World:
     def objects(self) -> S3Store:
         return self.new_objects()
 
-    def new_objects(self) -> S3Store:
-        """On a client, and so on connections, of its own."""
+    def new_objects(self, bucket: str = "") -> S3Store:
+        """On a client, and so on connections, of its own; of our bucket unless another is named."""
         from inboxops.storage import s3
 
-        return s3.S3Store(self.s3() if self.s3 else s3.client(self.settings), self.settings.s3_bucket)
+        return s3.S3Store(self.s3() if self.s3 else s3.client(self.settings), bucket or self.settings.s3_bucket)
 
     @cached_property
     def swift_objects(self) -> SwiftStore:

@@ -12,6 +12,14 @@ from inboxops.core.model import Cursor
 
 DAG_PREFIX = "inbox"
 ASSET_SCHEME = "x-inboxops"
+SEND_DAG = "send_message"
+REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
+ROSTER_DAG = "drain_outbox"
+"""A DAG that is always there, in the file that makes one of each inbox."""
+
+STARTED = frozenset({SEND_DAG, ROSTER_DAG, *REGISTRATION_DAGS.values()})
+"""The DAGs that the API's account may start: nothing else does it ask Airflow for, but for events of the inboxes' assets."""
+
 IDLE_INBOXES = 500
 """As many IMAP inboxes are held in IDLE, unless a setting says otherwise."""
 

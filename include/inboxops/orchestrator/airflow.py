@@ -1,4 +1,4 @@
-"""Airflow's REST API v2: wake an inbox by its asset's event, have a DAG file parsed again."""
+"""Airflow's REST API v2: wake an inbox by its asset's event, start runs; our plugin's: have the list of inboxes read."""
 
 from __future__ import annotations
 
@@ -53,13 +53,11 @@ class Airflow:
         return True
 
     def parse_again(self, dag_id: str) -> None:
-        """Have the file of a DAG parsed now, so that a changed list of inboxes shows at once."""
-        response = self._call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}")
+        """Have the file that makes a DAG of each inbox parsed now, so that a changed list shows at once."""
+        response = self._call("PUT", f"/inboxops-roster/{quote(dag_id, safe='')}")
         if response.status_code == 404:
             raise TransientError(f"Airflow does not know the DAG {dag_id} yet")
-        self._expect(response, 200)
-        token = response.json()["file_token"]
-        self._expect(self._call("PUT", f"/api/v2/parseDagFile/{token}"), 201)
+        self._expect(response, 201)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON answer of a GET under /api/v2."""

@@ -17,10 +17,11 @@ from inboxops.core.inbox import Inbox
 from inboxops.errors import OperatorError
 from inboxops.oauth.clients import settings_of
 from inboxops.oauth.http import trust
+from inboxops.orchestrator.airflow import Airflow
 from inboxops_lab.bench.place import without_ours
 from inboxops_lab.testing.processes import free_ports
 from inboxops_local.demo import certificates
-from inboxops_local.stack.testing import running
+from inboxops_local.stack.testing import person, running
 from inboxops_local.standins.client import settings_for
 from inboxops_local.standins.demo import Account, consent
 from inboxops_local.standins.gmail import Gmail
@@ -38,6 +39,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Clouds:
     world: World
+    airflow: Airflow  # as a person sees it
     gmail: Gmail
     graph: Graph
 
@@ -87,7 +89,7 @@ def clouds(**more: str) -> Iterator[Clouds]:
             world = World(settings_of(settings, {"endpoints": own}))
             try:
                 world.inboxes.add_tenant(TENANT, "Bench Ltd")
-                yield Clouds(world, gmail, graph)
+                yield Clouds(world, person(home), gmail, graph)
             finally:
                 world.close()
 

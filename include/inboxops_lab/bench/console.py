@@ -8,14 +8,18 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
 from inboxops.composition import runs
 from inboxops.composition.world import World
 from inboxops.errors import OperatorError
+from inboxops.settings import ENV_FILE
 from inboxops_lab.bench.meter import pss_mb
 from inboxops_lab.bench.place import TENANT, processes, stack
+from inboxops_local.stack.airflow import ADMIN
+from inboxops_local.stack.home import read_env
 
 PATIENCE_SECONDS = 900.0
 WARM = 20  # pages of Airflow's own before the memory is read
@@ -47,7 +51,7 @@ def console(inboxes: int, pages: int, *, say: Callable[[str], None]) -> Opened:
     with stack() as (home, world):
         with world.database.transaction() as t:
             t.connection.execute(_FILL, (inboxes, TENANT))
-        with _user(world) as http:
+        with _user(home, world) as http:
             for _ in range(WARM):
                 http.get("/api/v2/dags", params={"limit": 50}).raise_for_status()
             before = pss_mb(processes(home, "airflow-api"))
@@ -64,9 +68,9 @@ def console(inboxes: int, pages: int, *, say: Callable[[str], None]) -> Opened:
     )
 
 
-def _user(world: World) -> httpx.Client:
+def _user(home: Path, world: World) -> httpx.Client:
     known = world.settings
-    login = {"username": known.airflow_username, "password": known.airflow_password.get_secret_value()}
+    login = {"username": ADMIN, "password": read_env(home / ENV_FILE)["STACK_AIRFLOW_ADMIN_PASSWORD"]}
     answer = httpx.post(f"{known.airflow_url}/auth/token", json=login, timeout=60, trust_env=False).raise_for_status()
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
     return httpx.Client(base_url=known.airflow_url, headers=headers, timeout=60, trust_env=False)

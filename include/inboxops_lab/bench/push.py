@@ -118,7 +118,7 @@ def _register(scene: Clouds, inbox: Inbox) -> None:
 
 def _runs(scene: Clouds, inbox: Inbox) -> dict[str, str]:
     """Runs that something woke, by name, with their states."""
-    answer = scene.world.airflow.get(f"/dags/{inbox.dag_id}/dagRuns", order_by="-run_after", limit=100)
+    answer = scene.airflow.get(f"/dags/{inbox.dag_id}/dagRuns", order_by="-run_after", limit=100)
     return {run["dag_run_id"]: run["state"] for run in answer["dag_runs"] if run["run_type"] != "scheduled"}
 
 

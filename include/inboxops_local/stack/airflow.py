@@ -15,6 +15,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from inboxops.settings import Ports
+from inboxops_local.stack import celery as celery_workers
 from inboxops_local.stack import checks
 from inboxops_local.stack.home import write_private, writing
 from inboxops_local.stack.layout import Layout, checkout
@@ -24,6 +25,9 @@ POOLS = {
     "inbox": (3, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
     "send": (2, "outbound messages"),
 }
+ADMIN = "admin"
+"""The person's account. The API's and the tasks' own may do nothing but what they need: `inboxops_airflow.auth`."""
+
 DAG_SETTINGS = ("INBOXOPS_POLL_MINUTES", "INBOXOPS_IDLE_POLL_MINUTES", "INBOXOPS_IDLE_INBOXES")
 """DAG files read these from the environment, because reading all settings costs more than making a hundred DAGs."""
 
@@ -60,8 +64,14 @@ TUNING = {
 """What makes thousands of inboxes cheap, the same in docker-compose.yaml; docs/performance.md has the figures."""
 
 
-def environment(layout: Layout) -> dict[str, str]:
+PARALLELISM = sum(slots for slots, _ in POOLS.values()) + 1
+"""One more than the pools let run, so that the pulse never waits for mail; an idle worker keeps 25 MB."""
+
+
+def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
     """The environment of every Airflow process, `airflow` on the command line included.
+
+    celery: tasks run in Celery's workers, else in children of the scheduler.
 
     Raises OperatorError when the checkout with `dags/` and `plugins/` is not found.
     """
@@ -75,14 +85,13 @@ def environment(layout: Layout) -> dict[str, str]:
         "CORE__PLUGINS_FOLDER": root / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
-        # One more than the pools let run, so that the pulse never waits for mail; an idle worker keeps 25 MB.
-        "CORE__PARALLELISM": sum(slots for slots, _ in POOLS.values()) + 1,
+        "CORE__PARALLELISM": PARALLELISM,
         "CORE__MP_START_METHOD": "fork",  # Python 3.14 would start a fork server for every process
         "CORE__FERNET_KEY": secrets["STACK_AIRFLOW_FERNET_KEY"],
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "CORE__HOSTNAME_CALLABLE": "inboxops_local.stack.airflow.loopback",  # never ask a resolver who we are
-        "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "CORE__AUTH_MANAGER": "inboxops_airflow.auth.AuthManager",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{secrets['INBOXOPS_AIRFLOW_USERNAME']}:service",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home.airflow / "passwords.json",
         "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": 5,
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
@@ -97,6 +106,7 @@ def environment(layout: Layout) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": secrets["STACK_AIRFLOW_JWT_SECRET"],
         "API_AUTH__JWT_ISSUER": "inboxops",
         **TUNING,
+        **(celery_workers.settings(layout, parallelism=PARALLELISM) if celery else {}),
         "LOGGING__BASE_LOG_FOLDER": home.airflow / "logs",
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home.airflow / "logs" / "dag_processor",
         "LOGGING__COLORED_CONSOLE_LOG": False,
@@ -145,15 +155,17 @@ def loopback() -> str:
     return checks.HOST
 
 
-def parts(layout: Layout, *, roster_after: str) -> list[Part]:
+def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Part]:
     """The processes of Airflow. The DAG processor waits for the part `roster_after`, so that its first look finds all inboxes."""
     home, ports = layout.home, layout.ports
     with writing(home.airflow):
         home.airflow.mkdir(mode=0o700, exist_ok=True)
-        write_private(
-            home.airflow / "passwords.json", json.dumps({"admin": layout.secrets["INBOXOPS_AIRFLOW_PASSWORD"]})
-        )
-    env = environment(layout)
+        passwords = {
+            ADMIN: layout.secrets["STACK_AIRFLOW_ADMIN_PASSWORD"],
+            layout.secrets["INBOXOPS_AIRFLOW_USERNAME"]: layout.secrets["INBOXOPS_AIRFLOW_PASSWORD"],
+        }
+        write_private(home.airflow / "passwords.json", json.dumps(passwords))
+    env = environment(layout, celery=celery)
     health = f"http://{checks.HOST}:{ports.airflow}/api/v2/monitor/health"
     server = Part(
         name="airflow-api",
@@ -172,14 +184,15 @@ def parts(layout: Layout, *, roster_after: str) -> list[Part]:
             name=name,
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
-            needs=("airflow-db", *waits_for.get(name, ())),
-            ready=_beats(health, name.replace("-", "_"), began),
+            needs=("airflow-db", *waits_for.get(component, ())),
+            ready=_beats(health, component.replace("-", "_"), began),
             deadline=120.0,
             # The triggerer's runner seldom hears the first signal; the second ends it in order.
-            grace=2.0 if name == "triggerer" else 10.0,
-            hangs=_stalled(ports) if name == "scheduler" else None,
+            grace=2.0 if component == "triggerer" else 10.0,
+            hangs=_stalled(ports) if component == "scheduler" else None,
         )
-        for name, arguments in COMPONENTS.items()
+        for component, arguments in COMPONENTS.items()
+        for name in ((component, f"{component}-2") if celery and component in celery_workers.TWICE else (component,))
     ]
     migration = Part(
         name="airflow-db",
@@ -194,7 +207,7 @@ def parts(layout: Layout, *, roster_after: str) -> list[Part]:
         env=layout.environment(),
         needs=("airflow-api",),
     )
-    return [migration, server, *components, pools]
+    return [migration, server, *components, *(celery_workers.workers(layout, env) if celery else []), pools]
 
 
 def _stalled(ports: Ports) -> Callable[[], Awaitable[str]]:

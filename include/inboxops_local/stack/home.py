@@ -125,6 +125,7 @@ GENERATED = {
     "STACK_API_PASSWORD": _password,
     "STACK_AIRFLOW_DATABASE_PASSWORD": _password,
     "STACK_REDIS_PASSWORD": _password,
+    "STACK_AIRFLOW_ADMIN_PASSWORD": _password,
     "STACK_AIRFLOW_FERNET_KEY": _fernet_key,
     "STACK_AIRFLOW_JWT_SECRET": lambda: secrets.token_hex(32),
     "STACK_AIRFLOW_SECRET_KEY": lambda: secrets.token_hex(32),
@@ -168,6 +169,10 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
     """
     values = {name: value for name, value in read_env(home.env_file).items() if not _of_a_stand_in(name, value)}
     _check_secrets(home, values)
+    if (
+        values.get("INBOXOPS_AIRFLOW_USERNAME") == "admin"
+    ):  # up to 0.1 the API was admin; a person goes on with that password
+        values["STACK_AIRFLOW_ADMIN_PASSWORD"] = values.pop("INBOXOPS_AIRFLOW_PASSWORD")
     for name, make in GENERATED.items():
         values.setdefault(name, make())
     host = "127.0.0.1"
@@ -178,7 +183,7 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
         "INBOXOPS_S3_ENDPOINT": f"http://{host}:{ports.s3}",
         "INBOXOPS_S3_BUCKET": "inboxops",
         "INBOXOPS_AIRFLOW_URL": f"http://{host}:{ports.airflow}",
-        "INBOXOPS_AIRFLOW_USERNAME": "admin",
+        "INBOXOPS_AIRFLOW_USERNAME": "inboxops",
     }
     foreign = [name for name in OURS if os.environ.get(name, values[name]) != values[name]]
     if foreign:

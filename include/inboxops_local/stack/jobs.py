@@ -88,6 +88,8 @@ def bucket() -> None:
     """The bucket, and one small object through it: seconds may pass until the server has found or allocated a volume."""
     import boto3
 
+    from inboxops_local.stack.celery import LOG_BUCKET
+
     known = settings.load()
     client = boto3.client(
         "s3",
@@ -97,8 +99,8 @@ def bucket() -> None:
         aws_secret_access_key=known.s3_secret_key.get_secret_value(),
     )
     names = {entry["Name"] for entry in client.list_buckets()["Buckets"]}
-    if known.s3_bucket not in names:
-        client.create_bucket(Bucket=known.s3_bucket)
+    for name in {known.s3_bucket, LOG_BUCKET} - names:
+        client.create_bucket(Bucket=name)
     client.put_object(Bucket=known.s3_bucket, Key=".ready", Body=b"ready")
     client.get_object(Bucket=known.s3_bucket, Key=".ready")["Body"].read()
     client.delete_object(Bucket=known.s3_bucket, Key=".ready")
@@ -143,11 +145,11 @@ def pools() -> None:
     """Airflow's pools, through its API: a LocalExecutor queues beyond its parallelism unless pools bound it."""
     import httpx
 
-    from inboxops_local.stack.airflow import POOLS
+    from inboxops_local.stack.airflow import ADMIN, POOLS
 
-    known = settings.load()
-    login = {"username": known.airflow_username, "password": known.airflow_password.get_secret_value()}
-    with httpx.Client(base_url=known.airflow_url, timeout=30, trust_env=False) as client:
+    secrets = _secrets()
+    login = {"username": ADMIN, "password": secrets["STACK_AIRFLOW_ADMIN_PASSWORD"]}
+    with httpx.Client(base_url=secrets["INBOXOPS_AIRFLOW_URL"], timeout=30, trust_env=False) as client:
         token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         known_pools = client.get("/api/v2/pools").raise_for_status().json()["pools"]

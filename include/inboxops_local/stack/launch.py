@@ -36,7 +36,7 @@ def services(layout: Layout) -> list[Part]:
     return [*postgres.parts(layout), databases, *backing.redis(layout), *backing.s3(layout)]
 
 
-def application(layout: Layout, *, demo: bool) -> list[Part]:
+def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
     """What stands on the services: the schema, the demonstration mail server, the API and Airflow."""
     home, ports = layout.home, layout.ports
     inbox = Part(
@@ -77,12 +77,12 @@ def application(layout: Layout, *, demo: bool) -> list[Part]:
             ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
             ports=(ports.api,),
         ),
-        *airflow.parts(layout, roster_after="demo" if demo else "schema"),
+        *airflow.parts(layout, roster_after="demo" if demo else "schema", celery=celery),
     ]
 
 
-def whole(layout: Layout, *, demo: bool = False) -> list[Part]:
-    return [*services(layout), *application(layout, demo=demo)]
+def whole(layout: Layout, *, demo: bool = False, celery: bool = False) -> list[Part]:
+    return [*services(layout), *application(layout, demo=demo, celery=celery)]
 
 
 async def _clouds_are_ready(ports: Ports) -> bool:

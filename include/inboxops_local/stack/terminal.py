@@ -13,6 +13,7 @@ from inboxops import settings
 from inboxops.errors import OperatorError
 from inboxops.settings import Ports
 from inboxops_local.stack import launch
+from inboxops_local.stack.airflow import ADMIN
 from inboxops_local.stack.home import Home, read_env
 from inboxops_local.stack.layout import Layout, command
 from inboxops_local.stack.record import Record, held
@@ -21,11 +22,12 @@ from inboxops_local.stack.show import SETTLED, Progress, status_table
 console = Console()
 
 
-def up(*, detach: bool, demo: bool, services_only: bool) -> None:
+def up(*, detach: bool, demo: bool, celery: bool, services_only: bool) -> None:
     """Start everything and stay in front until Ctrl-C, or go to the background once it is ready."""
     home = Home(settings.home())
     if detach:
-        _in_background(home, "--demo" if demo else "--no-demo", f"--only={'services' if services_only else 'all'}")
+        shape = ("--demo" if demo else "--no-demo", f"--only={'services' if services_only else 'all'}")
+        _in_background(home, *shape, *(["--celery"] if celery else []))
         return
 
     async def then(layout: Layout) -> None:
@@ -37,7 +39,7 @@ def up(*, detach: bool, demo: bool, services_only: bool) -> None:
         console.print("Ctrl-C stops everything.", style="dim")
 
     with Progress(console) as progress:
-        choose = launch.services if services_only else partial(launch.whole, demo=demo)
+        choose = launch.services if services_only else partial(launch.whole, demo=demo, celery=celery)
         asyncio.run(launch.run(home, Ports(), progress.heard, choose=choose, then=then))
     console.print("Stopped.")
 
@@ -111,7 +113,7 @@ def doctor() -> bool:
 
 def _print_addresses(home: Home) -> None:
     kept = read_env(home.env_file)
-    login = f"user {kept['INBOXOPS_AIRFLOW_USERNAME']}, password {kept['INBOXOPS_AIRFLOW_PASSWORD']}"
+    login = f"user {ADMIN}, password {kept['STACK_AIRFLOW_ADMIN_PASSWORD']}"
     console.print()
     for line in (
         f"Airflow  {kept['INBOXOPS_AIRFLOW_URL']}   {login}",

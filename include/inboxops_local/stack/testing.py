@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inboxops.errors import OperatorError
+from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import ENV_FILE, Ports, Settings
+from inboxops_local.stack.airflow import ADMIN
 from inboxops_local.stack.home import Home, read_env
 from inboxops_local.stack.layout import command
 from inboxops_local.stack.postgres import erase
@@ -52,6 +54,12 @@ def running(
         child.terminate()
         child.wait(timeout=60)
         erase(Home(home))
+
+
+def person(home: Path) -> Airflow:
+    """Airflow for who logs in as a person: the account of the product itself may start some runs and read none."""
+    kept = read_env(home / ENV_FILE)
+    return Airflow(kept["INBOXOPS_AIRFLOW_URL"], ADMIN, kept["STACK_AIRFLOW_ADMIN_PASSWORD"])
 
 
 def _settings(home: Path) -> Settings:
