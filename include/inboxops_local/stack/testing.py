@@ -59,7 +59,7 @@ def running(
 def person(home: Path) -> Airflow:
     """Airflow for who logs in as a person: the account of the product itself may start some runs and read none."""
     kept = read_env(home / ENV_FILE)
-    return Airflow(kept["INBOXOPS_AIRFLOW_URL"], ADMIN, kept["STACK_AIRFLOW_ADMIN_PASSWORD"])
+    return Airflow(kept["INBOXOPS_AIRFLOW_URL"], ADMIN, kept["STACK_AIRFLOW_ADMIN_PASSWORD"], timeout=60)
 
 
 def _settings(home: Path) -> Settings:
