@@ -1,4 +1,4 @@
-"""`inboxops up`, `down`, `status`, `doctor` and `stand-in`: the commands of this package, which join the product's command line.
+"""The commands of this package, which join the product's command line: the local stack and the stand-ins.
 
 What they do stands in `stack/` and `standins/` and is imported when one of them runs, so that help comes at once.
 """
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """The entry point in the group `inboxops.commands`."""
-    for each in (up, down, status, doctor):
+    for each in (up, down, status, doctor, backup, restore):
         app.command()(each)
     app.command("stand-in")(stand_in)
 
@@ -67,6 +67,20 @@ def doctor() -> None:
 
     if not terminal.doctor():
         raise typer.Exit(1)
+
+
+def backup(file: Annotated[Path, typer.Argument(help="Where to; it holds every secret, keep it like one.")]) -> None:
+    """Write database, objects and keys of the running local stack into one file."""
+    from inboxops_local.stack import terminal
+
+    terminal.backup(file)
+
+
+def restore(file: Annotated[Path, typer.Argument(help="What `inboxops backup` wrote.")]) -> None:
+    """Make a new $INBOXOPS_HOME from a backup; `inboxops up` goes on from there."""
+    from inboxops_local.stack import terminal
+
+    terminal.restore(file)
 
 
 def stand_in(

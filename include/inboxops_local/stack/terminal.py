@@ -1,4 +1,4 @@
-"""`inboxops up`, `down`, `status` and `doctor` at work: what they do and show on a terminal."""
+"""`inboxops up`, `down`, `status`, `doctor`, `backup` and `restore` at work: what they do and show on a terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import time
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
@@ -109,6 +110,24 @@ def doctor() -> bool:
         if not finding.well:
             console.print(f"    {finding.fix}", highlight=False, soft_wrap=True)
     return all(finding.well for finding in findings)
+
+
+def backup(path: Path) -> None:
+    from inboxops_local.stack.backup import backup  # clients of everything
+
+    saved = backup(Home(settings.home()), path.absolute())
+    console.print(
+        f"{path}: {saved.size_bytes / 1e6:.1f} MB with {saved.objects} objects. It holds every secret.", highlight=False
+    )
+
+
+def restore(path: Path) -> None:
+    from inboxops_local.stack.backup import restore
+
+    home = Home(settings.home())
+    with Progress(console) as progress:
+        count = restore(home, Ports(), path.absolute(), progress.heard)
+    console.print(f"{home.path} is made, with {count} objects. `inboxops up` goes on.", highlight=False, soft_wrap=True)
 
 
 def _print_addresses(home: Home) -> None:
