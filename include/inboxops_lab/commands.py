@@ -228,6 +228,23 @@ def soak(
         raise typer.Exit(1)
 
 
+@bench.command()
+def kills(
+    messages: Annotated[int, typer.Option(min=100, help="Mails in the backlog.")] = 2000,
+    times: Annotated[int, typer.Option(min=1, help="How often each process is killed.")] = 10,
+    only: Annotated[str, typer.Option(help="What to kill, by a part of its name.")] = "",
+    json: Json = False,
+) -> None:
+    """Processes killed while a backlog is filed, and how long until all of it is. Ends with 1 when a mail is lost or double."""
+    from inboxops_lab.bench.kills import kills as measure
+
+    with _progress() as say:
+        result = measure(messages, times, only=only, say=say)
+    _show("Kills during a backlog", result, json=json)
+    if any(one["lost"] or one["double"] for one in result["killed"].values()):
+        raise typer.Exit(1)
+
+
 def register(app: typer.Typer) -> None:
     """The entry point in the group `inboxops.commands`."""
     app.add_typer(bench, name="bench")
