@@ -1,4 +1,4 @@
-"""What operators do by hand in Airflow's UI, each by the call that the UI makes: clear, mark, delete, start again and again. All harmless."""
+"""What operators do by hand in Airflow's UI, each by the call that the UI makes: all of it harmless."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -50,8 +52,24 @@ def cut_in_a_literal(post: Post) -> Iterator[None]:
     post.proxy.cut_after = None
 
 
+@contextmanager
+def without_names(post: Post) -> Iterator[None]:
+    """The resolver of this machine is away: every name of a mail server, no address."""
+    resolve = socket.getaddrinfo
+
+    def away(host: Any, *more: Any, **named: Any) -> Any:
+        if host == "localhost":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(host, *more, **named)
+
+    post.proxy.drop_all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", away)
+        yield
+
+
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("outage", [silent, cut_in_a_literal])
+@pytest.mark.parametrize("outage", [silent, cut_in_a_literal, without_names])
 def test_an_inbox_says_that_its_server_does_not_answer(post: Post, outage: Callable[[Post], Iterator[None]]) -> None:
     post.deliver("small")
     post.deliver("large", body="x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 3000)
