@@ -56,8 +56,7 @@ def inbox_dag(seat: Seat) -> DAG:
             "execution_timeout": timedelta(minutes=30),
         },
     ) as dag:
-        # The next poll is fetch's retry: its own would only hold the run open.
-        fetch = Fetch(task_id="fetch", inbox_id=seat.inbox_id, retries=0)
+        fetch = Fetch(task_id="fetch", inbox_id=seat.inbox_id)
         classify = Classify(task_id="classify", inbox_id=seat.inbox_id)
         persist = Persist(task_id="persist", inbox_id=seat.inbox_id)
         fetch >> classify >> persist

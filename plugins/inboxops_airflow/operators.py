@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
@@ -48,11 +49,22 @@ class InboxOperator(BaseOperator):
         self.inbox_id = inbox_id
 
 
+class OnlyWhenKilled(RetryPolicy):
+    """No error is tried again within the run: the next poll does that, a retry would only hold the run open.
+
+    Of a process that was killed there is no error to judge: Airflow goes by `retries` and `retry_delay` then.
+    """
+
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        return RetryDecision.fail(reason=str(exception)[:500])
+
+
 class Fetch(InboxOperator):
     """By the clock it starts in the triggerer (ProbeTrigger) and goes on here only when there is mail; woken, it starts here."""
 
     def __init__(self, *, inbox_id: int, **kwargs: Any) -> None:
-        super().__init__(inbox_id=inbox_id, **kwargs)
+        again = {"retries": 1, "retry_delay": timedelta(seconds=1), "retry_policy": OnlyWhenKilled()}
+        super().__init__(inbox_id=inbox_id, **again, **kwargs)
         self.start_from_trigger = True
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls="inboxops_airflow.triggers.ProbeTrigger",

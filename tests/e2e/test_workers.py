@@ -43,17 +43,19 @@ def test_there_are_as_many_of_each_as_this_shape_has(stack: object, airflow: Air
     }
 
 
-def test_killed_while_it_files_mail_nothing_is_lost_or_double(
-    mailbox: Mailbox, world: World, stack_home: Path, airflow: Airflow
+@pytest.mark.parametrize(("stage", "lock"), [("fetch", b"FOR UPDATE"), ("persist", b"FOR NO KEY UPDATE")])
+def test_killed_while_it_takes_mail_in_nothing_is_lost_or_double(
+    mailbox: Mailbox, world: World, stack_home: Path, airflow: Airflow, stage: str, lock: bytes
 ) -> None:
+    """Rows of mail name the tenant's row, tickets take their numbers from it: who holds it stops the one or the other."""
     mailbox.deliver(*(mail(f"Mail {number}") for number in range(5)))
-    with world.database.transaction() as holding:  # persist numbers tickets by the row
-        holding.connection.execute(b"SELECT 1 FROM tenants WHERE id = %s FOR NO KEY UPDATE", (mailbox.inbox.tenant_id,))
+    with world.database.transaction() as holding:
+        holding.connection.execute(b"SELECT 1 FROM tenants WHERE id = %s " + lock, (mailbox.inbox.tenant_id,))
         runs.wake(world, mailbox.inbox_id)
-        eventually("persist waits for the row", lambda: _waits_for_a_row(mailbox), seconds=120)
-        kill(stack_home, _running(airflow, mailbox.inbox.dag_id, "persist"))
+        eventually(f"{stage} waits for the row", lambda: _waits_for_a_row(mailbox), seconds=120)
+        kill(stack_home, _running(airflow, mailbox.inbox.dag_id, stage))
     wanted = sorted((f"Mail {number}", 1) for number in range(5))
-    eventually("every mail is one ticket", lambda: sorted(mailbox.tickets()) == wanted, seconds=180)
+    eventually("every mail is one ticket", lambda: sorted(mailbox.tickets()) == wanted, seconds=120)
     assert mailbox.states() == {"persisted": 5}
 
 
