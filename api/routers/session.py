@@ -28,6 +28,7 @@ def log_in(request: Request, response: Response, given: LogIn) -> Session:
     """Begin a session of the tickets page: 12 hours, in a cookie that no script reads."""
     world: World = request.app.state.world
     _need_the_page(request)
+    request.app.state.tries.take(request)
     caller = world.api_keys.use_link(given.link) if given.link else world.api_keys.caller((given.key or "").strip())
     if caller is None:
         said = (
