@@ -1,4 +1,4 @@
--- The role of tasks and commands: every tenant's rows, and no table of its own. Only `inboxops prepare` acts as the owner.
+-- What intruders found open. First the role of tasks and commands: every tenant's rows, and no table of its own. Only `inboxops prepare` acts as the owner.
 
 DO $$
 BEGIN
@@ -44,3 +44,6 @@ BEGIN
         GRANT EXECUTE ON FUNCTION account_is_shared(bigint) TO inboxops_api;
     END IF;
 END $$;
+
+-- How many automatic answers a tenant sent lately, by domain.
+CREATE INDEX auto_responses_by_time ON messages (tenant_id, created_at) WHERE type = 'auto_response';
