@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     google_client_id: str = Field(default="", description="OAuth client for Gmail: see docs/connect-gmail.md")
     google_client_secret: SecretStr = SecretStr("")
     google_authorize_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
-    google_token_url: str = "https://oauth2.googleapis.com/token"
+    google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105  # an address, no password
     google_revoke_url: str = "https://oauth2.googleapis.com/revoke"
     google_api_url: str = "https://gmail.googleapis.com"
     microsoft_client_id: str = Field(default="", description="app registration: see docs/connect-microsoft.md")

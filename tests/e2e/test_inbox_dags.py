@@ -111,7 +111,7 @@ def test_a_paused_inbox_keeps_its_dag_and_loses_its_schedule(mailbox: Mailbox, w
 def test_no_secret_is_anywhere_airflow_keeps_things(
     mailbox: Mailbox, world: World, stack: Settings, stack_home: Path
 ) -> None:
-    """Not in the serialised DAGs, XCom, rendered fields, task arguments, connections, the trigger table, any log or argument list."""
+    """Not in serialised DAGs, XCom, rendered fields, arguments of tasks and programs, connections, triggers, or any log."""
     mailbox.deliver(mail("One"))
     runs.wake(world, mailbox.inbox_id)
     eventually("the mail is a ticket", mailbox.tickets)

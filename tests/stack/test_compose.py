@@ -119,6 +119,33 @@ def test_its_roles_are_made_and_brought_up_to_date(compose: dict[str, Any], tmp_
             assert row.fetchone() == (True, False, False)
 
 
+def test_what_is_ours_runs_closed(compose: dict[str, Any]) -> None:
+    """Without root, rights to gain, or a place to write but scratch space and logs."""
+    text = (checkout() / "Dockerfile").read_text()
+    assert re.findall(r"^USER (\S+)", text, re.M)[-1] == "airflow"
+    ours = {name: one for name, one in compose["services"].items() if one["image"] == "inboxops:local"}
+    assert set(ours) == {"init", "airflow-api", "scheduler", "dag-processor", "triggerer", "worker", "api"}
+    for name, service in ours.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        assert "user" not in service, name
+
+
+def test_what_is_installed_is_what_was_locked() -> None:
+    """Each package of each lock by the hash of its files, wherever it is installed from one."""
+    for lock in ("requirements.txt", "requirements-dev.txt"):
+        text = (checkout() / lock).read_text()
+        blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.M | re.I)[1:]
+        assert blocks
+        assert [block.split(" ")[0] for block in blocks if "--hash=sha256:" not in block] == []
+    installs = re.findall(r"pip install .*-r(?:equirement)? \S+", (checkout() / "Makefile").read_text())
+    installs += re.findall(r"pip install .*--requirement \S+", (checkout() / "Dockerfile").read_text())
+    assert len(installs) == 3
+    assert all("--require-hashes" in line for line in installs)
+
+
 def test_airflow_is_tuned_as_in_the_local_stack(compose: dict[str, Any]) -> None:
     used = compose["x-airflow"]["environment"]
     assert {name: used.get(f"AIRFLOW__{name}") for name in TUNING} == {
