@@ -222,3 +222,16 @@ def test_another_page_frames_neither_the_page_nor_a_mail(agent: Agent, desk: Des
             "",
             "null",
         ), frame.url
+
+
+def test_an_agent_sees_before_sending_that_an_answer_goes_elsewhere(agent: Agent, desk: Desk) -> None:
+    desk.ticket(subject="Poisoned", more="Reply-To: Anna <evil@evil.example>")
+    desk.ticket(subject="Plain")
+    agent.log_in()
+    agent.open("Poisoned")
+    to = agent.page.locator(".composer .to")
+    expect(to).to_contain_text("evil@evil.example")
+    expect(to.get_by_role("note")).to_have_text("not to ann@customer.example")
+    agent.open("Plain")
+    expect(agent.page.locator(".composer .to")).to_contain_text("ann@customer.example")
+    expect(agent.page.locator(".composer .to").get_by_role("note")).to_have_count(0)
