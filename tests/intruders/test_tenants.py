@@ -82,7 +82,7 @@ def no_keys(world: World, victim: Victim) -> dict[str, dict[str, str]]:
     good = forged(world, alive)
     cookies = {
         "a revoked key's session": forged(world, prefix),
-        "an expired session": forged(world, alive, age=sessions.SECONDS + 60),
+        "an expired session": forged(world, alive, age=12 * 3600 + 60),
         "a session signed by somebody else": forged(world, alive, key=b"x" * 32),
         "a session signed for another purpose": forged(world, alive, salt="inboxops.connect"),
         "a changed session": good[:-9] + ("A" if good[-9] != "A" else "B") + good[-8:],
