@@ -53,7 +53,7 @@ class Liar:
 
     def _talk(self, line: socket.socket) -> None:
         with suppress(OSError, ssl.SSLError):
-            line.settimeout(10)
+            line.settimeout(2)
             if self._greeting:
                 self._greeting(line)
             if self._certificate:
