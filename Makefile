@@ -13,7 +13,7 @@ CRASHES ?= 10
 starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
 	$(BIN)/python tests/starts.py $(SITUATIONS)
 
-.PHONY: starts celery docs browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
+.PHONY: intruders sbom audit starts celery docs browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
@@ -67,17 +67,34 @@ $(UV):
 UV_VERSION := 0.13.9
 
 $(VENV)/.installed: requirements.txt pyproject.toml include/inboxops_local/pyproject.toml include/inboxops_lab/pyproject.toml | $(UV)
-	$(UV) pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e . -e include/inboxops_local -e include/inboxops_lab
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(UV) pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	touch $@
 
-lock: | $(UV) ## resolve the short lists again
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements.in -o requirements.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+lock: | $(UV) ## resolve the short lists again; hashes of every file of every platform
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+sbom: $(VENV)/.installed-dev ## CycloneDX bill of materials and the list of licences, into build/
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --output-reproducible --output-format JSON --output-file build/sbom.cdx.json requirements.txt
+	$(BIN)/python tests/intruders/licences.py requirements.txt > build/licences.txt
+	@echo "build/sbom.cdx.json, build/licences.txt"
+
+audit: $(VENV)/.installed-dev ## known vulnerabilities of what is locked, or a clear word that nobody could be asked
+	$(BIN)/python tests/intruders/audit.py requirements.txt
+
+intruders: $(VENV)/.installed-dev ## attack every door, with the long tables; DEFENCES=out takes ten defences out and sees a test fail each time
+	INBOXOPS_TEST_INTRUDERS=1 $(BIN)/python -m pytest $(if $(DEFENCES),tests/intruders/defences.py,tests/intruders $(INTRUDERS_ELSEWHERE)) --timeout 600
+
+INTRUDERS_ELSEWHERE := tests/push/test_gmail_webhook.py tests/push/test_graph_webhook.py tests/providers/test_reach.py tests/browser/test_hostile.py \
+  tests/sending/test_autorespond.py tests/storage/test_s3.py tests/test_vault.py tests/stories/test_log.py tests/core/test_ids.py tests/core/test_explain.py
 
 clean: ## stop the stack; remove its data, the environment and the caches
 	[ ! -x $(BIN)/inboxops ] || $(BIN)/inboxops down

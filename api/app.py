@@ -10,7 +10,8 @@ from fastapi import FastAPI
 
 import inboxops
 from api import document, problems
-from api.limits import BodyLimit
+from api.limits import BodyLimit, Tries
+from api.private import Private
 from api.routers import (
     attachments,
     corrections,
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         known = settings or load()
         app.state.world = _world(known)
+        app.state.tries = Tries()
         app.state.feeds = feed.Feeds(feed.client(known.redis_url.get_secret_value()))
         async with (
             health.probes(known) as (app.state.database, app.state.redis),
@@ -57,7 +59,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await app.state.feeds.close()
         app.state.world.close()
 
-    app = FastAPI(title="InboxOps", version=inboxops.__version__, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="InboxOps",
+        version=inboxops.__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # pages of another host's scripts, in the origin that the session belongs to
+        redoc_url=None,
+    )
     # In the order in which they are tried.
     for part in (
         webhooks,
@@ -78,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(part.router)
     app.mount("/static", page.Static())
     app.add_middleware(BodyLimit)
+    app.add_middleware(Private)
     problems.install(app)
     document.install(app)
     return app

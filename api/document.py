@@ -18,6 +18,7 @@ _ERRORS = {
     "413": "The body is too large.",
     "415": "A body of another media type.",
     "422": "A field is wrong; the document names it. Also: another request under a used Idempotency-Key.",
+    "429": "Too many tries; try again after `Retry-After` seconds.",
     "500": "Something unforeseen.",
     "503": "A part is away; try again after `Retry-After` seconds.",
 }

@@ -33,6 +33,8 @@ for _tag in ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "div", "p", "
 _TAGS = (set(nh3.ALLOWED_TAGS) - {"area", "map", "details", "summary"}) | {"font", "tfoot"}
 _QUOTE = re.compile(r"<(/?)blockquote\b[^>]*>")
 _REMOTE = ("http:", "https:", "//")
+_REACHES_OUT = re.compile(r"[\\@]|(?:url|image|image-set|element|cross-fade|expression|var|env)\s*\(", re.IGNORECASE)
+"""Of a declaration: it names something elsewhere, or hides that it does. No property that is kept could use it."""
 
 POLICY = (
     "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; img-src {images}; base-uri 'none'; form-action 'none'; "
@@ -93,6 +95,8 @@ def view(html: str, inline: Mapping[str, str], *, with_remote: bool) -> MailView
 
 def _sources(inline: Mapping[str, str], blocked: list[str], with_remote: bool) -> Callable[[str, str, str], str | None]:
     def filter_(tag: str, attribute: str, value: str) -> str | None:
+        if attribute == "style":
+            return ";".join(one for one in value.split(";") if not _REACHES_OUT.search(one))
         if tag != "img" or attribute != "src":
             return value
         source = value.strip()

@@ -125,6 +125,9 @@ class Message(BaseModel):
     sender: Person
     to: list[Person]
     cc: list[Person]
+    reply_to: list[Person] = Field(
+        description="Where its sender wants answers; empty: to the sender. An answer goes there."
+    )
     subject: str
     body_text: str
     body_new: str = Field(description="`body_text` without what it quotes.")
@@ -150,6 +153,7 @@ class Message(BaseModel):
                 "sender": {"name": row["from_name"], "address": row["from_address"]},
                 "to": recipients.get("to") or [],
                 "cc": recipients.get("cc") or [],
+                "reply_to": recipients.get("reply_to") or [],
                 "at": row["received_at"] or row["sent_date"] or row["created_at"],
                 "verdict": None
                 if row["verdict"] is None

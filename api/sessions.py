@@ -42,7 +42,7 @@ def is_from_elsewhere(request: Request) -> bool:
     """Whether another site asks for a change. SameSite keeps the cookie from other sites, but another port is no other site."""
     if request.method in _SAFE:
         return False
-    return request.headers.get("origin", "").rpartition("://")[2] != request.headers.get("host", "")
+    return request.headers.get("origin", "").partition("://")[2] != request.headers.get("host", "")
 
 
 def _serializer(world: World) -> URLSafeTimedSerializer:

@@ -82,7 +82,7 @@ def graph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GraphServ
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """PostgreSQL, Valkey and the S3 server from their wheels, with our schema."""
     with running(tmp_path_factory.mktemp("stack") / "home", "--only=services") as settings:
-        migrate(settings.database_url.get_secret_value())
+        migrate(settings.owner_dsn)
         yield settings
 
 

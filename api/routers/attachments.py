@@ -84,8 +84,6 @@ def content(visit: Agent, attachment_id: Id) -> StreamingResponse:
         "Content-Disposition": content_disposition(file.file_name),
         "Content-Length": str(file.size_bytes),
         "Content-Security-Policy": "default-src 'none'; sandbox",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "private, max-age=3600, immutable",
     }
     return StreamingResponse(pieces, media_type=type_, headers=headers)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, HTTPException, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from psycopg.rows import dict_row
 
 from inboxops.db.queries import sql
@@ -45,15 +45,15 @@ async def metrics(request: Request, authorization: Annotated[str, Header()] = ""
         cursor = await connection.cursor(row_factory=dict_row).execute(sql("metrics"))
         rows = await cursor.fetchall()
     registry = CollectorRegistry()
-    registry.register(_Figures(rows))
+    registry.register(_Figures(rows, refused=request.app.state.tries.refused))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Figures:
-    """What the database said, as Prometheus collects it."""
+    """What the database said, and this process, as Prometheus collects it."""
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self._rows = rows
+    def __init__(self, rows: list[dict[str, Any]], *, refused: int) -> None:
+        self._rows, self._refused = rows, refused
 
     def collect(self) -> Iterator[Metric]:
         for name, meaning in MEANINGS.items():
@@ -63,3 +63,4 @@ class _Figures:
             for row in mine:
                 family.add_metric([str(row["labels"].get(label, "")) for label in labels], row["value"])
             yield family
+        yield CounterMetricFamily("inboxops_log_ins_refused", "Log-ins refused for coming too often.", self._refused)

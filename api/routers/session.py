@@ -27,8 +27,8 @@ class LogIn(Strict):
 def log_in(request: Request, response: Response, given: LogIn) -> Session:
     """Begin a session of the tickets page: 12 hours, in a cookie that no script reads."""
     world: World = request.app.state.world
-    if sessions.is_from_elsewhere(request):
-        raise HTTPException(403, "only the page itself logs in")
+    _need_the_page(request)
+    request.app.state.tries.take(request)
     caller = world.api_keys.use_link(given.link) if given.link else world.api_keys.caller((given.key or "").strip())
     if caller is None:
         said = (
@@ -48,9 +48,16 @@ def who(visit: Agent) -> Session:
 
 
 @router.delete("", status_code=204)
-def log_out(response: Response) -> None:
+def log_out(request: Request, response: Response) -> None:
     """End the session in this browser."""
+    _need_the_page(request)
     sessions.end(response)
+
+
+def _need_the_page(request: Request) -> None:
+    """Raises HTTPException for another origin: whoever is logged in or out by somebody else works where they don't mean to."""
+    if sessions.is_from_elsewhere(request):
+        raise HTTPException(403, "only the page itself logs in and out")
 
 
 def _session(world: World, caller: Caller) -> Session:

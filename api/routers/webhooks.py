@@ -6,8 +6,6 @@ Google's tokens and Microsoft's secrets say who calls; no key of ours does. A re
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,9 +13,10 @@ import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from api.limits import Guests, address_of
 from inboxops.composition import runs
 from inboxops.composition.world import World
-from inboxops.core.push import Bucket, Forged, OpenErrand
+from inboxops.core.push import Forged, NotSetUp, OpenErrand
 from inboxops.db.push import push_intake
 from inboxops.errors import InvalidInput, OperatorError, TransientError
 from inboxops.oauth.push_tokens import PushTokens
@@ -32,7 +31,6 @@ ANSWER_SECONDS = 8.0
 """Graph calls an answer that takes ten seconds slow, and gives slow listeners up."""
 
 LONGEST_TOKEN = 4096
-GUESTS = 10_000
 
 # What a caller gave is sent back: as text, for nobody to interpret, and nowhere kept.
 ECHO_HEADERS = {
@@ -42,25 +40,9 @@ ECHO_HEADERS = {
 }
 
 
-class Guests:
-    """How often each address calls; those that were seen longest ago are forgotten."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
-
-    def wait(self, address: str) -> float:
-        """Seconds until this address may call again, 0 when it may now."""
-        bucket = self._buckets.pop(address, None) or Bucket(self._per_second, max(1.0, 2 * self._per_second))
-        self._buckets[address] = bucket
-        if len(self._buckets) > GUESTS:
-            self._buckets.popitem(last=False)
-        return bucket.wait(time.monotonic())
-
-
 @asynccontextmanager
 async def desk(settings: Settings, world: World) -> AsyncIterator[tuple[PushDesk, Guests]]:
-    """Raises OperatorError where anybody could wake inboxes, and nobody could say that it was meant so."""
+    """Raises OperatorError for half of what tells Google's calls from forged ones; without any of it none is taken."""
 
     def deliver(errand: OpenErrand) -> None:
         runs.deliver(world.of_tenant(errand.tenant_id), errand.kind, errand.inbox_id)
@@ -69,7 +51,8 @@ async def desk(settings: Settings, world: World) -> AsyncIterator[tuple[PushDesk
     async with push_intake(url.get_secret_value()) as intake:
         made = PushDesk(intake, _tokens(settings), deliver, gap=settings.wake_gap_seconds)
         try:
-            yield made, Guests(settings.webhook_limit_per_second)
+            limit = settings.webhook_limit_per_second
+            yield made, Guests(limit, max(1.0, 2 * limit))
         finally:
             await made.close()
 
@@ -93,7 +76,7 @@ def _tokens(settings: Settings) -> PushTokens | None:
 
 @router.post("/gmail-push")
 async def gmail_push(request: Request) -> Response:
-    """A Pub/Sub push. 204 is its acknowledgement; anything else has it delivered again."""
+    """A Pub/Sub push. 204 is its acknowledgement; anything else has it delivered again. Closed where it is not set up."""
     async with _bounded(request) as push:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         await push.gmail(await _body(request), token if scheme.lower() == "bearer" else "")
@@ -128,13 +111,15 @@ async def _bounded(request: Request) -> AsyncIterator[PushDesk]:
     """The desk, for callers that keep to the limits; its errors become statuses. 5xx says that nothing was stored."""
     push, guests = request.app.state.push
     path = request.url.path
-    if (seconds := guests.wait(request.client.host if request.client else "")) > 0:
+    if (seconds := guests.wait(address_of(request))) > 0:
         raise HTTPException(
             429, "too many calls from this address", headers={"Retry-After": str(max(1, round(seconds)))}
         )
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             yield push
+    except NotSetUp as exc:
+        raise HTTPException(404, "no push is set up here") from exc
     except Forged as exc:
         log.warning("webhook_forged", path=path, reason=str(exc))
         raise HTTPException(401 if path.endswith("gmail-push") else 403, "this call is not genuine") from exc

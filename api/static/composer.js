@@ -31,6 +31,7 @@ export class Composer {
     this.cc = h("input", { type: "text", id: "reply-cc", placeholder: "name@example.com, …", "aria-label": "Cc", oninput: () => this.#keep(), autocomplete: "off" });
     this.cc.value = this.draft.cc;
     this.ccRow = h("div", { class: "cc", hidden: !this.draft.cc }, h("label", { for: "reply-cc" }, "Cc"), this.cc);
+    this.to = h("p", { class: "to" });
     this.picker = h("input", { type: "file", multiple: true, class: "hidden", tabindex: "-1", "aria-label": "Attach files", onchange: () => { this.add(this.picker.files); this.picker.value = ""; } });
     this.files = h("ul", { class: "files uploads", "aria-label": "Files of the reply" });
     this.error = h("p", { class: "error", role: "alert" });
@@ -47,16 +48,21 @@ export class Composer {
       ondrop: (event) => { event.preventDefault(); this.element.classList.remove("dropping"); this.add(event.dataTransfer.files); },
       onpaste: (event) => { if (event.clipboardData.files.length) { event.preventDefault(); this.add(event.clipboardData.files); } },
     },
-      h("p", { class: "to" }, "To ", h("strong", {}, ticket.requester.name || ticket.requester.address), " ",
-        h("span", { class: "address" }, ticket.requester.name ? ticket.requester.address : ""),
-        " ", requesterIs(ticket),
-        h("button", { type: "button", class: "quiet small", onclick: () => { this.ccRow.hidden = false; this.cc.focus(); } }, "Cc")),
-      this.ccRow, this.text, this.files, this.error,
+      this.to, this.ccRow, this.text, this.files, this.error,
       h("div", { class: "composer-foot" }, this.button,
         h("button", { type: "button", onclick: () => this.picker.click() }, icon("clip"), "Attach"), this.picker,
         h("span", { class: "hint wide" }, "Ctrl + Enter sends")));
+    this.goesTo(ticket);
     this.#drawFiles();
     this.#grow();
+  }
+
+  /** Says whom a reply goes to as the ticket stands now: Reply-To is the stranger's to fill. */
+  goesTo(ticket) {
+    this.to.replaceChildren("To ", ...whom(ticket).flatMap((one) => [
+      h("strong", {}, one.name || one.address), " ", h("span", { class: "address" }, one.name ? one.address : ""), " "]),
+      elsewhere(ticket), requesterIs(ticket),
+      h("button", { type: "button", class: "quiet small", onclick: () => { this.ccRow.hidden = false; this.cc.focus(); } }, "Cc"));
   }
 
   focus() {
@@ -157,6 +163,21 @@ const BY = {
   "forward.inline": "named in a forward: unproven",
   "forward.attached": "named in an attached mail: unproven",
 };
+
+/** Whom a reply goes to, as the server decides it (`core.outbound.people`). */
+function whom(ticket) {
+  const known = ticket.messages.filter((one) => one.direction === "inbound" && one.type === "message" && !one.unknown_sender);
+  const newest = known.at(-1);
+  if (newest?.reply_to.length && !ticket.requester_rule.startsWith("forward.")) return newest.reply_to;
+  return [newest && ticket.requester_rule === "from" ? newest.sender : ticket.requester];
+}
+
+/** A warning where that is none that the customer wrote from. */
+function elsewhere(ticket) {
+  const writes = ticket.requester.address.toLowerCase();
+  if (whom(ticket).every((one) => one.address.toLowerCase() === writes)) return "";
+  return h("span", { class: "badge pending", role: "note" }, `not to ${ticket.requester.address}`);
+}
 
 /** Why the customer is somebody else than who is in From; nothing when he is not. */
 function requesterIs(ticket) {

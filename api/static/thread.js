@@ -137,6 +137,7 @@ export class Thread {
       this.composer = new Composer(ticket, { sent: () => this.#sent() });
       this.foot.replaceChildren(this.composer.element);
     }
+    this.composer?.goesTo(ticket);
   }
 
   #tasks() {

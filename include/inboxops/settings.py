@@ -90,7 +90,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INBOXOPS_", extra="ignore")
 
-    database_url: SecretStr = Field(description="libpq URL of the owner's role: tasks, triggers and commands")
+    database_url: SecretStr = Field(description="libpq URL of the role of tasks, triggers and commands: inboxops_tasks")
+    owner_database_url: SecretStr | None = Field(
+        default=None,
+        description="libpq URL of the role that owns the tables, for `inboxops prepare`; else database_url",
+    )
     api_database_url: SecretStr | None = Field(
         default=None, description="libpq URL of the API's role, under row-level security"
     )
@@ -109,7 +113,7 @@ class Settings(BaseSettings):
     google_client_id: str = Field(default="", description="OAuth client for Gmail: see docs/connect-gmail.md")
     google_client_secret: SecretStr = SecretStr("")
     google_authorize_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
-    google_token_url: str = "https://oauth2.googleapis.com/token"
+    google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105  # an address, no password
     google_revoke_url: str = "https://oauth2.googleapis.com/revoke"
     google_api_url: str = "https://gmail.googleapis.com"
     microsoft_client_id: str = Field(default="", description="app registration: see docs/connect-microsoft.md")
@@ -156,6 +160,11 @@ class Settings(BaseSettings):
     keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")
     keep_listed_days: int = Field(default=90, ge=1, description="set-aside mail: listed, dropped, duplicate")
     keep_outbox_days: int = Field(default=7, ge=1, description="delivered events and errands")
+
+    @property
+    def owner_dsn(self) -> str:
+        """By which the tables are made."""
+        return (self.owner_database_url or self.database_url).get_secret_value()
 
 
 NOT_SETTINGS = frozenset({

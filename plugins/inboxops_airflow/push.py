@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from inboxops_airflow import conf
 from inboxops_airflow.inbox_dag import EPOCH
 from inboxops_airflow.operators import InboxOperator, counted
 
@@ -29,9 +30,8 @@ class DuePush(BaseOperator):
         here = world()
         if not pushing.is_wanted(here, self.connection_type):
             raise AirflowSkipException(f"no push is set up for {self.connection_type}: its inboxes are polled")
-        conf = context["dag_run"].conf or {}
-        if "inbox_id" in conf:
-            return [int(conf["inbox_id"])]
+        if "inbox_id" in conf.given(context):
+            return [conf.number(context, "inbox_id")]
         return pushing.due(here, self.connection_type, limit=AT_ONCE)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-from airflow.sdk.exceptions import AirflowFailException
 
 from inboxops.errors import InboxOpsError, TransientError
+from inboxops_airflow import conf
 from inboxops_airflow.operators import counted
 
 RETRIES = 12
@@ -38,10 +38,6 @@ class SendMessage(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import sending
 
-        conf = context["dag_run"].conf or {}
-        try:
-            message_id, attempt = int(conf["message_id"]), int(conf["attempt"])
-        except (KeyError, TypeError, ValueError) as exc:
-            raise AirflowFailException("a send run needs message_id and attempt in its conf") from exc
+        message_id, attempt = conf.number(context, "message_id"), conf.number(context, "attempt", least=0)
         ti = context["ti"]
         return counted(sending.send, message_id, attempt, last_try=ti.try_number > ti.max_tries)

@@ -36,7 +36,7 @@ class Surroundings(StandInAirflow):
 def own_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A database that no other test works in: a drain is everybody's, and so are its leases."""
     with running(tmp_path_factory.mktemp("crash") / "home", "--only=services") as settings:
-        migrate(settings.database_url.get_secret_value())
+        migrate(settings.owner_dsn)
         yield settings
 
 

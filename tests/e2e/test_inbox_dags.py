@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -16,7 +18,8 @@ from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
 from inboxops.stories.classify import FEW
 from inboxops_lab.testing.mailserver import MailServer
-from inboxops_local.stack.home import read_env
+from inboxops_local.stack.home import GENERATED, read_env
+from inboxops_local.stack.record import Record
 from tests.e2e.conftest import eventually
 from tests.stories.conftest import Mailbox, connect, mail
 from tests.stories.test_stages import FILES, TWO_FILES
@@ -108,16 +111,13 @@ def test_a_paused_inbox_keeps_its_dag_and_loses_its_schedule(mailbox: Mailbox, w
 def test_no_secret_is_anywhere_airflow_keeps_things(
     mailbox: Mailbox, world: World, stack: Settings, stack_home: Path
 ) -> None:
-    """Not in the serialised DAGs, XCom, task arguments, the trigger table or any log."""
+    """Not in serialised DAGs, XCom, rendered fields, arguments of tasks and programs, connections, triggers, or any log."""
     mailbox.deliver(mail("One"))
     runs.wake(world, mailbox.inbox_id)
     eventually("the mail is a ticket", mailbox.tickets)
     kept = read_env(stack_home / "inboxops.env")
-    secrets = [
-        "secret password",
-        *stack.credential_keys.get_secret_value().split(","),
-        stack.signing_key.get_secret_value(),
-    ]
+    secrets = ["secret password", *(kept[name] for name in GENERATED if name != "INBOXOPS_S3_ACCESS_KEY")]
+    assert all(len(secret) >= 15 for secret in secrets)
     dsn = make_conninfo(
         host="127.0.0.1",
         port=psycopg.conninfo.conninfo_to_dict(stack.database_url.get_secret_value())["port"],
@@ -127,7 +127,10 @@ def test_no_secret_is_anywhere_airflow_keeps_things(
     )
     with psycopg.connect(dsn) as connection:
         tables = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
-        assert {"serialized_dag", "xcom", "trigger", "log"} <= set(tables)
+        assert {"serialized_dag", "xcom", "trigger", "log", "rendered_task_instance_fields"} <= set(tables)
+        assert connection.execute("SELECT count(*) FROM connection").fetchone() == (0,), (
+            "Airflow shows connections it keeps"
+        )
         for table in tables:
             for secret in secrets:
                 found = connection.execute(
@@ -139,3 +142,30 @@ def test_no_secret_is_anywhere_airflow_keeps_things(
     for path in logs:
         text = path.read_text(errors="replace")
         assert not any(secret in text for secret in secrets), f"a secret stands in {path.name}"
+    with psycopg.connect(stack.owner_dsn) as connection:
+        ours = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        for table in ours:
+            for secret in secrets:
+                found = connection.execute(
+                    f'SELECT count(*) FROM "{table}" AS t WHERE t::text LIKE %s'.encode(), (f"%{secret}%",)
+                )
+                assert found.fetchone() == (0,), f"a secret stands in our {table}"
+    record = Record.read(stack_home / "stack.json")
+    assert record is not None
+    for process in psutil.Process(record.supervisor.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            said = " ".join(process.cmdline())
+            assert not any(secret in said for secret in secrets), f"a secret is an argument of {process.name()}"
+
+
+def test_what_holds_secrets_is_its_owners_alone(stack: Settings, stack_home: Path) -> None:
+    holders = [stack_home, *(path for path in stack_home.rglob("*") if path.is_file() and not path.is_symlink())]
+    secrets = [value.encode() for name, value in read_env(stack_home / "inboxops.env").items() if name in GENERATED]
+    checked = 0
+    for path in holders:
+        if "postgres" in path.relative_to(stack_home).parts or path.suffix == ".log":
+            continue
+        if path.is_dir() or any(secret in path.read_bytes() for secret in secrets):
+            checked += 1
+            assert path.stat().st_mode & 0o077 == 0, path
+    assert checked >= 3, "the folder, inboxops.env, Airflow's passwords"

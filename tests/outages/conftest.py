@@ -64,7 +64,7 @@ class Services:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     home = tmp_path_factory.mktemp("outages") / "home"
     with running(home, "--only=services") as settings:
-        migrate(settings.database_url.get_secret_value())
+        migrate(settings.owner_dsn)
         yield Services(home, settings)
 
 

@@ -48,7 +48,7 @@ def saved(
     """A backup, the mailbox (on the server, which stays), and what stood in the stack that is gone."""
     folder = tmp_path_factory.mktemp("backup")
     with running(folder / "home", "--only=services") as settings:
-        migrate(settings.database_url.get_secret_value())
+        migrate(settings.owner_dsn)
         world = World(settings)
         world.inboxes.add_tenant("acme", "Acme")
         box = connect(world, "acme", mail_server)

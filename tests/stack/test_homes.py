@@ -114,7 +114,7 @@ def test_a_home_of_a_newer_version(tmp_path: Path) -> None:
     """Its database is left alone: what an older version does not know it can't keep right."""
     home = tmp_path / "home"
     with running(home, "--only=services") as settings:
-        url = settings.database_url.get_secret_value()
+        url = settings.owner_dsn
         with psycopg.connect(url) as connection:
             connection.execute(
                 "CREATE TABLE schema_migrations (name text PRIMARY KEY, sha256 text, applied_at timestamptz)"

@@ -45,17 +45,24 @@ def _record(home: Path) -> Record:
 
 def test_the_roles_of_the_application_and_of_its_api_are_no_superusers(services: Settings) -> None:
     assert services.api_database_url is not None
-    for url, role in ((services.database_url, "inboxops"), (services.api_database_url, "inboxops_api")):
+    assert services.owner_database_url is not None
+    for url, role, sees_all in (
+        (services.owner_database_url, "inboxops", False),
+        (services.database_url, "inboxops_tasks", True),
+        (services.api_database_url, "inboxops_api", False),
+    ):
         with psycopg.connect(url.get_secret_value()) as connection:
             query = "SELECT current_user, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
-            assert connection.execute(query).fetchone() == (role, False, False)
+            assert connection.execute(query).fetchone() == (role, False, sees_all)
             with pytest.raises(psycopg.OperationalError, match="permission denied"):
                 psycopg.connect(url.get_secret_value(), dbname="airflow").close()
 
 
 def test_nobody_gets_in_without_a_password(services: Settings) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(services.database_url.get_secret_value().replace("://inboxops:", "://inboxops:x")).close()
+        psycopg.connect(
+            services.database_url.get_secret_value().replace("://inboxops_tasks:", "://inboxops_tasks:x")
+        ).close()
     with pytest.raises(redis.AuthenticationError):
         redis.Redis.from_url(services.redis_url.get_secret_value().replace("redis://:", "redis://:x")).ping()
 
@@ -104,7 +111,7 @@ def test_everything_listens_on_loopback_alone(services: Settings, home: Path) ->
 
 
 def test_what_was_committed_is_there_after_a_crash_of_the_server(services: Settings, home: Path) -> None:
-    url = services.database_url.get_secret_value()
+    url = services.owner_dsn
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 7 AS number")
     process = _record(home).parts["postgres"].process

@@ -34,7 +34,7 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for name, raw in content.items():
             if name.startswith("objects/"):
                 world.objects.put(name.removeprefix("objects/"), raw, content_type="application/octet-stream")
-        applied = migrate(settings.database_url.get_secret_value())
+        applied = migrate(settings.owner_dsn)
         assert applied
         assert applied[-1] == migrations()[-1][0]
         yield world

@@ -321,13 +321,13 @@ def test_a_row_that_the_database_refuses_is_parked_with_the_reason_and_holds_no_
     mailbox.deliver(mail("One"), mail("Bad"), mail("Three"))
     intake.fetch(mailbox.world, mailbox.inbox_id)
     intake.classify(mailbox.world, mailbox.inbox_id)
-    with mailbox.world.database.transaction() as t:
-        t.connection.execute("ALTER TABLE messages ADD CONSTRAINT refused CHECK (subject <> 'Bad') NOT VALID")
+    with psycopg.connect(mailbox.world.settings.owner_dsn) as owner:
+        owner.execute("ALTER TABLE messages ADD CONSTRAINT refused CHECK (subject <> 'Bad') NOT VALID")
     try:
         intake.persist(mailbox.world, mailbox.inbox_id)
     finally:
-        with mailbox.world.database.transaction() as t:
-            t.connection.execute("ALTER TABLE messages DROP CONSTRAINT refused")
+        with psycopg.connect(mailbox.world.settings.owner_dsn) as owner:
+            owner.execute("ALTER TABLE messages DROP CONSTRAINT refused")
     assert mailbox.states() == {"persisted": 2, "parked": 1}
     [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
     assert "refused" in str(reason)

@@ -21,7 +21,7 @@ def prepare(
     from inboxops.db.migrate import migrate
 
     with opened() as world:
-        migrate(world.database.dsn)
+        migrate(world.settings.owner_dsn)
         world.objects.ensure_bucket()
         if log_bucket:
             world.new_objects(log_bucket).ensure_bucket()

@@ -25,6 +25,11 @@ SIGN_INS = {"gmail": "google", "microsoft": "microsoft"}
 
 LINK_MINUTES = 60
 
+_WHERE = ("host", "port", "security", "url", "smtp_host", "smtp_port", "smtp_security", "ca_file")
+"""What of a connection says who is told its secrets, and who can listen."""
+
+_NAMES = ("username", "smtp_username")
+
 
 def connect(world: World, tenant_id: int, new: by_password.NewInbox) -> tuple[int, MailboxInfo]:
     """Try a mailbox and keep it as an inbox: (its id, what was seen)."""
@@ -34,9 +39,16 @@ def connect(world: World, tenant_id: int, new: by_password.NewInbox) -> tuple[in
 
 
 def reconnect(world: World, inbox: Inbox, connection: Mapping[str, Any], given: Mapping[str, str]) -> None:
-    """Try the connection with the known secrets and what is given of new ones, and keep both when it works."""
+    """Try the connection with the known secrets and what is given of new ones, and keep both when it works.
+
+    Known secrets go to the servers that they were given for and to no other: whoever may change an inbox would else be told its
+    password by a server of his own. Raises InvalidInput, naming the secret, where one has to be given again.
+    """
     sealed = world.inboxes.credentials(inbox.id)
-    secrets = {"username": inbox.email_address, **(world.vault.open(sealed) if sealed else {}), **given}
+    leads_elsewhere = any(connection.get(name) != inbox.connection.get(name) for name in _WHERE)
+    kept = world.vault.open(sealed) if sealed else {}
+    known = {name: value for name, value in kept.items() if name in _NAMES or not leads_elsewhere}
+    secrets = {"username": inbox.email_address, **known, **given}
     mailboxes.try_connection(world, inbox.connection_type, inbox.email_address, connection, secrets)
     world.inboxes.reconnect(inbox.id, connection, world.vault.seal(secrets))
 

@@ -79,7 +79,7 @@ def stop(world: World, inbox: Inbox) -> None:
     """
     if not can_push(inbox.connection_type):
         return
-    if inbox.connection_type == "gmail" and world.credentials.account_is_shared(inbox.id):
+    if inbox.connection_type == "gmail" and world.credentials.account_is_shared(inbox.tenant_id, inbox.id):
         world.push.stopped(inbox.id)
     else:
         story.stop(inbox, partial(mailboxes.account, world, inbox), watcher(inbox.connection_type, ""), world.push)

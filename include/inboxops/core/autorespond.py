@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from inboxops.core import compose
 from inboxops.core.model import Address, VerdictKind
@@ -14,8 +15,11 @@ from inboxops.core.reading import Reading
 from inboxops.core.rules import machine
 
 MOST_PER_ADDRESS = 5
+MOST_PER_DOMAIN = 500
+MOST_PER_TENANT = 5_000
 WINDOW_HOURS = 24
-"""Two robots that open tickets for each other stop here: so many answers to one address in so many hours, tenant-wide."""
+"""Two robots that open tickets for each other stop at the first: so many answers to one address in so many hours, tenant-wide. Who
+writes in many names, to have us write to all of them, stops at the others; that many people open tickets with few tenants."""
 
 _DAEMON = re.compile(
     r"owner-.*|.*-request|mailer-?daemon|postmaster|root|daemon|majordomo|listserv|www-data", re.IGNORECASE
@@ -59,18 +63,28 @@ def _is_forged(authentication: Mapping[str, str]) -> bool:
 
 
 def within_caps(
-    wanted: Iterable[WantedResponse], *, answered: Iterable[str], recent: Mapping[str, int]
+    wanted: Iterable[WantedResponse],
+    *,
+    answered: Iterable[str],
+    recent: Mapping[str, int],
+    domains: Mapping[str, int] = MappingProxyType({}),
 ) -> list[WantedResponse]:
-    """Those that may go: each mail is answered once, whichever inboxes it came to, and each address so often.
+    """Those that may go: each mail is answered once, whichever inboxes it came to, and each address, each domain and all so often.
 
-    answered: ids of mail the tenant has answered. recent: address in lower case -> answers within the window.
+    answered: ids of mail the tenant has answered. recent, domains: address and domain in lower case -> answers within the window.
     """
-    seen, counts = set(answered), Counter(recent)
+    seen, counts, of_domain = set(answered), Counter(recent), Counter(domains)
+    total = of_domain.total()
     going = []
     for one in wanted:
         address = one.to.address.lower()
-        if one.message_id not in seen and counts[address] < MOST_PER_ADDRESS:
+        domain = address.rpartition("@")[2]
+        if one.message_id in seen or total >= MOST_PER_TENANT:
+            continue
+        if counts[address] < MOST_PER_ADDRESS and of_domain[domain] < MOST_PER_DOMAIN:
             seen.add(one.message_id)
             counts[address] += 1
+            of_domain[domain] += 1
+            total += 1
             going.append(one)
     return going

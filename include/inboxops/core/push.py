@@ -39,6 +39,12 @@ class Forged(InboxOpsError):
     kind = "nobody"
 
 
+class NotSetUp(InboxOpsError):
+    """A call to a webhook that nobody can tell from a forged one here."""
+
+    kind = "nobody"
+
+
 # -- notices
 
 

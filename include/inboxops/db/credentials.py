@@ -26,9 +26,9 @@ class CredentialStore:
         with self._database.transaction() as t:
             t.run("forget_credentials", inbox_id=inbox_id)
 
-    def account_is_shared(self, inbox_id: int) -> bool:
-        """Whether another inbox, of any tenant, lives on the same consent."""
-        with self._database.transaction() as t:
+    def account_is_shared(self, tenant_id: int, inbox_id: int) -> bool:
+        """Whether another inbox, of any tenant, lives on the same consent as this one of the tenant's."""
+        with self._database.transaction(tenant_id=tenant_id) as t:
             return bool(t.value("account_is_shared", inbox_id=inbox_id))
 
     def inbox_of_account(self, tenant_id: int, connection_type: str, account_id: str, mailbox: str) -> int | None:

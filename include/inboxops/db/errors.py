@@ -18,7 +18,12 @@ def translated() -> Iterator[None]:
         yield
     except (psycopg.errors.InvalidPassword, psycopg.errors.InvalidCatalogName, psycopg.errors.UndefinedTable) as exc:
         raise OperatorError(
-            f"the application database refuses: {exc}", fix="Check INBOXOPS_DATABASE_URL and run `inboxops migrate`"
+            f"the application database refuses: {exc}", fix="Check INBOXOPS_DATABASE_URL and run `inboxops prepare`"
+        ) from exc
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise OperatorError(
+            f"the application database refuses: {exc}",
+            fix="Run `inboxops prepare` as the owner of the tables (INBOXOPS_OWNER_DATABASE_URL): docs/operations.md, Roles",
         ) from exc
     except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as exc:
         raise TransientError(f"the database asks for another try: {exc}") from exc

@@ -245,6 +245,8 @@ def _attachments(items: Sequence[Item], plan: Plan) -> list[dict[str, Any]]:
 def _respond(t: Transaction, inbox: Inbox, plan: Plan, numbers: dict[int, tuple[int, int]], respond: Responder) -> None:
     """Automatic answers, in the transaction that opens their tickets. The tenant's row, which gave the numbers, is locked,
     so that another inbox of the tenant sees these before it counts its own."""
+    if not plan.responses:
+        return
     answered = t.rows(
         "auto_responses_to_mail", tenant_id=inbox.tenant_id, ids=[one.message_id for one in plan.responses]
     )
@@ -254,10 +256,12 @@ def _respond(t: Transaction, inbox: Inbox, plan: Plan, numbers: dict[int, tuple[
         addresses=[one.to.address.lower() for one in plan.responses],
         hours=autorespond.WINDOW_HOURS,
     )
+    domains = t.rows("auto_responses_to_domains", tenant_id=inbox.tenant_id, hours=autorespond.WINDOW_HOURS)
     for wanted in autorespond.within_caps(
         plan.responses,
         answered=[row["message_id"] for row in answered],
         recent={row["address"]: row["count"] for row in recent},
+        domains={row["domain"]: row["count"] for row in domains},
     ):
         ticket_id, number = numbers[wanted.ticket]
         new = respond(wanted, id=t.value("next_message_id"), ticket_id=ticket_id, ticket_number=number)

@@ -77,6 +77,7 @@ class GmailSession:
         self.server = self.api_url.partition("://")[2]
         self.resources = _resources(self.api_url)
         http = httplib2.Http(timeout=timeout_seconds, ca_certs=account.connection.get("ca_file") or None)
+        http.follow_redirects = False  # Google's API sends nobody elsewhere; whoever stands in its place might
         self._http = AuthorizedHttp(_credentials(account.tokens), http=http)
         self._tokens, self._ca_file = account.tokens, str(account.connection.get("ca_file") or "")
         self._patience, self._pace = patience, pace

@@ -47,7 +47,7 @@ class Accounts(Protocol):
 
     def inbox_of_account(self, tenant_id: int, connection_type: str, account_id: str, mailbox: str) -> int | None: ...
 
-    def account_is_shared(self, inbox_id: int) -> bool: ...
+    def account_is_shared(self, tenant_id: int, inbox_id: int) -> bool: ...
 
     def forget(self, inbox_id: int) -> None: ...
 
@@ -159,7 +159,7 @@ def disconnect(inbox: Inbox, client: ConsentClient, inboxes: Inboxes, accounts: 
     sealed = inboxes.credentials(inbox.id)
     if sealed is None:
         return Disconnected(revoked=False, why_not="there was nothing to take back")
-    if accounts.account_is_shared(inbox.id):
+    if accounts.account_is_shared(inbox.tenant_id, inbox.id):
         outcome = Disconnected(revoked=False, why_not="another inbox lives on the same consent")
     else:
         outcome = _revoked(client, seal.open(sealed))

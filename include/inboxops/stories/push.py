@@ -20,6 +20,7 @@ from inboxops.core.push import (
     Errand,
     Forged,
     Listener,
+    NotSetUp,
     OpenErrand,
     Push,
     gmail_notice,
@@ -55,7 +56,7 @@ class Tokens(Protocol):
 
 
 class PushDesk:
-    """Takes notices in. tokens: None where nobody is asked for one, as on a machine of one's own.
+    """Takes notices in. tokens: None where Google's calls can't be told from forged ones, so that none is taken.
 
     deliver(errand) blocks; it raises errors of ours, and then the errand stays where it is stored.
     """
@@ -75,10 +76,11 @@ class PushDesk:
     async def gmail(self, body: bytes, token: str) -> None:
         """A call of Pub/Sub. An account that is nobody's is none of our business, and no mistake.
 
-        Raises Forged, InvalidInput for what can't be read, TransientError when nothing was stored.
+        Raises NotSetUp, Forged, InvalidInput for what can't be read, TransientError when nothing was stored.
         """
-        if self._tokens is not None:
-            await asyncio.get_running_loop().run_in_executor(self._checks, self._tokens.check, token)
+        if self._tokens is None:
+            raise NotSetUp("nothing says who signs Google's calls")
+        await asyncio.get_running_loop().run_in_executor(self._checks, self._tokens.check, token)
         notice = gmail_notice(body)
         listeners = await self._gmail_listeners(notice.email_address)
         if listeners:

@@ -23,7 +23,8 @@ WHO = {"tenant_admin": "the mailbox's owner", "operator": "an operator", "transi
 
 def hidden(address: str, key: bytes) -> str:
     """An address as a log may show it: the same one always alike. Who has not the installation's key can't try addresses on it."""
-    return f"~{hmac.digest(key, address.lower().encode(), 'sha256').hex()[:10]}" if address else ""
+    said = address.lower().encode("utf-8", "surrogatepass")  # a stranger wrote it
+    return f"~{hmac.digest(key, said, 'sha256').hex()[:10]}" if address else ""
 
 
 def tell_parked(inbound_id: int, why: str) -> None:

@@ -68,7 +68,7 @@ def _fill(here: Place, inbox_id: int, first: int, size: int, say: Say) -> int:
             )
         first = last
     # What autovacuum would do in the minutes after: it belongs to the filling, not to the messages that are measured.
-    with psycopg.connect(here.world.database.dsn, autocommit=True) as connection:
+    with psycopg.connect(here.world.settings.owner_dsn, autocommit=True) as connection:
         connection.execute("VACUUM (ANALYZE)")
     return first
 

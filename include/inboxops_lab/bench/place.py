@@ -99,7 +99,7 @@ def stack(*options: str, more: Mapping[str, str] | None = None) -> Iterator[tupl
     with tempfile.TemporaryDirectory(prefix="inboxops-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         with running(home, *options, environment={**without_ours(), **(more or {})}, seconds=300) as settings:
-            migrate(settings.database_url.get_secret_value())
+            migrate(settings.owner_dsn)
             world = World(settings)
             try:
                 world.inboxes.add_tenant(TENANT, "Bench Ltd")

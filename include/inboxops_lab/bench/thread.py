@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psycopg
+
 from inboxops.composition.world import World
 from inboxops.errors import OperatorError
 from inboxops_lab.bench.lines import Lines, percentile, steadily
@@ -90,7 +92,10 @@ def _fill(world: World, messages: int) -> list[int]:
     tenant_id, inbox_id = plain_inbox(world)
     about = {"tenant_id": tenant_id, "inbox_id": inbox_id, "tickets": TICKETS, "messages": messages}
     with world.database.transaction() as t:
-        for statement in (_TICKETS, _MESSAGES, _ATTACHMENTS, b"ANALYZE"):
+        for statement in (_TICKETS, _MESSAGES, _ATTACHMENTS):
             t.connection.execute(statement, about)
+    with psycopg.connect(world.settings.owner_dsn) as owner:
+        owner.execute("ANALYZE")
+    with world.database.transaction() as t:
         rows = t.connection.execute(b"SELECT id FROM tickets ORDER BY id").fetchall()
     return [row["id"] for row in rows]

@@ -113,15 +113,15 @@ def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
         "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
         "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
     }
-    owner = urlsplit(secrets["INBOXOPS_DATABASE_URL"])
+    tasks = urlsplit(secrets["INBOXOPS_DATABASE_URL"])
     connections = {
         "INBOXOPS_DB": {
             "conn_type": "postgres",
-            "host": owner.hostname,
-            "port": owner.port,
-            "login": owner.username,
-            "password": owner.password,
-            "schema": owner.path.lstrip("/"),
+            "host": tasks.hostname,
+            "port": tasks.port,
+            "login": tasks.username,
+            "password": tasks.password,
+            "schema": tasks.path.lstrip("/"),
         },
         "INBOXOPS_AIRFLOW_DB": {  # for housekeeping alone
             "conn_type": "postgres",

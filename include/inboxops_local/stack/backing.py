@@ -100,7 +100,7 @@ def s3(layout: Layout) -> list[Part]:
         ready=partial(checks.http, f"http://{checks.HOST}:{ports.s3}/healthz"),
         ports=(ports.s3, master, volume, filer, *ports.s3_grpc),
         grace=2.0,  # it waits for its own connections to close, which they do not; what it acknowledged is written
-        leftovers=tuple(Path(f"/tmp/seaweedfs-{name}-{port}.sock") for name, port in sockets.items()),
+        leftovers=tuple(Path(f"/tmp/seaweedfs-{name}-{port}.sock") for name, port in sockets.items()),  # noqa: S108  # the name that the server itself gives it
     )
     bucket = layout.python("inboxops_local.stack.jobs", "bucket")
     return [server, Part(name="bucket", argv=bucket, env=layout.environment(), needs=("s3",))]

@@ -122,6 +122,7 @@ GENERATED = {
     "INBOXOPS_AIRFLOW_PASSWORD": _password,
     "STACK_POSTGRES_PASSWORD": _password,
     "STACK_OWNER_PASSWORD": _password,
+    "STACK_TASKS_PASSWORD": _password,
     "STACK_API_PASSWORD": _password,
     "STACK_AIRFLOW_DATABASE_PASSWORD": _password,
     "STACK_REDIS_PASSWORD": _password,
@@ -177,7 +178,8 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
         values.setdefault(name, make())
     host = "127.0.0.1"
     values |= {
-        "INBOXOPS_DATABASE_URL": f"postgresql://inboxops:{values['STACK_OWNER_PASSWORD']}@{host}:{ports.postgres}/inboxops",
+        "INBOXOPS_DATABASE_URL": f"postgresql://inboxops_tasks:{values['STACK_TASKS_PASSWORD']}@{host}:{ports.postgres}/inboxops",
+        "INBOXOPS_OWNER_DATABASE_URL": f"postgresql://inboxops:{values['STACK_OWNER_PASSWORD']}@{host}:{ports.postgres}/inboxops",
         "INBOXOPS_API_DATABASE_URL": f"postgresql://inboxops_api:{values['STACK_API_PASSWORD']}@{host}:{ports.postgres}/inboxops",
         "INBOXOPS_REDIS_URL": f"redis://:{values['STACK_REDIS_PASSWORD']}@{host}:{ports.redis}/0",
         "INBOXOPS_S3_ENDPOINT": f"http://{host}:{ports.s3}",
@@ -202,6 +204,7 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
 
 OURS = (
     *(name for name in GENERATED if name.startswith("INBOXOPS_")), "INBOXOPS_DATABASE_URL", "INBOXOPS_API_DATABASE_URL",
+    "INBOXOPS_OWNER_DATABASE_URL",
     "INBOXOPS_REDIS_URL", "INBOXOPS_S3_ENDPOINT", "INBOXOPS_S3_BUCKET", "INBOXOPS_AIRFLOW_URL", "INBOXOPS_AIRFLOW_USERNAME",
 )  # fmt: skip
 """What the stack decides itself, since it starts the servers. Everything else an environment may set, and it wins over the file."""

@@ -32,13 +32,14 @@ def cluster() -> None:
 
 
 def databases() -> None:
-    """Roles and databases: `inboxops` with the API's role beside it, and `airflow`, closed to everyone else."""
+    """Roles and databases: `inboxops` with the roles of tasks and of the API beside it, and `airflow`; closed to everyone else."""
     import psycopg
     from psycopg import sql
 
     secrets = _secrets()
     roles = {
         "inboxops": secrets["STACK_OWNER_PASSWORD"],
+        "inboxops_tasks": secrets["STACK_TASKS_PASSWORD"],
         "inboxops_api": secrets["STACK_API_PASSWORD"],
         "airflow": secrets["STACK_AIRFLOW_DATABASE_PASSWORD"],
     }
@@ -53,13 +54,14 @@ def databases() -> None:
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
         for role, password in roles.items():
             verb = sql.SQL("ALTER" if role in known else "CREATE")
+            sees = sql.SQL("BYPASSRLS" if role == "inboxops_tasks" else "NOBYPASSRLS")
             connection.execute(
-                sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {}").format(
-                    verb, sql.Identifier(role), sql.Literal(password)
+                sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE {} PASSWORD {}").format(
+                    verb, sql.Identifier(role), sees, sql.Literal(password)
                 )
             )
         known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-        for database, guests in {"inboxops": ("inboxops_api",), "airflow": ()}.items():
+        for database, guests in {"inboxops": ("inboxops_tasks", "inboxops_api"), "airflow": ()}.items():
             name = sql.Identifier(database)
             if database not in known:
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY wal_log").format(name, name))
@@ -72,7 +74,7 @@ def schema() -> None:
     """The application's tables."""
     from inboxops.db.migrate import migrate
 
-    migrate(settings.load().database_url.get_secret_value())
+    migrate(settings.load().owner_dsn)
 
 
 def demo() -> None:

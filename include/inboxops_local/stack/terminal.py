@@ -137,7 +137,7 @@ def _print_addresses(home: Home) -> None:
     for line in (
         f"Airflow  {kept['INBOXOPS_AIRFLOW_URL']}   {login}",
         f"Tickets  {kept['INBOXOPS_API_URL']}/   log in by a link: `inboxops login-link --tenant NAME`",
-        f"API      {kept['INBOXOPS_API_URL']}/docs",
+        f"API      {kept['INBOXOPS_API_URL']}/openapi.json",
         f"Folder   {home.path}   (data and logs; all secrets in {home.env_file.name})",
     ):
         console.print(line, highlight=False, soft_wrap=True)

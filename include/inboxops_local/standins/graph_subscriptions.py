@@ -108,7 +108,7 @@ def _validate(url: str) -> None:
     """The listener has to echo a token as text/plain within ten seconds."""
     token = f"Validation: {secrets.token_urlsafe(16)} + %20"
     try:
-        answer = httpx.post(url, params={"validationToken": token}, verify=False, timeout=SECONDS)
+        answer = httpx.post(url, params={"validationToken": token}, verify=False, timeout=SECONDS)  # noqa: S501  # a stand-in calls loopback
     except httpx.HTTPError as exc:
         raise Refused(failure(400, "ValidationError", f"Subscription validation request failed: {exc}")) from exc
     if answer.status_code != 200 or answer.text != token:
@@ -117,6 +117,6 @@ def _validate(url: str) -> None:
 
 def _post(url: str, notices: list[dict[str, Any]]) -> None:
     try:
-        httpx.post(url, json={"value": notices}, verify=False, timeout=SECONDS)
+        httpx.post(url, json={"value": notices}, verify=False, timeout=SECONDS)  # noqa: S501  # a stand-in calls loopback
     except httpx.HTTPError:
         return  # the real one tries again for hours; whoever needs that polls

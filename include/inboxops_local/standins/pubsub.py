@@ -74,7 +74,7 @@ class PubSub:
         for attempt in range(TRIES):
             headers = {"Authorization": f"Bearer {self.token()}"}
             try:
-                if httpx.post(self.url, json=envelope, headers=headers, verify=False, timeout=SECONDS).is_success:
+                if httpx.post(self.url, json=envelope, headers=headers, verify=False, timeout=SECONDS).is_success:  # noqa: S501  # a stand-in calls loopback
                     return
             except httpx.HTTPError:
                 pass  # a listener that is away is tried again like one that refuses

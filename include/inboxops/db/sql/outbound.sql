@@ -112,6 +112,11 @@ WHERE tenant_id = %(tenant_id)s AND type = 'auto_response' AND lower(recipients 
   AND created_at > now() - make_interval(hours => %(hours)s)
 GROUP BY 1
 
+-- name: auto_responses_to_domains
+SELECT split_part(lower(recipients #>> '{to,0,address}'), '@', -1) AS domain, count(*) FROM messages
+WHERE tenant_id = %(tenant_id)s AND type = 'auto_response' AND created_at > now() - make_interval(hours => %(hours)s)
+GROUP BY 1
+
 -- name: attach_files
 UPDATE attachments AS a
 SET message_id = %(message_id)s, storage_key = r.storage_key, file_name = r.file_name, uploaded_at = coalesce(a.uploaded_at, now())

@@ -1,0 +1,116 @@
+"""Ten defences are taken out, one at a time, and each time a test of the suite fails: `make intruders DEFENCES=out`.
+
+Each runs its test in a process of its own, with a plugin that takes the defence out before anything is collected. The same test is
+known to pass with the defence in: the suite runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HERE = "tests/intruders"
+
+OUT: dict[str, tuple[str, str]] = {
+    "the tenant of a transaction": (
+        "from inboxops.db import database\n"
+        "database.Database.of_tenant = lambda self, tenant_id: self\n"
+        "import api.app\n"
+        "api.app._world = lambda settings: api.app.World(settings, connections=4)\n",
+        f"{HERE}/test_tenants.py -k 'test_another_tenants_thing_is_none and GET and inboxes'",
+    ),
+    "the look at where a change comes from": (
+        "from api import sessions\nsessions.is_from_elsewhere = lambda request: False\n",
+        f"{HERE}/test_tenants.py -k test_another_origin_changes_nothing",
+    ),
+    "the age of a session": (
+        "from api import sessions\nsessions.SECONDS = 10**9\n",
+        f"{HERE}/test_tenants.py -k 'every_route_is_closed and tickets'",
+    ),
+    "the limit of log-ins": (
+        "from api import limits\nlimits.Tries.take = lambda self, request: None\n",
+        f"{HERE}/test_log_in.py::test_guessing_is_slowed_down_and_counted",
+    ),
+    "no-store": (
+        "from api import private\nprivate.HEADERS.clear()\n",
+        f"{HERE}/test_log_in.py -k no_cache_keeps",
+    ),
+    "the algorithm of Google's tokens": (
+        "import jwt\n"
+        "decode = jwt.decode\n"
+        "jwt.decode = lambda token, key=None, **more: decode(token, options={'verify_signature': False})\n",
+        f"{HERE}/test_webhooks.py -k 'no_confused_token and own'",
+    ),
+    "the list of tags": (
+        "from api import mail_view\nmail_view._TAGS |= {'svg', 'form', 'input', 'button', 'style'}\n"
+        "mail_view._ATTRIBUTES['form'] = {'action'}\n",
+        f"{HERE}/test_page.py -k 'sanitiser_alone and form'",
+    ),
+    "the policy of a mail": (
+        "from api import mail_view\nmail_view.POLICY = 'img-src {images}'\n",
+        f"{HERE}/test_page.py -k policy_alone",
+    ),
+    "what makes headers visible": (
+        "from inboxops.core import compose\ncompose._visible = str\n",
+        f"{HERE}/test_mail.py -k no_field_that_a_stranger_fills",
+    ),
+    "the caps of automatic answers": (
+        "from inboxops.core import autorespond\nautorespond.MOST_PER_DOMAIN = 10**9\nautorespond.MOST_PER_ADDRESS = 10**9\n",
+        f"{HERE}/test_mail.py::test_the_database_counts_what_was_answered_by_domain {HERE}/test_mail.py -k stop_at_an_address",
+    ),
+    "the authority of a certificate": (
+        "import ssl\n"
+        "made = ssl.create_default_context\n"
+        "def open_to_all(*a, **k):\n"
+        "    context = made(*a, **k)\n"
+        "    context.check_hostname = False\n"
+        "    context.verify_mode = ssl.CERT_NONE\n"
+        "    return context\n"
+        "ssl.create_default_context = open_to_all\n",
+        f"{HERE}/test_hosts.py -k 'told_nothing and JMAP'",
+    ),
+    "known passwords for known servers": (
+        "from inboxops.composition import connecting\nconnecting._WHERE = ()\n",
+        f"{HERE}/test_hosts.py -k known_password",
+    ),
+    "names without paths": (
+        "from inboxops.core import attachments\nattachments._FORBIDDEN = attachments.re.compile('(?!)')\n",
+        f"{HERE}/test_mail.py -k no_name_of_a_file",
+    ),
+}
+
+
+@pytest.mark.parametrize("defence", OUT)
+def test_without_it_a_test_fails(defence: str, tmp_path: Path) -> None:
+    code, tests = OUT[defence]
+    (tmp_path / "without.py").write_text(f"{code}\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "CI": ""}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "without",
+            "--timeout",
+            "300",
+            *shlex.split(tests, posix=True),
+        ],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, (
+        f"{defence}: nothing failed\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
+    )
+    assert " failed" in done.stdout, "an error that is no failed assertion proves nothing"
