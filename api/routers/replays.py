@@ -26,7 +26,7 @@ def list_replays(visit: Admin, limit: Limit = 50, cursor: Cursor = None) -> Page
 
 @router.post("", status_code=202)
 def preview(visit: Admin, body: ReplayBody) -> ReplayWhole:
-    """Have mail read again and compared with what is stored; nothing is changed. The report is there once `state` is `previewed`."""
+    """Have mail read again and compared with what is stored; nothing is changed. Its report is there once it is `previewed`."""
     wanted = replaying.scope(visit.world, visit.tenant_id, **body.model_dump())
     replay_id = replaying.ask(visit.world, wanted, by=visit.caller.name)
     return ReplayWhole.of(visit.world.replays.one(replay_id, tenant_id=visit.tenant_id))
