@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from inboxops.cli.world import warnings_to_stderr
 from inboxops.composition import intake, replaying
 from inboxops.composition.world import World
 from inboxops.core.replay import Group
@@ -21,6 +22,7 @@ from inboxops_lab.bench.corpus import corpus
 from inboxops_lab.bench.ingest import ADDRESS, USER
 from inboxops_lab.bench.meter import cpu_seconds, pss_mb
 from inboxops_lab.bench.place import TENANT, Place, place
+from inboxops_lab.bench.stages import cpu_seconds as own_cpu_seconds
 
 Say = Callable[[str], None]
 SHARE = 10
@@ -51,6 +53,7 @@ class Measured:
 
 def replay(count: int, *, say: Say) -> Measured:
     """Raises OperatorError without Dovecot, and when a preview counts otherwise than it has to."""
+    warnings_to_stderr()
     say("starting PostgreSQL, Valkey, S3 and Dovecot")
     with place("--only=services") as here:
         inbox_id = here.add_mailbox(USER, first_sync_messages=count, plain=True)
@@ -129,9 +132,6 @@ def _run(here: Place, *work: str) -> dict[str, Any]:
 
 
 def main(step: str, replay_id: str = "") -> None:
-    from inboxops.cli.world import warnings_to_stderr
-    from inboxops_lab.bench.stages import cpu_seconds as own_cpu_seconds
-
     warnings_to_stderr()
     world = World(load())
     tenant_id = world.inboxes.tenant_id(TENANT)

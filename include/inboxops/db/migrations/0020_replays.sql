@@ -46,6 +46,10 @@ CREATE POLICY tenant_only ON replay_changes USING (tenant_id = current_tenant())
 
 ALTER TABLE inbound ADD COLUMN replay_id bigint; -- which replay had it filed: nobody is answered, no closed ticket opens
 
+-- Where a rule is tried by the API, set-aside mail is planned as filing would plan it: what refers to what belongs to an inbox's tenant.
+ALTER TABLE message_references ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant_only ON message_references USING (inbox_id IN (SELECT id FROM inboxes WHERE tenant_id = current_tenant()));
+
 -- A run of `replay_mail` that is to be started waits as the others do.
 ALTER TABLE outbox DROP CONSTRAINT outbox_kind_check,
     ADD CONSTRAINT outbox_kind_check CHECK (kind IN ('event', 'send', 'wake', 'register', 'notice', 'replay'));
@@ -56,7 +60,7 @@ DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'inboxops_api') THEN
         GRANT SELECT, INSERT, UPDATE ON replays TO inboxops_api;
-        GRANT SELECT ON replay_changes TO inboxops_api;
+        GRANT SELECT ON replay_changes, message_references TO inboxops_api;
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO inboxops_api;
     END IF;
 END $$;
