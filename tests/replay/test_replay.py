@@ -12,6 +12,7 @@ from inboxops.core.mail_rules.wire import read_rule
 from inboxops.core.replay import Group
 from inboxops.errors import Conflict, InvalidInput
 from tests.replay.conftest import Replays
+from tests.sending.test_bounces import report
 from tests.stories.conftest import mail
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -226,3 +227,66 @@ def test_only_what_was_asked_for_can_be_applied_or_taken_back(desk: Replays) -> 
         desk.undo(row["id"])
     with pytest.raises(InvalidInput, match="there is no replay"):
         replaying.apply(desk.world, desk.tenant_id + 1, row["id"], [])
+
+
+def test_a_bounce_that_was_taken_for_a_person_is_told_of_at_the_reply_that_did_not_arrive(desk: Replays) -> None:
+    ticket = desk.ticket(subject="Asked")
+    accepted = desk.reply(ticket)
+    assert desk.send(accepted) == "sent"
+    desk.box.deliver(report(desk.taken[-1], "ann@customer.example", "550 5.1.1 no such user"))
+    desk.box.run()
+    bounced = desk.everything()
+    box = desk.box.inbox_id
+    desk.change(
+        "WITH n AS (UPDATE tenants SET last_ticket_number = last_ticket_number + 1 WHERE id = %s RETURNING last_ticket_number),"
+        " t AS (INSERT INTO tickets (tenant_id, inbox_id, ticket_number, subject) SELECT %s, %s, last_ticket_number, '' FROM n"
+        " RETURNING id)"
+        " UPDATE messages SET ticket_id = t.id, type = 'message', verdict = 'human', rule = 'human' FROM t"
+        " WHERE inbox_id = %s AND verdict = 'bounce'",
+        desk.tenant_id, desk.tenant_id, box, box,
+    )  # fmt: skip
+    desk.change("DELETE FROM bounces WHERE inbox_id = %s", box)
+    desk.change("UPDATE messages SET bounce_received_at = NULL WHERE inbox_id = %s", box)
+    apart = desk.everything()
+    row = desk.apply()
+    assert row["report"]["verdicts"] == {"human -> bounce": 1}
+    assert set(row["done"]) == {"verdict", "ticket"}
+    assert desk.row(accepted.message_id)["bounce_received_at"] is not None
+    note = desk.message("Undelivered Mail Returned to Sender")
+    assert (note["type"], note["ticket_id"], note["verdict"]) == ("note", ticket, "bounce")
+    assert desk.everything()["bounces"] != apart["bounces"]
+    assert len(desk.everything()["bounces"]) == len(bounced["bounces"]) == 1
+    assert desk.groups() == {}
+    desk.undo(row["id"])
+    assert desk.everything() == apart
+
+
+def test_files_that_a_replay_replaced_stay_while_it_can_be_taken_back(desk: Replays) -> None:
+    older(desk)
+    ((old,),) = desk.box.query(
+        "SELECT storage_key FROM attachments WHERE file_name = '=?x?=' AND tenant_id = %s", desk.tenant_id
+    )
+    row = desk.apply(Group.ATTACHMENTS)
+    assert desk.world.leftovers.sweep([str(old)], desk.world.objects.delete) == 0
+    desk.change("UPDATE replays SET changed_at = now() - interval '31 days' WHERE id = %s", row["id"])
+    desk.world.replays.forget(days=30)
+    assert desk.world.leftovers.sweep([str(old)], desk.world.objects.delete) == 1
+    ((new,),) = desk.box.query(
+        "SELECT storage_key FROM attachments WHERE file_name = 'order.pdf' AND tenant_id = %s", desk.tenant_id
+    )
+    assert desk.world.objects.get(str(new)) == b"the file"
+
+
+def test_what_was_parked_is_filed_once_it_can_be_read(desk: Replays) -> None:
+    desk.box.deliver(mail("Hard to read"))
+    desk.box.run()
+    desk.change("UPDATE inbound SET state = 'parked', reason = 'reading it failed', message_id = NULL, verdict = NULL, rule = NULL,"
+                " subject = NULL, from_address = NULL WHERE inbox_id = %s", desk.box.inbox_id)  # fmt: skip
+    message = desk.message("Hard to read")["id"]
+    for table in ("message_references", "messages"):
+        desk.change(f"DELETE FROM {table} WHERE {'message_' if table != 'messages' else ''}id = %s", message)
+    row = desk.preview()
+    assert row["report"]["verdicts"] == {"unread -> human": 1}
+    desk.apply(Group.VERDICT)
+    assert desk.message("Hard to read")["verdict"] == "human"
+    assert desk.groups() == {}

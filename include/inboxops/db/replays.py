@@ -35,7 +35,7 @@ class ReplayStore:
     def one(self, replay_id: int, *, tenant_id: int | None = None) -> Row:
         """With `done`: group -> mails that were changed, taken back, and left because something changed since. Raises NotFound."""
         with self._database.transaction() as t:
-            row = t.row("replays", tenant_id=tenant_id, id=replay_id, before_id=None, limit=1)
+            row = t.row("replays", tenant_id=tenant_id, inbox_id=None, id=replay_id, before_id=None, limit=1)
             if row is None:
                 raise NotFound(f"there is no replay {replay_id}", fix="`inboxops replay list` shows them")
             return row | {"done": {one.pop("group"): one for one in t.rows("replay_done", id=replay_id)}}
@@ -48,10 +48,12 @@ class ReplayStore:
             raise NotFound(f"there is no ticket #{number}")
         return found
 
-    def listed(self, tenant_id: int, *, before: int | None = None, limit: int = 50) -> list[Row]:
+    def listed(
+        self, tenant_id: int, *, inbox_id: int | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Row]:
         """The newest first."""
         with self._database.transaction() as t:
-            return t.rows("replays", tenant_id=tenant_id, id=None, before_id=before, limit=limit)
+            return t.rows("replays", tenant_id=tenant_id, inbox_id=inbox_id, id=None, before_id=before, limit=limit)
 
     def previewed(self, replay_id: int, report: Report) -> None:
         counts: dict[str, Any] = msgspec.to_builtins(report)

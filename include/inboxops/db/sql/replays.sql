@@ -8,6 +8,7 @@ SELECT r.id, r.tenant_id, r.inbox_id, i.name AS inbox, r.ticket_id, t.ticket_num
        r.changed_at, r.state, r.groups, r.report, r.examples, r.done_through, r.problem
 FROM replays r LEFT JOIN inboxes i ON i.id = r.inbox_id LEFT JOIN tickets t ON t.id = r.ticket_id
 WHERE (%(tenant_id)s::bigint IS NULL OR r.tenant_id = %(tenant_id)s)
+  AND (%(inbox_id)s::bigint IS NULL OR r.inbox_id = %(inbox_id)s)
   AND (%(id)s::bigint IS NULL OR r.id = %(id)s)
   AND (%(before_id)s::bigint IS NULL OR r.id < %(before_id)s)
 ORDER BY r.id DESC
