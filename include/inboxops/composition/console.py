@@ -7,7 +7,7 @@ from typing import Any
 
 from inboxops.composition import connecting, mailboxes, pushing, replaying, runs, upkeep
 from inboxops.composition.world import World
-from inboxops.core.inbox import Inbox
+from inboxops.core.inbox import REPLAY_DAG, Inbox
 from inboxops.core.pulse import State
 from inboxops.errors import InvalidInput
 from inboxops.oauth.clients import CLIENTS
@@ -106,9 +106,9 @@ def _replay(world: World, inbox: Inbox, action: str, replay_id: int | None) -> s
         raise InvalidInput("name a replay of this inbox")
     if action == "replay_undo":
         replaying.undo(world, inbox.tenant_id, replay_id)
-        return f"replay {replay_id} is taken back by a run of {runs.REPLAY_DAG}"
+        return f"replay {replay_id} is taken back by a run of {REPLAY_DAG}"
     replaying.apply(world, inbox.tenant_id, replay_id, ())
-    return f"replay {replay_id} is applied by a run of {runs.REPLAY_DAG}"
+    return f"replay {replay_id} is applied by a run of {REPLAY_DAG}"
 
 
 ACTIONS: dict[str, Callable[[World, Inbox], str]] = {
