@@ -290,3 +290,38 @@ def test_what_was_parked_is_filed_once_it_can_be_read(desk: Replays) -> None:
     desk.apply(Group.VERDICT)
     assert desk.message("Hard to read")["verdict"] == "human"
     assert desk.groups() == {}
+
+
+def test_who_takes_a_replay_back_while_it_is_applied_ends_it(desk: Replays, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.box.deliver(*(mail(f"Mail {n}") for n in range(3)))
+    desk.box.run()
+    desk.change("UPDATE messages SET body_text = 'older' WHERE inbox_id = %s", desk.box.inbox_id)
+    before = desk.everything()
+    store, went_on = desk.world.replays, desk.world.replays.went_on
+
+    def taken_back(replay_id: int, *, through: int) -> None:
+        went_on(replay_id, through=through)
+        store.want(desk.tenant_id, replay_id, "undoing", when=("applying",))
+
+    monkeypatch.setattr("inboxops.stories.replay.PAGE", 1)
+    monkeypatch.setattr(store, "went_on", taken_back)
+    row = desk.apply()
+    assert (row["state"], row["done"]["text"]["changed"]) == ("undoing", 1)
+    assert replaying.run(desk.world, row["id"]).state == "undone"
+    assert desk.everything() == before
+
+
+def test_people_that_are_read_rightly_today_take_part_in_the_ticket(desk: Replays) -> None:
+    ticket = desk.ticket(subject="Help", sender="Ann <ann@customer.example>")
+    desk.change("UPDATE messages SET from_address = '', from_name = '' WHERE ticket_id = %s", ticket)
+    desk.change("UPDATE tickets SET requester_address = '' WHERE id = %s", ticket)
+    desk.change("DELETE FROM participants WHERE ticket_id = %s AND address = 'ann@customer.example'", ticket)
+    before = desk.everything()
+    row = desk.apply(Group.CUSTOMER)
+    assert row["examples"]["customer"][0]["now"] == "Ann <ann@customer.example> (from)"
+    assert desk.box.query("SELECT requester_address FROM tickets WHERE id = %s", ticket) == [("ann@customer.example",)]
+    assert desk.groups() == {}
+    people = desk.box.query("SELECT address FROM participants WHERE ticket_id = %s", ticket)
+    assert ("ann@customer.example",) in people
+    desk.undo(row["id"])
+    assert desk.everything() == before

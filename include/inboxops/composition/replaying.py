@@ -23,7 +23,6 @@ from inboxops.stories import replay as story
 from inboxops.stories.classify import FEW, Objects
 from inboxops.stories.telling import log
 
-AT_REST = ("previewed", "applied", "undone")
 UNDO_SLICE = 200
 
 
@@ -87,19 +86,22 @@ def preview(world: World, wanted: ReplayScope, *, by: str) -> Row:
 def apply(world: World, tenant_id: int, replay_id: int, groups: Collection[Group], *, here: bool = False) -> Row:
     """Have what was previewed applied, all of it when no group is named. here: in this process, else by a run of Airflow.
 
-    Raises NotFound, and Conflict before there is a preview, while a run works at it, and once it was taken back.
+    Of one that is being applied, or was, the groups add up. Raises NotFound, and Conflict before there is a preview and once it
+    was taken back.
     """
     row = world.replays.one(replay_id, tenant_id=tenant_id)
-    chosen = {*map(Group, groups or Group), *(map(Group, row["groups"]) if row["state"] == "applied" else ())}
-    if not world.replays.want(tenant_id, replay_id, "applying", when=("previewed", "applied"), groups=chosen):
-        raise Conflict(f"replay {replay_id} is {row['state']}", fix="Ask for a new preview, or wait for the run")
+    chosen = {*map(Group, groups or Group), *map(Group, row["groups"])}
+    if not world.replays.want(
+        tenant_id, replay_id, "applying", when=("previewed", "applying", "applied"), groups=chosen
+    ):
+        raise Conflict(f"replay {replay_id} is {row['state']}", fix="Wait for the preview, or ask for a new one")
     return _started(world, tenant_id, replay_id, here=here)
 
 
 def undo(world: World, tenant_id: int, replay_id: int, *, here: bool = False) -> Row:
     """Take back what a replay changed, but for what was changed since. Raises NotFound, and Conflict when nothing was applied."""
     row = world.replays.one(replay_id, tenant_id=tenant_id)
-    if not world.replays.want(tenant_id, replay_id, "undoing", when=("applying", "applied")):
+    if not world.replays.want(tenant_id, replay_id, "undoing", when=("applying", "applied", "undoing")):
         raise Conflict(f"replay {replay_id} is {row['state']}", fix="Only what was applied can be taken back")
     return _started(world, tenant_id, replay_id, here=here)
 

@@ -26,6 +26,7 @@ from inboxops.core.thread import normalise_subject
 _NOTES = ABOUT_OURS | {VerdictKind.AUTO_REPLY}
 _BOUNCES = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY})
 _WITH: Mapping[Group, tuple[str, ...]] = {Group.VERDICT: ("ruleset", "evidence")}
+_PEOPLE = ("customer", "from_address", "recipients")
 _OF_ROW = ("verdict", "rule", "ruleset", "evidence", "mail_rules", "subject", "from_address")
 """Columns of a message that its row in `inbound` has, too."""
 
@@ -103,9 +104,8 @@ def renew(
         if ticket.alone:
             absorbed = {"merged_into_ticket_id": to, "status": "closed", "closed_at": now}
             more.append(Change("tickets", ticket.id, absorbed, {"merged_into_ticket_id": None}))
-    if Group.CUSTOMER in groups:
-        home = to or ticket.id
-        joining[home] = (*joining.get(home, ()), today.reading.customer_address.address.lower())
+    elif any(name in become and kept.message[name] != fresh[name] for name in _PEOPLE):
+        joining[ticket.id] = () if kept.message["unknown_sender"] else people(today.reading, own_addresses)
     changes = [Change("messages", kept.message_id, become), *more]
     if row:
         changes.append(Change("inbound", kept.inbound_id, row))
@@ -114,7 +114,7 @@ def renew(
     return Renewal(
         groups=groups,
         changes=tuple(changes),
-        of_ticket=_of_ticket(kept, today, groups, ticket),
+        of_ticket=_of_ticket(kept, today, groups, ticket) if to is None else (),
         people=joining,
         references=tuple(dict.fromkeys(refers))[-64:] if Group.TICKET in groups else None,
         files_gone=tuple(id_ for id_, _ in kept.files) if is_file_changed else (),

@@ -19,8 +19,8 @@ from inboxops.core.reading import Bodies, Reading, StoredAttachment
 
 
 class Group(StrEnum):
-    """verdict: what it is taken for, and whether that makes it a ticket. mail_rules: which of the tenant's hold. customer: who that
-    is. ticket: what it refers to, and so where it belongs. attachments: its files. text: subject, bodies, people and date."""
+    """verdict: what it is taken for, and whether that makes it a ticket. mail_rules: which of the tenant's hold. customer: whom it
+    is from. ticket: what it refers to, and so where it belongs. attachments: its files. text: subject, bodies, recipients, date."""
 
     VERDICT = "verdict"
     MAIL_RULES = "mail_rules"
@@ -32,12 +32,11 @@ class Group(StrEnum):
 
 COLUMNS: Mapping[Group, tuple[str, ...]] = {
     Group.VERDICT: ("verdict", "rule"),
-    Group.CUSTOMER: ("customer",),
+    Group.CUSTOMER: ("customer", "from_name", "from_address"),
     Group.TICKET: ("in_reply_to", "reference_ids"),
     Group.ATTACHMENTS: ("omitted_attachments", "file_marks"),
     Group.TEXT: (
-        *("subject", "body_text", "body_new", "body_html", "from_name", "from_address", "recipients", "sent_date"),
-        *("marks", "authentication"),
+        *("subject", "body_text", "body_new", "body_html", "recipients", "sent_date", "marks", "authentication"),
     ),
 }
 """Columns of `messages` that are compared as they are. The same verdict by an older rule set or on other evidence is none."""

@@ -33,8 +33,8 @@ def rules(held: Sequence[Mapping[str, Any]] | None) -> str:
 def customer(row: Mapping[str, Any]) -> str:
     who = row["customer"]
     if who is None:
-        return f"{row['from_address']} (from)"
-    return f"{who['address']} ({who['rule']}{', claimed' if who['claimed'] else ''})"
+        return f"{_person(row['from_name'], row['from_address'])} (from)"
+    return f"{_person(who['name'], who['address'])} ({who['rule']}{', claimed' if who['claimed'] else ''})"
 
 
 def references(row: Mapping[str, Any]) -> str:
@@ -55,6 +55,10 @@ def around(name: str, was: Any, now: Any) -> tuple[str, str]:
     told = (" ".join(text[start : start + 2 * _SHOWN].split()) for text in (one, other))
     first, second = (f"{name}: {'…' if start else ''}{cut(text)}" for text in told)
     return first, second
+
+
+def _person(name: str, address: str) -> str:
+    return cut(f"{name} <{address}>" if name else address)
 
 
 def cut(text: str) -> str:

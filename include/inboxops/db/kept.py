@@ -26,7 +26,14 @@ _SAID: Mapping[Kind, frozenset[Group]] = {
 }
 """What a correction has the last word on."""
 
-_OF_MESSAGE = ("type", "ruleset", "evidence", "mail_rules", *(name for names in COLUMNS.values() for name in names))
+_OF_MESSAGE = (
+    "type",
+    "unknown_sender",
+    "ruleset",
+    "evidence",
+    "mail_rules",
+    *(name for names in COLUMNS.values() for name in names),
+)
 _OF_ROW = ("verdict", "rule", "ruleset", "evidence", "mail_rules", "subject", "from_address")
 
 

@@ -19,6 +19,8 @@ from inboxops.db.rereading import tell
 from inboxops.errors import NotFound
 from inboxops.ports import ReplayScope
 
+_WAITING = ("stored", "classified")
+
 
 class _Yields(Exception):
     """Something was changed since: a person's word, or a later replay's."""
@@ -153,11 +155,12 @@ def _take_out_again(t: Transaction, tenant_id: int, row: Row, before: Mapping[st
     """Mail that was set aside and went through the stages again. What it became is never lost: on a ticket it is again what it was
     taken for, and that ticket is closed when it holds nothing else."""
     found = t.row("filed_again", tenant_id=tenant_id, id=row["inbound_id"])
-    if found is None or found["state"] in ("stored", "classified", "erased", "duplicate"):
+    if found is None:
         raise _Yields
     if found["message_id"] is None:
-        if found["state"] not in ASIDE:
+        if found["state"] not in (*ASIDE, *_WAITING):
             raise _Yields
+        t.run("out_of_the_stages", tenant_id=tenant_id, id=row["inbound_id"])
         write(t, tenant_id, [Change("inbound", row["inbound_id"], before)])
         return set()
     if found["rule"] == BY_A_PERSON or found["merged"]:

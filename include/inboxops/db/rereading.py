@@ -78,7 +78,7 @@ class RereadStore:
         """Renew what differs in the chosen groups, all of it or nothing: how many mails.
 
         Filing and corrections of the inbox wait meanwhile. `put` is called while the rows are held, so that nobody takes its
-        objects for orphans. Done again, it finds nothing to do.
+        objects for orphans. Done again, it finds nothing to do; nor does it for a replay that is not to be applied any more.
         """
         inbox, items = slice_.inbox, [one.item for one in slice_.reread]
         ids = [item.inbound_id for item in items]
@@ -86,6 +86,8 @@ class RereadStore:
         done = 0
         with self._database.transaction() as t:
             t.rows("lock_inbox", inbox_id=inbox.id)
+            if t.row("replay_applying", id=slice_.replay_id) is None:  # somebody wants it taken back
+                return 0
             t.rows("hold_readings", tenant_id=slice_.tenant_id, ids=ids)
             kept = kept_of(t, slice_.tenant_id, ids)
             for judged in judge(slice_.reread, kept, known_to(t, inbox, items, slice_.own_addresses)):

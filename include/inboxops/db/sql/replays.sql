@@ -34,6 +34,10 @@ SET state = %(state)s, groups = CASE WHEN %(state)s = 'applying' THEN %(groups)s
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = ANY (%(from)s::text[])
 RETURNING id
 
+-- name: replay_applying
+-- Who wants it taken back waits for the slice that is being written, and no other follows.
+SELECT id FROM replays WHERE id = %(id)s AND state = 'applying' FOR SHARE
+
 -- name: replay_went_on
 UPDATE replays SET done_through = %(through)s, changed_at = now() WHERE id = %(id)s AND state = 'applying' AND done_through < %(through)s
 
@@ -88,7 +92,7 @@ SELECT id FROM inbound WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::bi
 SELECT b.id, b.inbox_id, b.received_at, b.state, b.reason, b.released, b.verdict AS row_verdict, b.rule AS row_rule, b.ruleset AS row_ruleset,
        b.evidence AS row_evidence, b.mail_rules AS row_mail_rules, b.subject AS row_subject, b.from_address AS row_from_address,
        b.message_id AS row_message_id,
-       m.id AS message_id, m.ticket_id, m.type, m.verdict, m.rule, m.ruleset, m.evidence, m.mail_rules, m.customer, m.in_reply_to,
+       m.id AS message_id, m.ticket_id, m.type, m.unknown_sender, m.verdict, m.rule, m.ruleset, m.evidence, m.mail_rules, m.customer, m.in_reply_to,
        m.reference_ids, m.omitted_attachments, m.file_marks, m.subject, m.body_text, m.body_new, m.body_html, m.from_name, m.from_address,
        m.recipients, m.sent_date, m.marks, m.authentication,
        t.ticket_number, t.requester_rule, t.follows_ticket_id IS NOT NULL AS follows,
@@ -195,6 +199,10 @@ SELECT id FROM tickets WHERE tenant_id = %(tenant_id)s AND ticket_number = %(num
 
 -- name: ticket_of_message
 SELECT ticket_id FROM messages WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- name: out_of_the_stages
+-- Mail that waits to be filed is set aside again: what was read of it goes.
+UPDATE inbound SET reading = NULL, body_text = NULL, body_new = NULL, body_html = NULL WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
 -- name: forget_replays
 -- Old readings first: from then on nothing can be taken back.
