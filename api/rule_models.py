@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from api.models import Label, Line, Priority, Ruling, Strict, Text
+from api.replay_models import RuleReport
 from inboxops.core.mail_rules import model as core
 from inboxops.core.mail_rules.model import Match, Op
 from inboxops.core.mail_rules.model import Rule as CoreRule
@@ -26,6 +28,7 @@ from inboxops.core.mail_rules.wire import (
     read_rule,
     written,
 )
+from inboxops.core.replay_report import Report
 from inboxops.stories.try_rule import Trial
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
@@ -155,10 +158,14 @@ class Tried(BaseModel):
     examples: list[Example]
     since: datetime | None = Field(description="The oldest mail that was read; null when there was none.")
     complete: bool = Field(description="Whether all mail of the days was read, or `most` came first.")
+    differences: RuleReport = Field(
+        description="What would be otherwise on stored mail, as the report on a replay says it."
+    )
 
     @classmethod
-    def of(cls, trial: Trial) -> Tried:
-        told: dict[str, Any] = {name: getattr(trial, name) for name in cls.model_fields if name != "examples"}
+    def of(cls, trial: Trial, differences: Report) -> Tried:
+        own = cls.model_fields.keys() - {"examples", "differences"}
+        told: dict[str, Any] = {name: getattr(trial, name) for name in own} | {"differences": asdict(differences)}
         examples = [
             {name: getattr(one, name) for name in Example.model_fields if name != "ruling"}
             | {"ruling": shown([one.ruling])[0]}

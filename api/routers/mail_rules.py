@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -10,7 +11,7 @@ from api import paging
 from api.access import Admin, Agent
 from api.paging import Cursor, Limit, Page
 from api.rule_models import Name, Order, RuleBody, RuleSet, Tried, Try, Version
-from inboxops.composition import mail_rules
+from inboxops.composition import mail_rules, replaying
 
 router = APIRouter(prefix="/v1/mail-rules", tags=["mail rules"])
 Named = Annotated[Name, Path(description="The rule's name.")]
@@ -56,4 +57,6 @@ def try_rule(visit: Admin, wanted: Try) -> Tried:
     """What a rule would have done to the mail of the last days, were it switched on where it stands; writes nothing."""
     rule = wanted.name if wanted.rule is None else wanted.rule.rule(wanted.name)
     trial = mail_rules.try_rule(visit.world, visit.tenant_id, rule, days=wanted.days, most=wanted.most)
-    return Tried.of(trial)
+    since = trial.since or datetime.now(UTC)
+    differences = replaying.try_rule(visit.world, visit.tenant_id, rule, since=since, forked=False)
+    return Tried.of(trial, differences)

@@ -343,6 +343,28 @@ class TriedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayScope:
+    """Which stored mail of a tenant is read again: all that is named holds. since, until: when it came, `until` left out."""
+
+    tenant_id: int
+    inbox_id: int | None = None
+    ticket_id: int | None = None
+    inbound_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """Stored mail that is read again."""
+
+    stored: StoredRow
+    inbox_id: int
+    imported: bool
+    released: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ClassifiedRow:
     id: int
     reading: Reading

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
     keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")
     keep_listed_days: int = Field(default=90, ge=1, description="set-aside mail: listed, dropped, duplicate")
+    keep_replays_days: int = Field(
+        default=30, ge=1, description="replays with the old readings that they keep: so long they can be taken back"
+    )
     keep_outbox_days: int = Field(default=7, ge=1, description="delivered events and errands")
 
     @property

@@ -89,6 +89,18 @@ def ingest(
 
 
 @bench.command()
+def replay(
+    messages: Annotated[int, typer.Option(min=100, help="How many stored mails.")] = 10_000, json: Json = False
+) -> None:
+    """Stored mail read again and compared with what is stored; applied; and read once more."""
+    from inboxops_lab.bench.replay import replay as measure
+
+    with _progress() as say:
+        result = measure(messages, say=say)
+    _show(f"Replay of {messages} stored mails", result, json=json)
+
+
+@bench.command()
 def grow(
     size: Annotated[
         list[int], typer.Option(help="Messages already there; repeat it for more sizes, ascending.")

@@ -26,7 +26,7 @@ from airflow.models.dagrun import DagRun
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from inboxops.composition import console
@@ -154,6 +154,7 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
         channel=world.push.channels([id_])[id_],
         runs=runs,
         aside=world.console.aside(id_, limit=100),
+        replays=world.replays.listed(known.tenant_id, inbox_id=id_, limit=5),
     )
 
 
@@ -183,6 +184,8 @@ def came(world: WorldDep, session: SessionDep, dag_id: DagId, run_id: Annotated[
 class Act(BaseModel):
     action: str
     inbound_id: int | None = None
+    days: int | None = Field(None, ge=1, le=3_650)
+    replay_id: int | None = None
 
 
 @app.post("/act", dependencies=[Depends(requires_access_dag("PUT")), Depends(action_logging("inboxops_console"))])
@@ -190,9 +193,9 @@ def act(request: Request, user: GetUserDep, world: WorldDep, dag_id: DagId, aske
     """Do something with one inbox. What came of it is one sentence, for who asked and for the log."""
     if HEADER not in request.headers or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise HTTPException(403, "only the console itself acts")
-    said = console.act(world, _of(world, dag_id).id, asked.action, asked.inbound_id)
-    told = {"action": asked.action, "dag": dag_id, "inbound": asked.inbound_id, "by": user.get_name()}
-    log.info("console_action", **told)
+    about = asked.model_dump(exclude={"action"})
+    said = console.act(world, _of(world, dag_id).id, asked.action, by=user.get_name(), **about)
+    log.info("console_action", action=asked.action, dag=dag_id, by=user.get_name(), **about)
     return {"said": said}
 
 

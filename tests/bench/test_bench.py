@@ -111,6 +111,16 @@ def test_growth_fills_the_database_and_compares(tmp_path: Path) -> None:
     assert result["cost_ratio"] > 0
 
 
+@needs_dovecot
+def test_a_preview_behind_a_replay_finds_nothing(tmp_path: Path) -> None:
+    result = bench("replay", "--messages", "150", tmp_path=tmp_path)
+    assert 100 < result["messages"] <= 150
+    assert result["differing"] > 0
+    assert result["after"] == 0
+    assert result["preview_per_cpu_second"] > 0
+    assert 10 < result["preview_peak_mb"] < 300
+
+
 def test_whole_threads_are_read_at_the_rate_that_was_asked_for(tmp_path: Path) -> None:
     result = bench("thread", "--messages", "20", "--rate", "20", "--seconds", "2", tmp_path=tmp_path)
     assert 0 < result["requests_per_second"] <= 21

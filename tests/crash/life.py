@@ -6,12 +6,13 @@ from typing import Any
 
 import httpx
 
-from inboxops.composition import intake, pushing, runs, sending, upkeep
+from inboxops.composition import intake, pushing, replaying, runs, sending, upkeep
 from inboxops.composition.world import World
 from inboxops.core.outbound import ReplyRequest
 from inboxops.core.push import Errand
 from inboxops.errors import TransientError
 from inboxops.settings import Settings
+from inboxops.stories import replay, stored_mail
 from tests.crash.boundaries import Path, watched
 
 ANSWER = "Here is your answer."
@@ -40,6 +41,16 @@ def live(path: Path, settings: dict[str, Any], inbox_id: int) -> None:
     upkeep.drain(world)
     path.stage = "afterwards"
     _send(world)  # what the drain had started
+    world.close()
+
+
+def replay_mail(path: Path, settings: dict[str, Any], replay_id: int) -> None:
+    """A run of `replay_mail`. Slices are two mails, and other processes read them, as they do when there are many."""
+    replaying.FEW, stored_mail.CHUNK_MESSAGES, replay.PAGE = 0, 2, 4  # type: ignore[misc, assignment, attr-defined]
+    replaying.UNDO_SLICE = 2  # type: ignore[misc]
+    world = watched(Settings.model_validate(settings), path)
+    path.stage = "replay_mail"
+    replaying.run(world, replay_id)
     world.close()
 
 

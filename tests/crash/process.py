@@ -48,7 +48,7 @@ class Processes:
         )
 
     def run(self, **order: Any) -> Ended:
-        """Live the life of an inbox, or the part of it up to a boundary, in a process of its own."""
+        """Live the life of an inbox, or the part of it up to a boundary, in a process of its own. what: another life."""
         assert self._forking.stdin is not None
         assert self._forking.stdout is not None
         print(json.dumps(order), file=self._forking.stdin, flush=True)
@@ -95,9 +95,9 @@ def _serve(orders: TextIO, answers: TextIO) -> None:
 
 def _lived(life: Any, order: dict[str, Any]) -> dict[str, Any]:
     path = life.Path(order.pop("point", ""), order.pop("nth", 1))
-    error = ""
+    lived, error = getattr(life, order.pop("what", "live")), ""
     try:
-        life.live(path, **order)
+        lived(path, **order)
     except Exception:  # noqa: BLE001  # it is the answer
         error = traceback.format_exc()
     return {"crossed": dict(path.crossed), "error": error}

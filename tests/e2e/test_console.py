@@ -175,3 +175,28 @@ def _violations(page: Page, path: str) -> list[str]:
     found = [v["id"] for v in Axe().run(alone).response["violations"]]
     alone.close()
     return found
+
+
+def test_stored_mail_is_read_again_from_the_console(operator: Console, viewer: Console, mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("Help"))
+    mailbox.run()
+    mailbox.query("UPDATE messages SET body_text = 'older' WHERE inbox_id = %s RETURNING 1", mailbox.inbox_id)
+    dag = mailbox.inbox.dag_id
+    assert viewer.act(dag, "replay", days=7).status_code == 403
+    assert operator.act(dag, "replay").status_code == 422
+    assert "reads the mail of 7 days again" in operator.act(dag, "replay", days=7).json()["said"]
+    tenant_id = mailbox.inbox.tenant_id
+
+    def state() -> str:
+        return str(mailbox.world.replays.listed(tenant_id)[0]["state"])
+
+    eventually("the preview is done", lambda: state() == "previewed")
+    (row,) = mailbox.world.replays.listed(tenant_id)
+    assert row["report"]["groups"] == {"text": 1}
+    assert "1 of 1; text 1" in operator.http.get("inbox", params={"dag_id": dag}).text
+    assert operator.act(dag, "replay_apply", replay_id=2**40).status_code == 404
+    assert operator.act(dag, "replay_apply", replay_id=row["id"]).status_code == 200
+    eventually("it is applied", lambda: state() == "applied")
+    assert mailbox.query("SELECT body_text FROM messages WHERE inbox_id = %s", mailbox.inbox_id) == [
+        ("Please help.\n",)
+    ]

@@ -68,9 +68,9 @@ def test_a_push_during_a_delivery_is_delivered_again(office: Office) -> None:
 
     store.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id)
     store.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id)
-    assert store.deliver_errands(Errand.WAKE, deliver, inbox_id=inbox.id) == (1, 0)
+    assert store.deliver_errands(Errand.WAKE, deliver, about=inbox.id) == (1, 0)
     assert office.open_errands(inbox) == 1
-    assert store.deliver_errands(Errand.WAKE, deliver, inbox_id=inbox.id) == (1, 0)
+    assert store.deliver_errands(Errand.WAKE, deliver, about=inbox.id) == (1, 0)
     assert office.open_errands(inbox) == 0
     assert len(calls) == 2
 
@@ -84,7 +84,7 @@ def test_what_nobody_delivers_to_the_end_is_free_again_after_the_lease(office: O
 
     store.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id)
     with pytest.raises(KeyboardInterrupt):
-        store.deliver_errands(Errand.WAKE, killed, inbox_id=inbox.id)
+        store.deliver_errands(Errand.WAKE, killed, about=inbox.id)
     seen: list[int] = []
     store.deliver_errands(Errand.WAKE, lambda inbox_id, _: seen.append(inbox_id))
     assert inbox.id not in seen

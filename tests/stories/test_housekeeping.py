@@ -14,14 +14,14 @@ from tests.stories.conftest import Mailbox, mail
 from tests.stories.test_large_files import files, large
 from tests.stories.test_stages import FILES, TWO_FILES
 
-RETENTION = Retention(listed_days=90, outbox_days=7)
+RETENTION = Retention(listed_days=90, outbox_days=7, replay_days=30)
 TODAY = date(2026, 11, 24)
 
 
 def keep_house(world: World, *, days_on: int = 3) -> Housekept:
     """As it would be done so many days from now, as far as objects are concerned."""
     now = datetime.now(UTC) + timedelta(days=days_on)
-    return housekeep(world.leftovers, world.outbox, world.objects, RETENTION, now=now)
+    return housekeep(world.leftovers, world.outbox, world.replays, world.objects, RETENTION, now=now)
 
 
 def objects(mailbox: Mailbox) -> set[str]:

@@ -24,6 +24,7 @@ from inboxops.cli import (
     prepare,
     pulse,
     push,
+    replay,
     rules,
     secrets,
     settings,
@@ -54,6 +55,8 @@ app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(corrections.app, name="corrections")
 app.add_typer(rules.app, name="rules")
+app.add_typer(replay.app, name="replay")
+app.add_typer(replay.upgrade, name="upgrade")
 app.add_typer(keys.app, name="key")
 app.add_typer(notify.app, name="notify")
 app.command()(keys.login_link)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inboxops.cli.replay import report_tables
 from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
 
@@ -108,7 +109,11 @@ def try_(
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show what a rule would have done to the mail of the last days, were it switched on; changes nothing."""
-    from inboxops.composition import mail_rules
+    from datetime import UTC, datetime
+
+    import msgspec
+
+    from inboxops.composition import mail_rules, replaying
     from inboxops.errors import InvalidInput
 
     rules: tuple[Rule, ...] = rules_in(file) if file else ()
@@ -116,9 +121,12 @@ def try_(
     if chosen is None or (name is None and len(rules) > 1):
         raise InvalidInput("which rule is to be tried is not said", fix="Give its name, or --file with it, or both")
     with opened() as world:
-        trial = mail_rules.try_rule(world, world.inboxes.tenant_id(tenant), chosen, days=days, most=most)
+        tenant_id = world.inboxes.tenant_id(tenant)
+        trial = mail_rules.try_rule(world, tenant_id, chosen, days=days, most=most)
+        since = trial.since or datetime.now(UTC)
+        report = replaying.try_rule(world, tenant_id, chosen, since=since)
     if json:
-        json_lines([trial])
+        json_lines([msgspec.to_builtins(trial) | {"differences": report}])
         return
     cut = "" if trial.complete else f", the newest {trial.read} alone: --most says how many"
     say(f"rule {trial.rule}: holds for {trial.matched} of {trial.read} mails of {days} days{cut}")
@@ -143,6 +151,8 @@ def try_(
             for one in trial.examples
         )
         table("The newest", columns, rows)
+    say(f"{report.differing} of {report.read} stored mails would be otherwise by it")
+    report_tables(report)
 
 
 def rules_in(file: Path) -> tuple[Rule, ...]:

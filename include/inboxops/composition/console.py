@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from inboxops.composition import connecting, mailboxes, pushing, runs, upkeep
+from inboxops.composition import connecting, mailboxes, pushing, replaying, runs, upkeep
 from inboxops.composition.world import World
-from inboxops.core.inbox import Inbox
+from inboxops.core.inbox import REPLAY_DAG, Inbox
 from inboxops.core.pulse import State
 from inboxops.errors import InvalidInput
 from inboxops.oauth.clients import CLIENTS
@@ -18,12 +18,26 @@ def vitals(world: World) -> tuple[State, list[dict[str, Any]]]:
     return upkeep.pulse_state(world), world.console.outbox()
 
 
-def act(world: World, inbox_id: int, action: str, inbound_id: int | None) -> str:
+def act(
+    world: World,
+    inbox_id: int,
+    action: str,
+    *,
+    by: str,
+    inbound_id: int | None = None,
+    days: int | None = None,
+    replay_id: int | None = None,
+) -> str:
     """Do one of `ACTIONS`; a sentence that says what came of it. Raises InvalidInput for another, and what the action raises."""
     if action in MAIL_ACTIONS:
         return _send_back(world, inbox_id, action, inbound_id)
+    if action == PREVIEW:
+        return _preview(world, world.inboxes.get(inbox_id), days, by)
+    if action in REPLAY_ACTIONS:
+        return _replay(world, world.inboxes.get(inbox_id), action, replay_id)
     if action not in ACTIONS:
-        raise InvalidInput(f"there is no action {action!r}", fix=f"Known: {', '.join((*ACTIONS, *MAIL_ACTIONS))}")
+        known = (*ACTIONS, *MAIL_ACTIONS, PREVIEW, *REPLAY_ACTIONS)
+        raise InvalidInput(f"there is no action {action!r}", fix=f"Known: {', '.join(known)}")
     return ACTIONS[action](world, world.inboxes.get(inbox_id))
 
 
@@ -78,6 +92,25 @@ def _send_back(world: World, inbox_id: int, action: str, inbound_id: int | None)
     return f"mail {inbound_id} goes through the stages again"
 
 
+def _preview(world: World, inbox: Inbox, days: int | None, by: str) -> str:
+    if days is None:
+        raise InvalidInput("of how many days is not said")
+    wanted = replaying.scope(world, inbox.tenant_id, inbox_id=inbox.id, days=days)
+    number = replaying.ask(world, wanted, by=by)
+    return f"replay {number} reads the mail of {days} days again: its report stands here when it is done"
+
+
+def _replay(world: World, inbox: Inbox, action: str, replay_id: int | None) -> str:
+    """Of a replay of this inbox alone: who may act on one inbox has no say in others."""
+    if replay_id is None or world.replays.one(replay_id, tenant_id=inbox.tenant_id)["inbox_id"] != inbox.id:
+        raise InvalidInput("name a replay of this inbox")
+    if action == "replay_undo":
+        replaying.undo(world, inbox.tenant_id, replay_id)
+        return f"replay {replay_id} is taken back by a run of {REPLAY_DAG}"
+    replaying.apply(world, inbox.tenant_id, replay_id, ())
+    return f"replay {replay_id} is applied by a run of {REPLAY_DAG}"
+
+
 ACTIONS: dict[str, Callable[[World, Inbox], str]] = {
     "fetch": _fetch,
     "pause": _pause,
@@ -87,3 +120,4 @@ ACTIONS: dict[str, Callable[[World, Inbox], str]] = {
     "register": _register,
 }
 MAIL_ACTIONS = ("release", "reparse")
+PREVIEW, REPLAY_ACTIONS = "replay", ("replay_apply", "replay_undo")

@@ -13,7 +13,6 @@ from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import InboxContext
 from inboxops.core.push import Errand
-from inboxops.db.database import Database
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import room_after
 from inboxops.errors import Conflict, OperatorError, TransientError
@@ -134,10 +133,13 @@ def context(world: World, inbox: Inbox) -> InboxContext:
 
 def reader(world: World, known: InboxContext) -> classifying.Reader:
     """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
-    inbound = InboundStore(Database(world.database.dsn, connections=1))
+    return classifying.Reader(known, InboundStore(world.new_database()), objects_of_a_fork(world))
+
+
+def objects_of_a_fork(world: World) -> classifying.Objects:
+    """The object store of a forked process, on connections of its own."""
     is_forked_too_late = "swift_objects" in world.__dict__
-    objects = world.new_objects() if is_forked_too_late else world.swift_objects
-    return classifying.Reader(known, inbound, objects)
+    return world.new_objects() if is_forked_too_late else world.swift_objects
 
 
 def _read_elsewhere(

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 from inboxops.composition.world import World
-from inboxops.core.inbox import REGISTRATION_DAGS, ROSTER_DAG, SEND_DAG, Inbox
+from inboxops.core.inbox import REGISTRATION_DAGS, REPLAY_DAG, ROSTER_DAG, SEND_DAG, Inbox
 from inboxops.core.push import Errand
 from inboxops.errors import InvalidInput, OperatorError, TransientError
 from inboxops.stories.drain import wake_or_remember
@@ -26,10 +26,16 @@ def ask_for_registration(world: World, inbox: Inbox) -> None:
     deliver(world, Errand.REGISTER, inbox.id)
 
 
-def deliver(world: World, kind: Errand, inbox_id: int | None = None) -> tuple[int, int]:
-    """Hand stored errands to Airflow, those of one inbox or all that are due: (delivered, kept)."""
-    errands = {Errand.WAKE: _start_inbox, Errand.REGISTER: _start_registration}
-    return world.outbox.deliver_errands(kind, partial(errands[kind], world), inbox_id=inbox_id)
+def ask_for_replay(world: World, tenant_id: int, replay_id: int) -> bool:
+    """Have a run do what the replay's row says is to be done, at once or when Airflow is back. True when it is started."""
+    world.outbox.add_errand(Errand.REPLAY, tenant_id, replay_id)
+    return deliver(world, Errand.REPLAY, replay_id)[0] > 0
+
+
+def deliver(world: World, kind: Errand, about: int | None = None) -> tuple[int, int]:
+    """Hand stored errands to Airflow, those of one inbox or replay or all that are due: (delivered, kept)."""
+    errands = {Errand.WAKE: _start_inbox, Errand.REGISTER: _start_registration, Errand.REPLAY: _start_replay}
+    return world.outbox.deliver_errands(kind, partial(errands[kind], world), about=about)
 
 
 def deliver_sends(world: World, *, tenant_id: int | None = None, name: str | None = None) -> tuple[int, int]:
@@ -56,6 +62,10 @@ def _start_registration(world: World, inbox_id: int, errand_id: int) -> None:
         dag = REGISTRATION_DAGS.get(world.inboxes.get(inbox_id).connection_type)
         if dag is not None:
             world.airflow.start(dag, f"inbox-{inbox_id}-{errand_id}", {"inbox_id": inbox_id})
+
+
+def _start_replay(world: World, replay_id: int, errand_id: int) -> None:
+    world.airflow.start(REPLAY_DAG, f"replay-{replay_id}-{errand_id}", {"replay_id": replay_id})
 
 
 def _start_send(world: World, name: str, message_id: int, attempt: int) -> None:

@@ -26,6 +26,7 @@ def drain(world: World) -> draining.Drained:
     events = publish(world.outbox, world.bus)
     wakes, wakes_waiting = runs.deliver(world, Errand.WAKE)
     registrations, _ = runs.deliver(world, Errand.REGISTER)
+    replays, _ = runs.deliver(world, Errand.REPLAY)
     sends, sends_waiting = runs.deliver_sends(world)
     send, file = partial(sending.send, world), partial(intake.file, world)
     resumed, unresolved = draining.resume_left_sends(world.outbound, send, minutes=LEFT_MINUTES)
@@ -36,6 +37,7 @@ def drain(world: World) -> draining.Drained:
         wakes=wakes,
         wakes_waiting=wakes_waiting,
         registrations=registrations,
+        replays=replays,
         sends=sends,
         sends_waiting=sends_waiting,
         sends_resumed=resumed,
@@ -73,5 +75,8 @@ def tell(world: World, tenant_id: int, *, mail: str, url: str, kinds: Sequence[s
 
 def housekeep(world: World) -> housekeeping.Housekept:
     """What is past its retention, and objects that no row names."""
-    retention = housekeeping.Retention(world.settings.keep_listed_days, world.settings.keep_outbox_days)
-    return housekeeping.housekeep(world.leftovers, world.outbox, world.objects, retention, now=datetime.now(UTC))
+    days = world.settings
+    retention = housekeeping.Retention(days.keep_listed_days, days.keep_outbox_days, days.keep_replays_days)
+    return housekeeping.housekeep(
+        world.leftovers, world.outbox, world.replays, world.objects, retention, now=datetime.now(UTC)
+    )

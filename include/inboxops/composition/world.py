@@ -25,6 +25,8 @@ from inboxops.db.persist import PersistStore
 from inboxops.db.pulse import PulseStore
 from inboxops.db.push import PushStore
 from inboxops.db.reading import ReadStore
+from inboxops.db.replays import ReplayStore
+from inboxops.db.rereading import RereadStore
 from inboxops.db.tickets import TicketStore
 from inboxops.db.trace import TraceStore
 from inboxops.events.relay import Relay
@@ -90,6 +92,8 @@ class World:
     push = _on_database(PushStore)
     mail_rules = _on_database(MailRuleStore)
     reading = _on_database(ReadStore)
+    rereading = _on_database(RereadStore)
+    replays = _on_database(ReplayStore)
     outbound = _on_database(OutboundStore)
     attachments = _on_database(AttachmentStore)
     api_keys = _on_database(ApiKeyStore)
@@ -97,6 +101,10 @@ class World:
     signing_key = cached_property(_signing_key)
     vault = cached_property(_vault)
     bus = cached_property(_bus)
+
+    def new_database(self) -> Database:
+        """One connection of its own, for a forked process."""
+        return Database(self.database.dsn, connections=1)
 
     @cached_property
     def notices(self) -> NoticeStore:

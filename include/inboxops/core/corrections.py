@@ -187,7 +187,7 @@ def undo(kind: Kind, changes: Sequence[tuple[Change, Mapping[str, Any]]], facts:
         return _merge(Request(Kind.MERGE, by), facts)
     if kind is Kind.NOT_SPAM and facts.message is not None:
         return _spam(Request(Kind.SPAM, by), facts)
-    back = tuple(_back(change, before) for change, before in changes)
+    back = tuple(reversed_(change, before) for change, before in changes)
     touched = {value for one in back for value in (one.become.get("ticket_id"), one.expect.get("ticket_id")) if value}
     touched |= {one.id for one in back if one.table == "tickets"}
     return Effect(changes=back, touched=tuple(sorted(touched)))
@@ -197,7 +197,8 @@ _YIELDING = frozenset({"status", "closed_at"})
 """Columns that people set otherwise meanwhile: a ticket that was opened again by hand stays open."""
 
 
-def _back(change: Change, before: Mapping[str, Any]) -> Change:
+def reversed_(change: Change, before: Mapping[str, Any]) -> Change:
+    """What makes a row again what it was, where it still is what the change made of it."""
     expect = {name: value for name, value in change.become.items() if name not in _YIELDING}
     return Change(change.table, change.id, become=before, expect=expect)
 

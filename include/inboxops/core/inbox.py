@@ -14,10 +14,11 @@ DAG_PREFIX = "inbox"
 ASSET_SCHEME = "x-inboxops"
 SEND_DAG = "send_message"
 REGISTRATION_DAGS = {"gmail": "register_gmail_watch", "microsoft": "create_graph_subscription"}
+REPLAY_DAG = "replay_mail"
 ROSTER_DAG = "drain_outbox"
 """A DAG that is always there, in the file that makes one of each inbox."""
 
-STARTED = frozenset({SEND_DAG, ROSTER_DAG, *REGISTRATION_DAGS.values()})
+STARTED = frozenset({SEND_DAG, REPLAY_DAG, ROSTER_DAG, *REGISTRATION_DAGS.values()})
 """The DAGs that the API's account may start: nothing else does it ask Airflow for, but for events of the inboxes' assets."""
 
 IDLE_INBOXES = 500

@@ -5,7 +5,7 @@ Order matters only within the slice: each message sees what the ones before it b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -23,7 +23,10 @@ ABOUT_OURS = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY, VerdictKind.RECEI
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One classified message of the slice. `released`: a person took it out of a list, so it becomes a ticket."""
+    """One classified message of the slice. `released`: a person took it out of a list, so it becomes a ticket.
+
+    replayed: it was set aside when it came and is judged anew: nobody is answered by a machine, and no closed ticket opens.
+    """
 
     inbound_id: int
     message_id: int  # reserved for it when it was stored; names its attachments' keys
@@ -32,6 +35,7 @@ class Item:
     released: bool
     provider_thread_id: str | None
     reading: Reading
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +239,7 @@ class _Desk:
         A tenant's rule may keep it from the ticket; that a reply did not arrive is known all the same.
         """
         verdict = item.reading.verdict
-        ids = (*(verdict.bounce.original_ids if verdict.bounce else ()), *item.reading.keys.ids)
-        ours = next((self.messages[key] for key in ids if key in self.messages and self.messages[key].outbound), None)
+        ours = told_of(item.reading, self.messages)
         if verdict.bounce is not None and verdict.kind in (VerdictKind.BOUNCE, VerdictKind.DELAY):
             self.plan.bounces.append(
                 LinkedBounce(
@@ -282,7 +285,7 @@ class _Desk:
                 by_reference=tuple(self.tickets[t] for t in dict.fromkeys(unseen) if t in self.tickets),
             ),
             reading.verdict,
-            people=_writers(reading),
+            people=writers(reading),
             agents=self.facts.own_addresses | self.facts.agents,
             reopen_days=self.facts.reopen_days,
             now=self.facts.now,
@@ -305,7 +308,7 @@ class _Desk:
         how = placement.how
         if placement.ticket_id is not None:
             ticket = self._root(placement.ticket_id)
-            if placement.reopen:
+            if placement.reopen and (item.released or not item.replayed):
                 self.plan.reopened.add(ticket)
                 self.tickets[ticket] = replace(self.tickets[ticket], status="open", closed_at=None)
             self._label(ticket, _labels(reading))
@@ -319,8 +322,8 @@ class _Desk:
             if other != ticket:
                 self.plan.merges[other] = ticket
                 self._join(ticket, self.tickets[other].participants)
-        people = () if placement.unknown_sender else self._people(reading)
-        self._join(ticket, people)
+        joining = () if placement.unknown_sender else people(reading, self.facts.own_addresses)
+        self._join(ticket, joining)
         references = tuple(dict.fromkeys((*reading.in_reply_to, *reading.references)))[-64:]
         self.plan.messages.append(
             NewMessage(
@@ -331,7 +334,7 @@ class _Desk:
                 message_id=message_id,
                 placed_by=how,
                 unknown_sender=placement.unknown_sender,
-                participants=tuple(people),
+                participants=joining,
                 references=references,
             )
         )
@@ -379,7 +382,7 @@ class _Desk:
     def _answer(self, item: Item, placement: Placement, ticket: int) -> None:
         """Have the sender of a new ticket answered. Old mail, and what a person let out of a list, is not."""
         reading = item.reading
-        if not self.facts.auto_response or item.imported or item.released or placement.unknown_sender:
+        if not self.facts.auto_response or item.imported or item.released or item.replayed or placement.unknown_sender:
             return
         if orders(reading.rulings).never_respond:
             return
@@ -395,11 +398,6 @@ class _Desk:
                     references=reading.references or reading.in_reply_to[:1],
                 )
             )
-
-    def _people(self, reading: Reading) -> list[str]:
-        wrote = (reading.sender, reading.customer_address, *reading.reply_to)
-        addresses = (a.address.lower() for a in (*wrote, *reading.to, *reading.cc))
-        return [a for a in dict.fromkeys(addresses) if a and a not in self.facts.own_addresses]
 
     def _join(self, ticket: int, people: Iterable[str]) -> None:
         facts = self.tickets[ticket]
@@ -417,12 +415,25 @@ class _Desk:
         self.plan.outcomes.append(Outcome(item.inbound_id, state, reason, message_id))
 
 
+def people(reading: Reading, own_addresses: Collection[str]) -> tuple[str, ...]:
+    """Who takes part in a mail, lower-cased, without mailboxes of our own."""
+    wrote = (reading.sender, reading.customer_address, *reading.reply_to)
+    addresses = (a.address.lower() for a in (*wrote, *reading.to, *reading.cc))
+    return tuple(a for a in dict.fromkeys(addresses) if a and a not in own_addresses)
+
+
+def told_of(reading: Reading, messages: Mapping[str, KnownMessage]) -> KnownMessage | None:
+    """The message of ours whose fate a report tells."""
+    ids = (*(reading.verdict.bounce.original_ids if reading.verdict.bounce else ()), *reading.keys.ids)
+    return next((messages[key] for key in ids if key in messages and messages[key].outbound), None)
+
+
 def _labels(reading: Reading) -> Labels:
     told = orders(reading.rulings)
     return Labels(told.tags, told.priority, told.queue)
 
 
-def _writers(reading: Reading) -> list[str]:
+def writers(reading: Reading) -> list[str]:
     """Who may have written it, as far as more than its text says so."""
     customer = reading.customer
     return [reading.sender.address, *([customer.address.address] if customer and not customer.claimed else [])]

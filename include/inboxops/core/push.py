@@ -133,10 +133,11 @@ def _name(value: Any, what: str) -> str:
 
 
 class Errand(StrEnum):
-    """What Airflow is asked to do for an inbox; each waits in the outbox once an inbox at most."""
+    """What Airflow is asked to do for an inbox, or for a replay; each waits in the outbox once for it at most."""
 
     WAKE = "wake"
     REGISTER = "register"
+    REPLAY = "replay"
 
 
 ERRANDS: Mapping[str, tuple[Errand, ...]] = {

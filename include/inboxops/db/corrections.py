@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from inboxops.core.corrections import Aside, Change, Effect, Facts, Kind, Message, Request, Ticket
 from inboxops.core.model import Address
+from inboxops.db.changes import write
 from inboxops.db.database import Database, Row, Transaction, jsonb
 from inboxops.db.outbox import add_event
 from inboxops.errors import Conflict, NotFound
@@ -190,19 +191,14 @@ def _open(t: Transaction, tenant_id: int, effect: Effect, facts: Facts) -> tuple
 
 def _write(t: Transaction, tenant_id: int, effect: Effect) -> tuple[list[dict[str, Any]], list[Row]]:
     """The changes with what was before, and the participants that are new."""
-    done = []
-    for table in ("tickets", "messages", "inbound", "bounces"):
-        wanted = [one for one in effect.changes if one.table == table]
-        if not wanted:
-            continue
-        rows = [{"id": one.id, "become": one.become, "expect": one.expect} for one in wanted]
-        before = {row["id"]: row["before"] for row in t.rows(f"correct_{table}", tenant_id=tenant_id, rows=jsonb(rows))}
-        if missed := [one for one in wanted if one.id not in before]:
-            what = f"{table.removesuffix('s') if table != 'inbound' else 'inbound message'} {missed[0].id}"
-            raise Conflict(
-                f"{what} was changed since", fix="Look at it as it is now; take back what was put right later first"
-            )
-        done += [{**asdict(one), "before": before[one.id]} for one in wanted]
+    done, missed = write(t, tenant_id, effect.changes)
+    if missed:
+        what = (
+            f"{missed[0].table.removesuffix('s') if missed[0].table != 'inbound' else 'inbound message'} {missed[0].id}"
+        )
+        raise Conflict(
+            f"{what} was changed since", fix="Look at it as it is now; take back what was put right later first"
+        )
     _check_places(t, tenant_id, [one["id"] for one in done if "ticket_id" in one["become"]])
     bounced = {ids["message_id"] for one in done if one["table"] == "bounces" for ids in (one["become"], one["before"])}
     if bounced:

@@ -34,6 +34,8 @@ class ErasureStore:
             named: dict[str, Any] = {"tenant_id": tenant_id, "address": address, "messages": list(found.messages)}
             aside: dict[str, Any] = {"inbound": [*found.inbound], "tickets": [*found.tickets]}
             t.run("erase_corrections", **named, **aside)
+            t.run("erase_replay_changes", **named, **aside)
+            t.run("erase_replay_examples", **named, **aside)
             t.run("erase_notices", **named)
             t.run("erase_old_rules", **named)
             t.run("erase_outbox", **named)

@@ -40,19 +40,19 @@ class OutboxStore:
                 t.run("outbox_done", ids=[row["id"] for row in rows])
             return len(rows)
 
-    def add_errand(self, kind: Errand, tenant_id: int, inbox_id: int, *, delay: timedelta = timedelta()) -> None:
-        """One open errand of a kind is enough for an inbox: whoever runs it looks at how things stand then."""
+    def add_errand(self, kind: Errand, tenant_id: int, about: int, *, delay: timedelta = timedelta()) -> None:
+        """One open errand of a kind is enough for an inbox, or a replay: whoever runs it looks at how things stand then."""
         with self._database.transaction() as t:
-            add_errand(t, kind, tenant_id, inbox_id, delay=delay)
+            add_errand(t, kind, tenant_id, about, delay=delay)
 
     def deliver_errands(
-        self, kind: Errand, deliver: Callable[[int, int], object], *, inbox_id: int | None = None
+        self, kind: Errand, deliver: Callable[[int, int], object], *, about: int | None = None
     ) -> tuple[int, int]:
-        """Call `deliver(inbox, errand)` with each that is due, or with one inbox's at once: (delivered, kept for later).
+        """Call `deliver(about, errand)` with each that is due, or with one of them at once: (delivered, kept for later).
 
         One that raises TransientError is kept. Holds no lock meanwhile: what is asked for during a delivery stays open.
         """
-        claim, name = uuid.uuid4().hex, None if inbox_id is None else str(inbox_id)
+        claim, name = uuid.uuid4().hex, None if about is None else str(about)
         with self._database.transaction() as t:
             rows = t.rows("claim_errands", kind=kind, name=name, claim=claim, lease=LEASE_SECONDS, limit=ERRANDS)
         delivered = 0
@@ -94,8 +94,8 @@ class OutboxStore:
             return t.run("outbox_clean", days=days)
 
 
-def add_errand(t: Transaction, kind: Errand, tenant_id: int, inbox_id: int, *, delay: timedelta = timedelta()) -> None:
-    t.run("add_errand", kind=kind, tenant_id=tenant_id, name=str(inbox_id), delay=delay)
+def add_errand(t: Transaction, kind: Errand, tenant_id: int, about: int, *, delay: timedelta = timedelta()) -> None:
+    t.run("add_errand", kind=kind, tenant_id=tenant_id, name=str(about), delay=delay)
 
 
 def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from inboxops.core.copies import Original, derived_id, line_marks
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import TicketFacts
 from inboxops.core.outbound import NewOutbound
-from inboxops.core.plan import Facts, Item, KnownMessage, Plan, Slice
+from inboxops.core.plan import Facts, Item, KnownMessage, LinkedBounce, Plan, Slice
 from inboxops.core.reading import Reading
 from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.db.outbound import add_outbound
@@ -52,7 +52,7 @@ class PersistStore:
             items = [_item(row) for row in t.rows("classified", inbox_id=inbox.id, after=after, limit=limit)]
             if not items:
                 return Slice()
-            facts = replace(_facts(t, inbox, items, own_addresses), auto_response=respond is not None)
+            facts = replace(facts_of(t, inbox, items, own_addresses), auto_response=respond is not None)
             plan = make_plan(items, facts)
             with t.connection.pipeline():  # the server works at a statement while the next is made up
                 numbers = _write(t, inbox, items, plan, respond)
@@ -62,7 +62,7 @@ class PersistStore:
     def facts(self, inbox: Inbox, items: Sequence[Item], *, own_addresses: frozenset[str]) -> Facts:
         """What is known of everything that the items mention; writes nothing."""
         with self._database.transaction() as t:
-            return _facts(t, inbox, items, own_addresses)
+            return facts_of(t, inbox, items, own_addresses)
 
     def next_classified(self, inbox_id: int, *, after: int) -> int | None:
         with self._database.transaction() as t:
@@ -79,10 +79,11 @@ def _item(row: dict[str, Any]) -> Item:
         released=row["released"],
         provider_thread_id=row["provider_thread_id"],
         reading=_reading.decode(row["reading"]),
+        replayed=row["replay_id"] is not None,
     )
 
 
-def _facts(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: frozenset[str]) -> Facts:
+def facts_of(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: frozenset[str]) -> Facts:
     readings = [item.reading for item in items]
     own_ids = {r.message_id for r in readings}
     mentioned = own_ids.union(*(r.keys.ids for r in readings)).union(
@@ -194,28 +195,7 @@ def _write(
         t.run("add_participants", tenant_id=inbox.tenant_id, rows=payload)
         t.run("add_references", inbox_id=inbox.id, rows=payload)
     if plan.bounces:
-        t.run(
-            "add_bounces",
-            tenant_id=inbox.tenant_id,
-            inbox_id=inbox.id,
-            rows=jsonb(
-                [
-                    {
-                        **msgspec.to_builtins(b.bounce),
-                        **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")},
-                    }
-                    for b in plan.bounces
-                ]
-            ),
-        )
-        marked = [
-            {"message_id": b.message_id, "received_at": b.received_at}
-            for b in plan.bounces
-            if b.marks_message and b.message_id
-        ]
-        if marked:
-            for row in t.rows("mark_bounced", rows=jsonb(marked)):
-                add_event(t, inbox.tenant_id, "message.bounced", row)
+        add_bounces(t, inbox, plan.bounces)
     for source, into in plan.merges.items():
         t.run("move_messages", ticket=source, into=ticket(into))
     if plan.labels:
@@ -231,6 +211,21 @@ def _write(
     if plan.responses and respond is not None:
         _respond(t, inbox, plan, numbers, respond)
     return {handle: number for handle, (_, number) in numbers.items()}
+
+
+def add_bounces(t: Transaction, inbox: Inbox, bounces: Sequence[LinkedBounce]) -> None:
+    """What reports say, and that replies of ours did not arrive."""
+    rows = [
+        {**msgspec.to_builtins(b.bounce), **{k: getattr(b, k) for k in ("inbound_id", "message_id", "received_at")}}
+        for b in bounces
+    ]
+    t.run("add_bounces", tenant_id=inbox.tenant_id, inbox_id=inbox.id, rows=jsonb(rows))
+    marked = [
+        {"message_id": b.message_id, "received_at": b.received_at} for b in bounces if b.marks_message and b.message_id
+    ]
+    if marked:
+        for row in t.rows("mark_bounced", rows=jsonb(marked)):
+            add_event(t, inbox.tenant_id, "message.bounced", row)
 
 
 def _attachments(items: Sequence[Item], plan: Plan) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from inboxops.core.reading import Bodies, Omitted, Reading, StoredAttachment
 from inboxops.core.thread import thread_keys
 from inboxops.errors import InboxOpsError, ObjectMissing
 from inboxops.ports import ClassifiedRow, StoredRow
+from inboxops.stories.raw_mail import Gets
 from inboxops.stories.stored_mail import chunks, frames, parsed
 from inboxops.stories.telling import log, tell_parked
 
@@ -124,34 +125,54 @@ class Reader:
         self, frame: bytes | None, row: StoredRow, put: Callable[[StoredAttachment, Attachment], None]
     ) -> ClassifiedRow | str:
         """The classified row, or the reason why the message is parked. The per-message guard: no mail stops an inbox."""
-        if frame is None:
-            return f"its raw bytes are gone: no object {row.storage_key}"
-        try:
-            message = parsed(frame, row, self._context, self._objects)
-            context = replace(self._context, in_spam_folder=True) if row.in_spam_folder else self._context
-            reading = read_message(
-                message, context, provider_thread_id=row.provider_thread_id, size_bytes=row.size_bytes
-            )
-            kept, left_out = within_limits(message.attachments)
-            files = _named(kept, row, context.tenant_id)
-        except ObjectMissing as exc:
-            return f"its raw bytes are gone: {exc}"
-        except InboxOpsError:
-            raise
-        except Exception as exc:  # a mail that we fail on is kept and shown, and the next one goes on
-            return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
-        for file, attachment in zip(files, kept, strict=True):
+        read = read_row(frame, row, self._context, self._objects)
+        if isinstance(read, str):
+            return read
+        for file, attachment in read.files:
             if attachment.detached is None:
                 put(file, attachment)
-        if message.attachments:
-            omitted = tuple(Omitted(a.file_name, a.size_bytes, reason) for a, reason in left_out)
-            reading = replace(reading, attachments=tuple(files), omitted=omitted)
-        return ClassifiedRow(row.id, reading, Bodies(message.text, message.text_new, message.html))
+        return ClassifiedRow(row.id, read.reading, read.bodies)
 
     def _put(self, file: StoredAttachment, attachment: Attachment) -> None:
         self._objects.put(
             file.storage_key, attachment.content, content_type=file.content_type, file_name=file.file_name
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One stored mail, read. files: those that the reading names, with their content unless that stands apart from the mail."""
+
+    message: ParsedMessage
+    reading: Reading
+    bodies: Bodies
+    files: Sequence[tuple[StoredAttachment, Attachment]]
+
+
+def read_row(frame: bytes | None, row: StoredRow, context: InboxContext, objects: Gets) -> Read | str:
+    """What a stored mail says, or the reason why it can't be read: whatever is wrong with it is told of it alone.
+
+    frame: its part of a pack, None when the object is gone. Raises TransientError when the object store is away.
+    """
+    if frame is None:
+        return f"its raw bytes are gone: no object {row.storage_key}"
+    try:
+        message = parsed(frame, row, context, objects)
+        here = replace(context, in_spam_folder=True) if row.in_spam_folder else context
+        reading = read_message(message, here, provider_thread_id=row.provider_thread_id, size_bytes=row.size_bytes)
+        kept, left_out = within_limits(message.attachments)
+        files = _named(kept, row, context.tenant_id)
+    except ObjectMissing as exc:
+        return f"its raw bytes are gone: {exc}"
+    except InboxOpsError:
+        raise
+    except Exception as exc:  # a mail that we fail on is kept and shown, and the next one goes on
+        return f"reading it failed: {type(exc).__name__}: {exc}"[:1000]
+    if message.attachments:
+        omitted = tuple(Omitted(a.file_name, a.size_bytes, reason) for a, reason in left_out)
+        reading = replace(reading, attachments=tuple(files), omitted=omitted)
+    bodies = Bodies(message.text, message.text_new, message.html)
+    return Read(message, reading, bodies, tuple(zip(files, kept, strict=True)))
 
 
 def read_message(

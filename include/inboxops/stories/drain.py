@@ -23,6 +23,7 @@ class Drained:
     wakes: int = 0
     wakes_waiting: int = 0
     registrations: int = 0
+    replays: int = 0
     sends: int = 0
     sends_waiting: int = 0
     sends_resumed: int = 0

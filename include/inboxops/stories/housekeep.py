@@ -28,6 +28,10 @@ class Delivered(Protocol):
     def clean(self, *, days: int) -> int: ...
 
 
+class Replays(Protocol):
+    def forget(self, *, days: int) -> int: ...
+
+
 class Objects(Protocol):
     def written_before(self, moment: datetime) -> Iterator[str]: ...
 
@@ -40,6 +44,7 @@ class Retention:
 
     listed_days: int
     outbox_days: int
+    replay_days: int
     upload_days: int = 2
 
 
@@ -50,16 +55,20 @@ class Housekept:
     listed: int
     uploads: int
     outbox: int
+    replays: int
     orphaned_objects: int
 
 
-def housekeep(rows: Rows, outbox: Delivered, objects: Objects, retention: Retention, *, now: datetime) -> Housekept:
+def housekeep(
+    rows: Rows, outbox: Delivered, replays: Replays, objects: Objects, retention: Retention, *, now: datetime
+) -> Housekept:
     """Raises TransientError when the database or the object store is away; what was done until then stays done."""
     listed = rows.forget_listed(days=retention.listed_days)
     uploads = rows.forget_uploads(days=retention.upload_days)
     delivered = outbox.clean(days=retention.outbox_days)
+    forgotten = replays.forget(days=retention.replay_days)  # before the objects that only they keep
     old = (key for key in objects.written_before(now - YOUNG) if not may_be_written_again(key, today=now.date()))
     orphaned = 0
     while keys := list(islice(old, _KEYS_AT_ONCE)):
         orphaned += rows.sweep(keys, objects.delete)
-    return Housekept(listed, uploads, delivered, orphaned)
+    return Housekept(listed, uploads, delivered, forgotten, orphaned)

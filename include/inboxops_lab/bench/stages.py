@@ -30,14 +30,14 @@ STAGES: dict[str, Callable[[World, int], Any]] = {
 
 def _stage(name: str, inbox_id: int, results: Any) -> None:
     world = World(load())
-    began, used = time.monotonic(), _cpu_seconds()
+    began, before = time.monotonic(), cpu_seconds()
     counts = dataclasses.asdict(STAGES[name](world, inbox_id))
-    seconds, cpu_seconds = time.monotonic() - began, _cpu_seconds() - used
+    seconds, used = time.monotonic() - began, cpu_seconds() - before
     world.close()
-    results.put({"stage": name, "seconds": seconds, "cpu_seconds": cpu_seconds, "peak_rss_mb": _peaks(name), **counts})
+    results.put({"stage": name, "seconds": seconds, "cpu_seconds": used, "peak_rss_mb": _peaks(name), **counts})
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """Of this process and of its children that have ended."""
     return sum(time for who in (RUSAGE_SELF, RUSAGE_CHILDREN) for time in getrusage(who)[:2])
 

@@ -29,7 +29,10 @@ ORDER BY storage_key, storage_offset
 FOR UPDATE
 
 -- name: erasable_files
+-- With those that a replay took off a message, and could put back.
 SELECT storage_key FROM attachments WHERE tenant_id = %(tenant_id)s AND message_id = ANY (%(messages)s)
+UNION
+SELECT unnest(kept_files) FROM replay_changes WHERE tenant_id = %(tenant_id)s AND message_id = ANY (%(messages)s)
 
 -- name: tickets_left_empty
 -- Tickets that hold nothing but what goes, and those that became part of such a one.
@@ -72,6 +75,19 @@ WHERE tenant_id = %(tenant_id)s
   AND (message_id = ANY (%(messages)s) OR reply_id = ANY (%(messages)s) OR inbound_id = ANY (%(inbound)s)
        OR ticket_id = ANY (%(tickets)s) OR to_ticket_id = ANY (%(tickets)s)
        OR strpos(lower(changes::text || joined::text || coalesce(customer::text, '')), %(address)s) > 0)
+
+-- name: erase_replay_changes
+-- What a replay made of the customer's mail, or of what names him, can't be taken back any more.
+DELETE FROM replay_changes
+WHERE tenant_id = %(tenant_id)s
+  AND (message_id = ANY (%(messages)s) OR inbound_id = ANY (%(inbound)s) OR strpos(lower(kept::text), %(address)s) > 0)
+
+-- name: erase_replay_examples
+-- Counts stay; a report that shows the customer's mail, or names him, shows nothing more.
+UPDATE replays r SET examples = '{}'
+WHERE tenant_id = %(tenant_id)s AND examples IS NOT NULL
+  AND (strpos(lower(examples::text), %(address)s) > 0
+       OR EXISTS (SELECT FROM jsonb_path_query(r.examples, '$.*[*].inbound_id') AS id WHERE id::text::bigint = ANY (%(inbound)s)))
 
 -- name: erase_notices
 DELETE FROM notices
@@ -127,6 +143,8 @@ WITH messages_ AS (DELETE FROM messages WHERE tenant_id = %(tenant_id)s RETURNIN
      bounces_ AS (DELETE FROM bounces WHERE tenant_id = %(tenant_id)s),
      participants_ AS (DELETE FROM participants WHERE tenant_id = %(tenant_id)s),
      corrections_ AS (DELETE FROM corrections WHERE tenant_id = %(tenant_id)s),
+     changes_ AS (DELETE FROM replay_changes WHERE tenant_id = %(tenant_id)s),
+     replays_ AS (DELETE FROM replays WHERE tenant_id = %(tenant_id)s),
      erasures_ AS (DELETE FROM erasures WHERE tenant_id = %(tenant_id)s),
      rules_ AS (DELETE FROM mail_rule_sets WHERE tenant_id = %(tenant_id)s),
      notices_ AS (DELETE FROM notices WHERE tenant_id = %(tenant_id)s),

@@ -27,3 +27,4 @@ FOR UPDATE
 SELECT k.key FROM unnest(%(keys)s::text[]) AS k (key)
 WHERE EXISTS (SELECT FROM inbound i WHERE i.storage_key = k.key)
    OR EXISTS (SELECT FROM attachments a WHERE a.storage_key = k.key)
+   OR EXISTS (SELECT FROM replay_changes c WHERE c.kept_files <> '{}' AND c.kept_files @> ARRAY[k.key])

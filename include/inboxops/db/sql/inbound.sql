@@ -33,7 +33,7 @@ UPDATE inbound SET state = 'parked', reason = %(reason)s, updated_at = now()
 WHERE id = %(id)s AND state IN ('stored', 'classified')
 
 -- name: classified
-SELECT id, reserved_message_id, received_at, imported, released, provider_thread_id, reading::text
+SELECT id, reserved_message_id, received_at, imported, released, replay_id, provider_thread_id, reading::text
 FROM inbound
 WHERE inbox_id = %(inbox_id)s AND state = 'classified' AND id > %(after)s
 ORDER BY id

@@ -36,7 +36,7 @@ DELETE FROM outbox WHERE done_at < now() - make_interval(days => %(days)s)
 -- name: add_errand
 -- One that is just being delivered opens again: its delivery may have come too early.
 INSERT INTO outbox (tenant_id, kind, name, available_at) VALUES (%(tenant_id)s, %(kind)s, %(name)s, now() + %(delay)s)
-ON CONFLICT (kind, name) WHERE kind IN ('wake', 'register') AND done_at IS NULL
+ON CONFLICT (kind, name) WHERE kind IN ('wake', 'register', 'replay') AND done_at IS NULL
 DO UPDATE SET payload = '{}', available_at = excluded.available_at WHERE outbox.payload <> '{}'
 
 -- name: claim_errands

@@ -125,7 +125,7 @@ SELECT %(tenant_id)s, %(inbox_id)s, r.inbound_id, r.message_id, r.kind, texts(r.
        texts(r.original_ids), r.received_at
 FROM jsonb_to_recordset(%(rows)s) AS r (inbound_id bigint, message_id bigint, kind text, recipients jsonb, status text,
      diagnostic text, original_ids jsonb, received_at timestamptz)
-ON CONFLICT (inbound_id) DO NOTHING
+ON CONFLICT (inbound_id) DO UPDATE SET message_id = excluded.message_id WHERE bounces.message_id IS NULL
 
 -- name: mark_bounced
 UPDATE messages AS m SET bounce_received_at = r.received_at

@@ -40,6 +40,8 @@ function confirmed(question) {
   });
 }
 
+const number = (text) => (text ? Number(text) : null);
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-action]");
   if (!button || !(await confirmed(button.dataset.ask))) return;
@@ -49,11 +51,11 @@ document.addEventListener("click", async (event) => {
     const answer = await fetch(`act?${new URLSearchParams({ dag_id: button.dataset.dag })}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-InboxOps-Console": "1" },
-      body: JSON.stringify({ action: button.dataset.action, inbound_id: button.dataset.inbound ? Number(button.dataset.inbound) : null }),
+      body: JSON.stringify({ action: button.dataset.action, inbound_id: number(button.dataset.inbound), days: number(button.dataset.days), replay_id: number(button.dataset.replay) }),
     });
     const told = await answer.json();
     said.textContent = told.said ?? told.detail ?? `Airflow answered ${answer.status}.`;
-    if (answer.ok && ["pause", "resume", "release", "reparse"].includes(button.dataset.action)) setTimeout(() => location.reload(), 1500);
+    if (answer.ok && ["pause", "resume", "release", "reparse", "replay", "replay_apply", "replay_undo"].includes(button.dataset.action)) setTimeout(() => location.reload(), 1500);
   } catch {
     said.textContent = "Airflow can’t be reached. Try again.";
   }

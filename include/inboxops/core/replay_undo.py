@@ -1,0 +1,25 @@
+"""Taking a replay back, where that is more than making each row again what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from inboxops.core.corrections import Change
+
+_JUDGEMENT = ("verdict", "rule", "ruleset", "evidence", "mail_rules")
+
+
+def taken_for_again(
+    inbound_id: int, found: Mapping[str, Any], before: Mapping[str, Any], *, now: datetime
+) -> list[Change]:
+    """What a mail that was filed anew, and is a message by now, becomes when that is taken back.
+
+    before: of its row. found: message_id, ticket_id, the ticket's status, and whether it is there in company of other messages.
+    """
+    judged = {name: before[name] for name in _JUDGEMENT} if before["verdict"] else {}
+    changes = [Change("messages", found["message_id"], judged), Change("inbound", inbound_id, judged)] if judged else []
+    if not found["in_company"] and found["status"] != "closed":
+        changes.append(Change("tickets", found["ticket_id"], {"status": "closed", "closed_at": now}))
+    return changes
