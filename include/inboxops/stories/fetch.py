@@ -179,17 +179,17 @@ class _Store:
             for message, id_ in zip(batch.messages, ids, strict=True)
             if message.raw is not None
         ]
-        packed, spans = pack(taken)
+        packed, spans = pack([(remains, noted) for remains, noted, _ in taken])
         today = datetime.now(UTC).date()
         key = pack_key(self._inbox.tenant_id, self._inbox.id, hashlib.sha256(packed).hexdigest(), today)
         if taken:
             self._put(key, packed)
         for put in puts:
             put.result()
-        places = iter(spans)
+        places = zip(spans, (sizes for _, _, sizes in taken), strict=True)
         rows = []
         for message, id_ in zip(batch.messages, ids, strict=True):
-            offset, length = next(places) if message.raw is not None else (None, None)
+            (offset, length), sizes = next(places) if message.raw is not None else ((None, None), ())
             rows.append(
                 InboundRow(
                     key=message.key,
@@ -204,24 +204,27 @@ class _Store:
                     in_spam_folder=message.in_spam_folder,
                     thread_id=message.thread_id,
                     imported=message.imported,
+                    detached_bytes=sizes,
                 )
             )
         return _Durable(rows, batch.cursor, batch.note)
 
-    def _without_files(self, raw: bytes, message_id: int, puts: list[Future[None]]) -> tuple[bytes, bytes]:
-        """(what remains of the mail, the note on it), once its files are on their way."""
+    def _without_files(
+        self, raw: bytes, message_id: int, puts: list[Future[None]]
+    ) -> tuple[bytes, bytes, tuple[int, ...]]:
+        """(what remains of the mail, the note on it, its files' sizes), once its files are on their way."""
         try:
             remains, files, contents = detach(raw)
             noted = note(files, identity(raw)) if files else b""
         except (
             Exception
         ):  # a mail that we fail on is kept whole: reading it says what is wrong, and nothing stops an inbox
-            return raw, b""
+            return raw, b"", ()
         for number, content in enumerate(contents):
             puts.append(
                 self._putting.submit(self._put, detached_key(self._inbox.tenant_id, message_id, number), content)
             )
-        return remains, noted
+        return remains, noted, tuple(map(len, contents))
 
     def _put(self, key: str, content: bytes) -> None:
         self._objects.put(key, content, content_type="application/octet-stream")
