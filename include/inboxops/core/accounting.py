@@ -178,14 +178,9 @@ def altered(key: str, content: bytes, rows: Sequence[Row]) -> Finding | None:
 
 def not_in_sent(rows: Iterable[SentRow], copies: Collection[Copy]) -> list[SentRow]:
     """Messages of which no copy is there, by our id, the provider's, or our mark."""
-    ids, marks = {copy.message_id for copy in copies}, {copy.mark for copy in copies if copy.mark}
-    return [
-        row
-        for row in rows
-        if row.message_id not in ids
-        and row.wire_message_id not in ids - {""}
-        and loop_mark(row.message_id) not in marks
-    ]
+    known = {copy.message_id for copy in copies} | {copy.mark for copy in copies}
+    known.discard("")
+    return [row for row in rows if not known & {row.message_id, row.wire_message_id, loop_mark(row.message_id)}]
 
 
 def ours(copies: Iterable[Copy], signing_key: bytes) -> dict[int, str]:

@@ -88,6 +88,7 @@ def make(account: Account, number: int, previous: str, signing_key: bytes) -> Ce
             "made_at": _text(account.made_at),
             "previous": previous,
             "mails": account.mails,
+            "unaccounted": sum(account.unaccounted.values()),
             "erased": account.erased,
             "objects": account.objects,
             "packs_read": account.packs,
@@ -130,9 +131,9 @@ def make(account: Account, number: int, previous: str, signing_key: bytes) -> Ce
     )
 
 
-def sentence(body: Mapping[str, Any], unaccounted: Mapping[str, int]) -> str:
+def sentence(body: Mapping[str, Any]) -> str:
     """What a certificate says, in one line."""
-    mails, left = body["mails"], sum(unaccounted.values())
+    mails, left = body["mails"], body["unaccounted"]
     said = f"{mails} mails, each accounted for" if not left else f"{mails} mails, {left} things not accounted for"
     repaired = sum(one["repaired"] for one in body["findings"])
     skipped = [one["inbox"] for one in body["inboxes"] if one["skipped"]]
@@ -158,7 +159,13 @@ def problems(chain: Iterable[Certificate], signing_key: bytes) -> list[str]:
             number = one.number
         if not hmac.compare_digest(one.signature, _signature(one.body, signing_key)):
             found.append(f"certificate {one.number} was changed, or signed with another key")
-        elif _told(one) != (one.number, one.day.isoformat(), _text(one.made_at), one.mails, _open(one)):
+        elif _told(one) != (
+            one.number,
+            one.day.isoformat(),
+            _text(one.made_at),
+            one.mails,
+            sum(one.unaccounted.values()),
+        ):
             found.append(f"the row of certificate {one.number} says otherwise than what was signed")
         if one.digest != _digest(one.body):
             found.append(f"the digest of certificate {one.number} is not that of its body")
@@ -170,12 +177,7 @@ def problems(chain: Iterable[Certificate], signing_key: bytes) -> list[str]:
 
 def _told(one: Certificate) -> tuple[object, ...]:
     body = _body(one)
-    left = sum(not finding["repaired"] for finding in body["findings"]) + body["findings_more"]
-    return body["number"], body["day"], body["made_at"], body["mails"], left
-
-
-def _open(one: Certificate) -> int:
-    return sum(one.unaccounted.values())
+    return tuple(body.get(name) for name in ("number", "day", "made_at", "mails", "unaccounted"))
 
 
 def _body(one: Certificate) -> dict[str, Any]:

@@ -131,7 +131,9 @@ class JmapMailbox:
     def listing(self, since: datetime, until: datetime) -> Iterator[model.Listed]:
         span = {"inMailbox": str(self._mailbox()["id"]), "after": _text(since), "before": _text(until)}
         for about in self._session.queried("list", span, _NEWEST_FIRST, ["id", "size", "receivedAt"]):
-            yield model.Listed(str(about["id"]), int(about["size"]), datetime.fromisoformat(about["receivedAt"]))
+            received_at = datetime.fromisoformat(about["receivedAt"])
+            if since <= received_at < until:  # Cyrus takes "before" for "until"
+                yield model.Listed(str(about["id"]), int(about["size"]), received_at)
 
     def named(self, wanted: Sequence[model.Listed], cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
         found = self._messages(str(self._mailbox()["id"]), [one.key for one in wanted], limits, imported=True)

@@ -32,6 +32,9 @@ UPDATE erasures e SET ticket_numbers = ARRAY(
 FROM tenants t
 WHERE t.id = e.tenant_id AND e.id = (SELECT max(x.id) FROM erasures x WHERE x.tenant_id = e.tenant_id);
 
+-- What left within a span of time.
+CREATE INDEX messages_by_sent ON messages (tenant_id, sent_at) WHERE send_status = 'sent';
+
 ALTER TABLE certificates ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant_only ON certificates USING (tenant_id = current_tenant());
 

@@ -41,6 +41,9 @@ GROUP BY t.id ORDER BY t.id DESC
 -- name: tenant_name
 SELECT name FROM tenants WHERE id = %(id)s
 
+-- name: tenant_slug
+SELECT slug FROM tenants WHERE id = %(id)s
+
 -- name: tenant_id
 SELECT id FROM tenants WHERE slug = %(slug)s
 
