@@ -13,6 +13,7 @@ from api import document, problems
 from api.limits import BodyLimit
 from api.routers import (
     attachments,
+    certificates,
     corrections,
     events,
     health,
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         attachments,
         inbound,
         corrections,
+        certificates,
         inboxes,
         mail_rules,
         oauth,

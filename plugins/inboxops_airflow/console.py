@@ -154,6 +154,7 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
         channel=world.push.channels([id_])[id_],
         runs=runs,
         aside=world.console.aside(id_, limit=100),
+        certified=world.certificates.of_inbox(id_),
     )
 
 

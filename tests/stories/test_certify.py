@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from inboxops.composition import certifying, correcting, erasing, intake
+from inboxops.composition import certifying, correcting, erasing, intake, upkeep
 from inboxops.composition.world import World
 from inboxops.core.corrections import Kind, Request
 from inboxops.core.keys import pack_digest
 from inboxops.db.certificate import CertificateStore
 from inboxops.stories.housekeep import Retention, housekeep
 from inboxops_lab.testing.mailserver import MailServer
+from tests.receiver import Receiver
 from tests.sending.conftest import Desk, set_up
 from tests.stories.conftest import Mailbox, mail
 
@@ -34,6 +36,13 @@ WITH_FILE = (
 def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
     with set_up(world, tenant, mail_server) as made:
         yield made
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
 
 
 @pytest.fixture
@@ -352,6 +361,26 @@ def test_a_server_that_is_away_is_told_and_stops_nothing(box: Mailbox) -> None:
     body = certify(box)
     assert "localhost" in body["inboxes"][0]["skipped"]
     assert (body["mails"], found(body)) == (5, [])
+
+
+def test_admins_are_told_once_and_when_it_is_over(desk: Desk, receiver: Receiver) -> None:
+    begin(desk.box)
+    desk.ticket()
+    upkeep.tell(desk.world, desk.tenant_id, mail="", url=receiver.url, kinds=["mail_unaccounted"])
+    ((key,),) = desk.box.query("SELECT storage_key FROM inbound WHERE inbox_id = %s", desk.box.inbox_id)
+    content = desk.world.objects.get(str(key))
+    desk.world.objects.delete([str(key)])
+    for _ in range(2):
+        certify(desk.box)
+        upkeep.notify(desk.world)
+    assert receiver.told == [("mail_unaccounted", False)]
+    (notice,) = json.loads(receiver.taken[0][1])["data"]["notices"]
+    assert "1 findings of certificate 1 of" in notice["detail"]
+    assert "inboxops certificate show" in notice["fix"]
+    put(desk.box, str(key), content)
+    certify(desk.box)
+    upkeep.notify(desk.world)
+    assert receiver.told == [("mail_unaccounted", False), ("mail_unaccounted", True)]
 
 
 def tamper(box: Mailbox, change: str) -> list[str]:
