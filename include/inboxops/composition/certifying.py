@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from inboxops.composition import intake, mailboxes, runs
@@ -41,17 +42,20 @@ class Certified:
     said: str
 
 
-def certify(world: World, tenant_id: int, *, now: datetime | None = None) -> Certified:
+def certify(
+    world: World, tenant_id: int, *, now: datetime | None = None, door: Callable[[Inbox], Door] | None = None
+) -> Certified:
     """Make the tenant's next certificate. Mail that was missing is fetched, and filed by its inbox's next run, which is woken.
 
-    Raises TransientError when the database or the object store is away.
+    door: how an inbox is asked, otherwise than by its own provider. Raises TransientError when the database or the object store
+    is away.
     """
     inboxes = world.inboxes.of_tenant(tenant_id)
     subject = story.Subject(
         tenant_id=tenant_id,
         tenant=world.inboxes.tenant_slug(tenant_id),
         inboxes=inboxes,
-        door=lambda inbox: door(world, inbox),
+        door=door or partial(way_in, world),
         signing_key=world.signing_key,
         kept=timedelta(days=world.settings.keep_listed_days),
         now=now or datetime.now(UTC),
@@ -79,7 +83,7 @@ def certify(world: World, tenant_id: int, *, now: datetime | None = None) -> Cer
     )
 
 
-def door(world: World, inbox: Inbox) -> Door:
+def way_in(world: World, inbox: Inbox) -> Door:
     """How the inbox is asked. Raises AuthenticationFailed for one without credentials."""
     account = mailboxes.account(world, inbox)
 
