@@ -22,6 +22,7 @@ with DAG(
     )
     Certify.partial(
         task_id="certify",
+        pool="inbox",  # it reads mailboxes, and takes in what was missing
         retries=4,
         retry_delay=timedelta(minutes=2),
         retry_exponential_backoff=True,

@@ -17,7 +17,7 @@ from inboxops.core import accounting
 from inboxops.core.accounting import TO_DO, Finding, Numbers, Row, SentRow
 from inboxops.core.certificate import Account, Span
 from inboxops.core.inbox import Inbox
-from inboxops.errors import InboxOpsError
+from inboxops.errors import InboxOpsError, TransientError
 from inboxops.stories.certify_mailbox import Door, Known, Looked, look, look_in_sent
 from inboxops.stories.certify_objects import Stocktaking, take_stock
 from inboxops.stories.telling import WHO, Telling, log
@@ -115,13 +115,27 @@ def _ask(subject: Subject, ledger: Ledger, inbox: Inbox, span: Span, sent: Seque
     try:
         door = subject.door(inbox)
         looked = look(door, ledger, span.since, span.until)
-        in_sent = look_in_sent(door, ledger, sent, span.since, subject.signing_key)
+        _ask_sent(subject, ledger, door, span, sent, looked)
     except InboxOpsError as exc:
         log.warning("inbox_not_asked", inbox=inbox.name, why=str(exc), who_can_help=WHO[exc.kind])
         return replace(span, listed=looked.listed, skipped=str(exc)), looked
-    looked.sent, looked.findings = in_sent.sent, [*looked.findings, *in_sent.findings]
     log.info("inbox_asked", inbox=inbox.name, since=span.since.isoformat(), listed=looked.listed, sent=looked.sent)
     return replace(span, listed=looked.listed), looked
+
+
+def _ask_sent(
+    subject: Subject, ledger: Ledger, door: Door, span: Span, sent: Sequence[SentRow], looked: Looked
+) -> None:
+    """What the Sent folder says goes to what was looked at. Where nothing was sent, a mailbox need not have such a folder."""
+    try:
+        in_sent = look_in_sent(door, ledger, sent, span.since, subject.signing_key)
+    except InboxOpsError as exc:
+        if sent or isinstance(exc, TransientError):
+            raise
+        log.info("sent_not_asked", inbox=span.name, why=str(exc))
+        return
+    looked.sent = in_sent.sent
+    looked.findings += in_sent.findings
 
 
 def _tell(findings: Sequence[Finding], names: Mapping[int, str]) -> None:
