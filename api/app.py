@@ -14,6 +14,7 @@ from api.limits import BodyLimit, Tries
 from api.private import Private
 from api.routers import (
     attachments,
+    certificates,
     corrections,
     events,
     health,
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         attachments,
         inbound,
         corrections,
+        certificates,
         inboxes,
         mail_rules,
         replays,

@@ -30,6 +30,8 @@ MEANINGS = {
     "arrival_to_ticket_seconds": "From a mail's arrival to its ticket, over the last 200.",
     "pulse_age_seconds": "Since something last went the whole way of a mail.",
     "pulse_hop_up": "Whether the pulse reached it.",
+    "certificate_age_seconds": "Since the last certificate, of the tenant that waits longest.",
+    "certificate_findings": "What the tenants' last certificates leave open.",
 }
 """Name without `inboxops_` -> what Prometheus shows beside it."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from inboxops.core.model import Batch, Cursor
+from inboxops.core.model import Batch, Copy, Cursor, Listed
 from inboxops.core.reach import Reach
 from inboxops.core.reading import Bodies, Reading
 
@@ -146,6 +146,19 @@ class Mailbox(Protocol):
         """
         ...
 
+    def listing(self, since: datetime, until: datetime) -> Iterator[Listed]:
+        """Every message that `batches` would ever bring and that arrived from `since` on and before `until` (whole seconds),
+        read or not, page by page, in no order. What comes or goes meanwhile may be in it or not.
+        """
+        ...
+
+    def named(self, wanted: Sequence[Listed], cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        """Those of a listing that are still there, in bounded batches as `batches` makes them, all of them `imported`.
+
+        cursor: stands in each batch as it is.
+        """
+        ...
+
 
 class Provider(Protocol):
     """One kind of mailbox (`imap`, `gmail`, `microsoft`)."""
@@ -226,6 +239,10 @@ class Sender(Protocol):
 
     def find_sent(self, account: Account, message_id: str, *, since: datetime) -> Trace:
         """Look for our Message-ID (without brackets) among what the mailbox has sent, `since` it may have left."""
+        ...
+
+    def copies(self, account: Account, *, since: datetime) -> Iterator[Copy] | None:
+        """What the mailbox has sent since then, page by page; None where no copies are kept."""
         ...
 
     def keep_copy(self, account: Account, raw: bytes) -> None:
@@ -316,6 +333,7 @@ class InboundRow:
     in_spam_folder: bool
     thread_id: str | None
     imported: bool
+    detached_bytes: tuple[int, ...] = ()  # sizes of its files that stand apart
 
 
 @dataclass(frozen=True, slots=True)

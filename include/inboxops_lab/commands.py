@@ -158,6 +158,20 @@ def console(
 
 
 @bench.command()
+def certificate(
+    inboxes: Annotated[int, typer.Option(min=1, help="Inboxes of one tenant.")] = 100,
+    mails: Annotated[int, typer.Option(min=1, help="Mails of a day, of all inboxes together.")] = 100_000,
+    json: Json = False,
+) -> None:
+    """How long the certificate of a day takes and what memory it needs; the providers' lists are simulated."""
+    from inboxops_lab.bench.certificate import certificate as measure
+
+    with _progress() as say:
+        result = measure(inboxes, mails, say=say)
+    _show(f"The certificate of {mails} mails", result, json=json)
+
+
+@bench.command()
 def latency(
     samples: Annotated[int, typer.Option(min=1, help="Mails for each way of being woken.")] = 20, json: Json = False
 ) -> None:

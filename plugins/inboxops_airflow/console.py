@@ -155,6 +155,7 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
         runs=runs,
         aside=world.console.aside(id_, limit=100),
         replays=world.replays.listed(known.tenant_id, inbox_id=id_, limit=5),
+        certified=world.certificates.of_inbox(id_),
     )
 
 

@@ -126,3 +126,12 @@ def test_whole_threads_are_read_at_the_rate_that_was_asked_for(tmp_path: Path) -
     assert 0 < result["requests_per_second"] <= 21
     assert 0 < result["answer_p50_seconds"] <= result["answer_p95_seconds"]
     assert result["answer_kb"] > 20
+
+
+def test_a_certificate_accounts_for_every_mail_and_says_what_was_simulated(tmp_path: Path) -> None:
+    result = bench("certificate", "--inboxes", "3", "--mails", "100", tmp_path=tmp_path)
+    assert result["said"] == "100 mails, each accounted for"
+    assert result["objects"] > 25
+    assert result["seconds"] > 0
+    assert result["peak_rss_mb"] > 10
+    assert "lists" in result["simulated"]

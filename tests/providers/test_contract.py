@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from inboxops.core.model import Batch, Cursor, RawMessage
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage
 from inboxops.errors import AuthenticationFailed, Throttled, TransientError
 from inboxops.ports import Account, FetchLimits
 from tests.providers.kits import Kit
@@ -295,3 +295,69 @@ def test_a_connection_test_counts_what_is_there(kit: Kit) -> None:
         kit.deliver(mail(subject))
     with kit.provider.open(kit.account) as mailbox:
         assert mailbox.info().messages == 2
+
+
+def listing(kit: Kit, since: datetime, until: datetime) -> list[Listed]:
+    with kit.provider.open(kit.account) as mailbox:
+        return list(mailbox.listing(since, until))
+
+
+def span(*, hours: int) -> tuple[datetime, datetime]:
+    """So many hours before now, and as many behind it."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return now - timedelta(hours=hours), now + timedelta(hours=hours)
+
+
+def test_a_listing_has_the_keys_of_what_is_fetched_read_or_not(kit: Kit) -> None:
+    cursor = synced(kit)
+    for subject in ("one", "two", "three"):
+        kit.deliver(mail(subject, 5_000))
+    fetched = {message.key: message for message in messages(read(kit, cursor))}
+    listed = listing(kit, *span(hours=1))
+    assert {one.key for one in listed} == fetched.keys()
+    assert len(listed) == 3
+    assert all(one.size_bytes in (None, fetched[one.key].size_bytes) for one in listed)
+    assert kit.unread() == 3
+
+
+def test_a_listing_has_what_arrived_within_its_span_and_in_the_folder(kit: Kit) -> None:
+    cursor = synced(kit)
+    now = datetime.now(UTC).replace(microsecond=0)
+    for subject, hours in (("before", 50), ("within", 30), ("after", 10)):
+        kit.deliver(mail(subject), when=now - timedelta(hours=hours))
+    kit.deliver(mail("filed"), when=now - timedelta(hours=30))
+    kit.move_away("filed")
+    keys = {message.key: _subject(message) for message in messages(read(kit, cursor))}
+    found = listing(kit, now - timedelta(hours=40), now - timedelta(hours=20))
+    assert [keys.get(one.key) for one in found] == ["within"]
+    edge = listing(kit, now - timedelta(hours=30), now - timedelta(hours=10))
+    assert [keys.get(one.key) for one in edge] == ["within"], "from its first second on, and before its last"
+
+
+def test_an_empty_listing(kit: Kit) -> None:
+    assert listing(kit, *span(hours=1)) == []
+
+
+def test_a_listing_comes_in_pages(kit: Kit) -> None:
+    for number in range(1100):
+        kit.deliver(mail(f"m{number:04d}"))
+    assert len({one.key for one in listing(kit, *span(hours=1))}) == 1100
+
+
+def test_what_a_listing_names_comes_as_fetch_brings_it_and_the_cursor_stays(kit: Kit) -> None:
+    cursor = synced(kit)
+    for subject in ("one", "two", "gone"):
+        kit.deliver(mail(subject, 3_000))
+    fetched = {_subject(message): message for message in messages(read(kit, cursor))}
+    wanted = listing(kit, *span(hours=1))
+    kit.delete("gone")
+    with kit.provider.open(kit.account) as mailbox:
+        named = list(mailbox.named(wanted, cursor, FetchLimits(batch_messages=1)))
+    assert [batch.cursor for batch in named if batch.messages] == [cursor] * 2
+    for message in messages(named):
+        same = fetched[_subject(message)]
+        assert (message.key, message.raw, message.size_bytes) == (same.key, same.raw, same.size_bytes)
+        assert message.imported
+    assert subjects(named) == ["one", "two"]
+    with kit.provider.open(kit.account) as mailbox:
+        assert messages(mailbox.named([], cursor, LIMITS)) == []

@@ -5,6 +5,7 @@ Another sender joins with one class and one line in `KITS`.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ from inboxops_local.standins.http import Fault
 from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer, sent_by
 from tests.providers.jmap_kit import JmapKit, asking_for_patience
 from tests.sending.smtpserver import SteppedSmtp, Submission
+
+_numbers = itertools.count(1)
 
 
 class SenderKit(Protocol):
@@ -54,16 +57,20 @@ class SmtpKit:
     """An IMAP inbox with its submission server."""
 
     def __init__(self, mail_server: MailServer) -> None:
-        self._users = {"u": "password"}
+        self._user, self._mail_server = f"sender{next(_numbers)}", mail_server
+        mail_server.add_user(self._user, "password")
+        self._users = {self._user: "password"}
         self._server: Submission | SteppedSmtp = Submission(users=self._users)
         self.sender: Sender = SmtpSender(connect_seconds=3, reply_seconds=10, final_seconds=10)
         self._connect()
 
     def _connect(self) -> None:
         connection = {"smtp_host": "localhost", "smtp_port": self._server.port, "smtp_security": "plain"}
+        mailbox = self._mail_server
+        connection |= {"host": mailbox.host, "port": mailbox.port_imaps, "ca_file": mailbox.ca_file}
         connection["smtp_auth"] = "auto" if isinstance(self._server, Submission) else "none"
         self.account = Account(
-            1, 1, "support@acme.example", "imap", connection, {"username": "u", "password": "password"}
+            1, 1, "support@acme.example", "imap", connection, {"username": self._user, "password": "password"}
         )
 
     def arrived(self) -> list[bytes]:

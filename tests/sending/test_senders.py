@@ -14,6 +14,7 @@ from inboxops.core.attachments import MESSAGE_BYTES
 from inboxops.core.compose import Outgoing, compose
 from inboxops.core.ids import normalise_message_id
 from inboxops.core.model import Address, Attachment
+from inboxops.core.rules.own_loop import loop_mark
 from inboxops.errors import (
     AuthenticationFailed,
     InboxOpsError,
@@ -101,6 +102,19 @@ def test_what_arrives_is_what_was_sent_and_permission_was_asked_once_before(kit:
     seen: list[int] = []
     sent = kit.sender.send(kit.account, SMALL, ENVELOPE, commit=lambda: seen.append(len(kit.arrived())), thread_id=None)
     assert (seen, kit.arrived(), sent) == ([0], [SMALL], Sent())
+
+
+def test_what_left_is_among_the_copies_where_they_are_kept(kit: SenderKit) -> None:
+    before = datetime.now(UTC) - timedelta(days=2)
+    kept = kit.sender.copies(kit.account, since=before)
+    if kept is None:
+        pytest.fail("this kit's mailbox keeps copies")
+    assert OURS not in {copy.message_id for copy in kept}
+    send(kit)
+    kit.sender.keep_copy(kit.account, SMALL)
+    found = [copy for copy in kit.sender.copies(kit.account, since=before) or () if copy.message_id == OURS]
+    assert len(found) == 1
+    assert found[0].mark in ("", loop_mark(OURS))
 
 
 def test_without_permission_nothing_leaves(kit: SenderKit) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
+from inboxops.db.certificate import CertificateStore
 from inboxops.db.console import ConsoleStore
 from inboxops.db.corrections import CorrectionStore
 from inboxops.db.credentials import CredentialStore
@@ -88,6 +89,7 @@ class World:
     console = _on_database(ConsoleStore)
     erasures = _on_database(ErasureStore)
     traces = _on_database(TraceStore)
+    certificates = _on_database(CertificateStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
     mail_rules = _on_database(MailRuleStore)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 
-_PACK = re.compile(r"[0-9]+/raw/[0-9]+/([0-9]{8})-[0-9a-f]+\.zst")
+_PACK = re.compile(r"([0-9]+/raw/[0-9]+/([0-9]{8})-)([0-9a-f]+)\.zst")
 _ATTACHMENT = re.compile(r"[0-9]+/([0-9]+)/[0-9]{2}-.+", re.DOTALL)
 _DETACHED = re.compile(r"[0-9]+/([0-9]+)/raw-[0-9]{2}")
 _UPLOAD = re.compile(r"[0-9]+/uploads/.+", re.DOTALL)
@@ -39,6 +39,18 @@ def pack_key(tenant_id: int, inbox_id: int, digest: str, day: date) -> str:
     return f"{tenant_id}/raw/{inbox_id}/{day:%Y%m%d}-{digest}.zst"
 
 
+def pack_digest(key: str) -> str:
+    """The hex SHA-256 of what a pack held when it was put, "" for any other key."""
+    found = _PACK.fullmatch(key)
+    return found[3] if found else ""
+
+
+def pack_prefix(key: str) -> str:
+    """Below which all packs of that inbox and day stand."""
+    found = _PACK.fullmatch(key)
+    return found[1] if found else key
+
+
 def message_of(key: str) -> int | None:
     """The message whose attachment, or detached file, the object is, None for any other."""
     found = _ATTACHMENT.fullmatch(key) or _DETACHED.fullmatch(key)
@@ -67,5 +79,5 @@ def may_be_written_again(key: str, *, today: date) -> bool:
     """
     pack = _PACK.fullmatch(key)
     if pack:
-        return pack[1] >= f"{today - timedelta(days=1):%Y%m%d}"
+        return pack[2] >= f"{today - timedelta(days=1):%Y%m%d}"
     return not (message_of(key) is not None or _UPLOAD.fullmatch(key))

@@ -62,6 +62,28 @@ class RawMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A message as its provider lists it, without its content. `key` is that of `RawMessage`.
+
+    size_bytes: of the raw mail, None where the provider tells none or only an estimate. received_at, thread_id: what
+    `Mailbox.named` needs of it again, where the provider tells it with a list.
+    """
+
+    key: str
+    size_bytes: int | None = None
+    received_at: datetime | None = None
+    thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A message among what a mailbox has sent: its Message-ID without brackets, and our loop mark where it is told."""
+
+    message_id: str
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Messages in the provider's order and the cursor that is true once all of them are durable."""
 

@@ -30,6 +30,10 @@ KINDS = {
         "mail to {inbox} is parked",
         "Look at it under Parked on the tickets page, or with `inboxops inbound list --state parked`.",
     ),
+    "mail_unaccounted": Kind(
+        "mail of {inbox} is not accounted for",
+        "The certificate names each and what to do: `inboxops certificate show`, or GET /v1/certificates of the API.",
+    ),
     "reply_failed": Kind("an answer in ticket #{ticket} was not sent", "Open the ticket and try again."),
     "reply_bounced": Kind("an answer in ticket #{ticket} came back", "Check the customer's address in the ticket."),
 }

@@ -45,7 +45,7 @@ class ErasureStore:
             t.run("erase_messages", **named)
             t.run("erase_people", **named)
             t.run("unfollow", **named, **aside)
-            t.run("erase_tickets", **named, **aside)
+            numbers = [row["ticket_number"] for row in t.rows("erase_tickets", **named, **aside)]
             renamed = t.rows("forget_requester", **named)
             for row in renamed:
                 add_event(
@@ -53,7 +53,15 @@ class ErasureStore:
                 )
             done = Erased.of(found, tickets_kept=len(renamed))
             if found.anything:
-                t.run("add_erasure", tenant_id=tenant_id, address_hash=address_hash, by=by, counts=jsonb(done))
+                t.run(
+                    "add_erasure",
+                    tenant_id=tenant_id,
+                    address_hash=address_hash,
+                    by=by,
+                    counts=jsonb(done),
+                    ticket_numbers=numbers,
+                    message_ids=list(found.messages),
+                )
             return done
 
     def erase_tenant(self, tenant_id: int) -> dict[str, int]:

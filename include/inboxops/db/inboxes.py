@@ -56,6 +56,10 @@ class InboxStore:
         with self._database.transaction(tenant_id=tenant_id) as t:
             return str(t.value("tenant_name", id=tenant_id))
 
+    def tenant_slug(self, tenant_id: int) -> str:
+        with self._database.transaction() as t:
+            return str(t.value("tenant_slug", id=tenant_id))
+
     # -- inboxes
 
     def add(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from inboxops.core import model
 from inboxops.core.model import Batch, Cursor, RawMessage
 from inboxops.errors import CursorExpired
 from inboxops.ports import Account, FetchLimits, MailboxInfo
@@ -22,6 +23,7 @@ from inboxops.providers.place import Place, Step, batched, milliseconds
 from inboxops.providers.probing import RequestProber
 
 _UNREAD_LABELS = {"DRAFT", "CHAT", "TRASH"}
+_OURS = "-in:sent -in:drafts -in:chats -in:trash"
 _READ_AT_ONCE_BYTES = 8 * 1024 * 1024  # a batch answer is held about six times over while it is taken apart
 
 
@@ -97,6 +99,17 @@ class GmailMailbox:
         start = self._start(stored, limits)
         return batched(self._steps(start, limits), limits, start=stored, note=start.note, cursor=_cursor)
 
+    def listing(self, since: datetime, until: datetime) -> Iterator[model.Listed]:
+        span = f"after:{int(since.timestamp()) - 1} before:{int(until.timestamp())}"
+        return (model.Listed(id_) for id_ in self._session.each_id(f"{span} {_OURS}"))
+
+    def named(self, wanted: Sequence[model.Listed], cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        found = self._messages([one.key for one in wanted], limits, imported=True)
+        here = Place("")
+        return batched(
+            (Step(message, here) for _, message in found), limits, start=here, note="", cursor=lambda _: cursor
+        )
+
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is not None:
             try:
@@ -121,8 +134,7 @@ class GmailMailbox:
     def _ids_since(self, second: int, most: int | None = None) -> list[str]:
         if most == 0:
             return []
-        query = f"after:{second} -in:sent -in:drafts -in:chats -in:trash"
-        return self._session.ids(query, most=most)[::-1]
+        return self._session.ids(f"after:{second} {_OURS}", most=most)[::-1]
 
     def _steps(self, start: _Start, limits: FetchLimits) -> Iterator[Step]:
         token, importing = start.place.token, start.place.importing

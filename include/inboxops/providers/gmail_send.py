@@ -7,17 +7,19 @@ comes back to the mailbox, where it is told by its headers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import datetime
+from itertools import islice
 
 from inboxops.core.ids import normalise_message_id
+from inboxops.core.model import Copy
 from inboxops.core.rules.own_loop import LOOP_HEADER, loop_mark
 from inboxops.errors import InboxOpsError, MessageRefused
 from inboxops.ports import Account, Envelope, Sent, Trace
 from inboxops.providers.gmail import GmailProvider
 from inboxops.providers.gmail_errors import answered
-from inboxops.providers.gmail_session import GmailSession
+from inboxops.providers.gmail_session import CALLS_PER_BATCH, GmailSession
 from inboxops.providers.https import refused
 from inboxops.providers.sent_mark import message_id_of
 
@@ -71,6 +73,14 @@ class GmailSender:
                 if headers.get(LOOP_HEADER.lower()) == mark:
                     return Trace(True, normalise_message_id(headers.get("message-id", "")))
             return Trace(False if len(ids) < _MOST_LOOKED_AT else None)
+
+    def copies(self, account: Account, *, since: datetime) -> Iterator[Copy]:
+        with closing(self._provider.session(account)) as session:
+            ids = session.each_id(f"in:sent after:{int(since.timestamp())}")
+            while some := list(islice(ids, CALLS_PER_BATCH)):
+                for headers in session.headers(some, LOOP_HEADER, "Message-ID").values():
+                    id_ = normalise_message_id(headers.get("message-id", ""))
+                    yield Copy(id_, headers.get(LOOP_HEADER.lower(), ""))
 
     def keep_copy(self, account: Account, raw: bytes) -> None:
         """Gmail has put one under its label Sent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -105,10 +105,13 @@ class GmailSession:
 
     def ids(self, query: str, *, most: int | None = None) -> list[str]:
         """Ids that match, in spam too, newest first; with `most` only so many of the newest."""
-        found: list[str] = []
-        page_token = None
-        while most is None or len(found) < most:
-            size = 500 if most is None else min(500, most - len(found))
+        return list(self.each_id(query, most=most))
+
+    def each_id(self, query: str, *, most: int | None = None) -> Iterator[str]:
+        """As `ids`, page by page."""
+        found, page_token = 0, None
+        while most is None or found < most:
+            size = 500 if most is None else min(500, most - found)
             request = self.resources.messages.list(
                 userId="me",
                 q=query,
@@ -118,11 +121,11 @@ class GmailSession:
                 fields="messages/id,nextPageToken",
             )
             page = self.call("list", request)
-            found += [message["id"] for message in page.get("messages", [])]
-            page_token = page.get("nextPageToken")
+            ids = [message["id"] for message in page.get("messages", [])]
+            yield from ids
+            found, page_token = found + len(ids), page.get("nextPageToken")
             if page_token is None:
-                break
-        return found
+                return
 
     def listed(self, ids: Sequence[str]) -> dict[str, Listed]:
         """Facts by id. Who is missing was deleted meanwhile."""

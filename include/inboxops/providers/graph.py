@@ -12,9 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
+from inboxops.core import model
 from inboxops.core.model import Batch, Cursor, RawMessage
 from inboxops.errors import CursorExpired, ServerRefused
 from inboxops.ports import Account, FetchLimits, MailboxInfo
@@ -113,6 +115,18 @@ class GraphMailbox:
         start = self._start(stored, limits)
         return batched(self._steps(start, limits), limits, start=stored, note=start.note, cursor=delta_cursor)
 
+    def listing(self, since: datetime, until: datetime) -> Iterator[model.Listed]:
+        for one in self._within(f"receivedDateTime ge {_text(since)} and receivedDateTime lt {_text(until)}"):
+            yield model.Listed(one.id, None, one.received_at, one.thread_id)
+
+    def named(self, wanted: Sequence[model.Listed], cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        listed = [_Listed(one.key, one.thread_id or "", one.received_at) for one in wanted if one.received_at]
+        found = self._messages(listed, limits, imported=True)
+        here = Place("")
+        return batched(
+            (Step(message, here) for _, message in found), limits, start=here, note="", cursor=lambda _: cursor
+        )
+
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is not None and not self._session.leads_here(stored.token):
             why = f"the delta link is not one of {self._session.server}"  # the operator's setting has changed
@@ -162,21 +176,21 @@ class GraphMailbox:
 
     def _listed(self, since: datetime, most: int | None) -> list[_Listed]:
         """Messages of the folder since then, oldest first; with `most` only so many of the newest."""
-        found: list[_Listed] = []
         if most == 0:
-            return found
+            return []
         size = _LISTING_PAGE if most is None else min(_LISTING_PAGE, most)
+        return list(islice(self._within(f"receivedDateTime ge {_text(since)}", page=size), most))[::-1]
+
+    def _within(self, expression: str, *, page: int = _LISTING_PAGE) -> Iterator[_Listed]:
+        """Messages of the folder that a filter lets through, newest first."""
         query = {
-            "$filter": f"receivedDateTime ge {_text(since)}",
+            "$filter": expression,
             "$orderby": "receivedDateTime desc",
             "$select": _SELECT,
-            "$top": str(size),
+            "$top": str(page),
         }
-        for page in self._session.pages("list", f"{self._folder}/messages", query, page=size):
-            found += _Listed.of(page)
-            if most is not None and len(found) >= most:
-                break
-        return found[:most][::-1]
+        for entries in self._session.pages("list", f"{self._folder}/messages", query, page=page):
+            yield from _Listed.of(entries)
 
     def _steps(self, start: _Start, limits: FetchLimits) -> Iterator[Step]:
         token, importing = start.place.token, start.place.importing

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from inboxops.core.ids import normalise_message_id
+from inboxops.core.model import Copy
 from inboxops.core.rules.own_loop import loop_mark
 from inboxops.errors import InboxOpsError, OutcomeUnknown, TransientError
 from inboxops.ports import Account, Envelope, Sent, Trace
@@ -24,6 +25,7 @@ from inboxops.providers.sent_mark import mark_of, message_id_of
 
 _SELECT = "id,internetMessageId,isDraft"
 _MOST_LOOKED_AT = 200
+_LISTING_PAGE = 500
 _LOOK_BACK = timedelta(minutes=10)  # how far Microsoft's clock and ours may be apart
 
 
@@ -78,6 +80,11 @@ class GraphSender:
             wire, looked_at = _marked(session, message_id, since)
             return Trace(True, wire) if wire else Trace(False if looked_at < _MOST_LOOKED_AT else None)
 
+    def copies(self, account: Account, *, since: datetime) -> Iterator[Copy]:
+        with closing(self._provider.session(account)) as session:
+            for one in _sent_since(session, since, page=_LISTING_PAGE):
+                yield Copy(normalise_message_id(str(one.get("internetMessageId", ""))))
+
     def keep_copy(self, account: Account, raw: bytes) -> None:
         """Exchange has put one into Sent Items."""
 
@@ -122,14 +129,19 @@ def _with_id(session: GraphSession, path: str, message_id: str) -> Iterator[dict
 def _marked(session: GraphSession, message_id: str, since: datetime) -> tuple[str, int]:
     """(the id of the sent message with our mark, "" when there is none; how many were looked at), newest first."""
     mark, looked_at = loop_mark(message_id), 0
+    for one in islice(_sent_since(session, since, page=50), _MOST_LOOKED_AT):
+        looked_at += 1
+        if mark_of(session.head(one["id"])) == mark:
+            return normalise_message_id(str(one["internetMessageId"])), looked_at
+    return "", looked_at
+
+
+def _sent_since(session: GraphSession, since: datetime, *, page: int) -> Iterator[dict[str, Any]]:
+    """Newest first."""
     query = {
         "$filter": f"receivedDateTime ge {since:%Y-%m-%dT%H:%M:%SZ}",
         "$orderby": "receivedDateTime desc",
         "$select": _SELECT,
     }
-    recent = (one for page in session.pages("find", "/mailFolders/sentitems/messages", query, page=50) for one in page)
-    for one in islice(recent, _MOST_LOOKED_AT):
-        looked_at += 1
-        if mark_of(session.head(one["id"])) == mark:
-            return normalise_message_id(str(one["internetMessageId"])), looked_at
-    return "", looked_at
+    for entries in session.pages("find", "/mailFolders/sentitems/messages", query, page=page):
+        yield from entries

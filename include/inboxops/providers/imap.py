@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from imapclient import IMAPClient
 
-from inboxops.core.model import Batch, Cursor, RawMessage
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage
 from inboxops.errors import Throttled, TransientError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.imap_errors import passes_by
@@ -66,7 +66,7 @@ class _Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
+class _Facts:
     uid: int
     size_bytes: int
     received_at: datetime
@@ -110,6 +110,27 @@ class ImapMailbox:
             note = ""
         if not plan.uids and (note or last_uid is None or last_uid < plan.goal):
             yield Batch((), plan.cursor_at(plan.goal), note)
+
+    def listing(self, since: datetime, until: datetime) -> Iterator[Listed]:
+        state = self._session.examine()
+        # SINCE looks at the date alone, in whatever time zone INTERNALDATE has (RFC 9051, 6.4.4).
+        uids = self._since(state, since.date() - timedelta(days=1))
+        for start in range(0, len(uids), _UIDS_PER_COMMAND):
+            for one in self._list(uids[start : start + _UIDS_PER_COMMAND]):
+                if since <= one.received_at < until:
+                    yield Listed(self._key(state.uid_validity, one.uid), one.size_bytes, one.received_at)
+
+    def named(self, wanted: Sequence[Listed], cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        state = self._session.examine()
+        here = self._key(state.uid_validity, "")
+        uids = sorted(int(one.key.removeprefix(here)) for one in wanted if one.key.startswith(here))
+        plan = _Plan(state.uid_validity, goal=0, uids=uids, import_until=uids[-1] if uids else None)
+        in_spam_folder = bool(uids) and self._session.is_junk()
+        for group in self._groups(uids, limits):
+            yield Batch(self._messages(group, plan, limits, in_spam_folder=in_spam_folder), cursor)
+
+    def _key(self, uid_validity: int, uid: int | str) -> str:
+        return f"{self._session.endpoint.folder}/{uid_validity}/{uid}"
 
     def _plan(self, state: FolderState, cursor: Cursor, limits: FetchLimits) -> _Plan:
         if cursor.last_uid is not None and cursor.uid_validity == state.uid_validity:
@@ -164,9 +185,9 @@ class ImapMailbox:
         with self._session.speaking("read"):
             return sorted(self._session.client.search(list(criteria)))
 
-    def _groups(self, uids: Sequence[int], limits: FetchLimits) -> Iterator[list[_Listed]]:
+    def _groups(self, uids: Sequence[int], limits: FetchLimits) -> Iterator[list[_Facts]]:
         """Neighbours that are taken in together: bounded in count, and in bytes unless one message alone is larger."""
-        group: list[_Listed] = []
+        group: list[_Facts] = []
         size_bytes = 0
         step = min(limits.batch_messages, _UIDS_PER_COMMAND)
         for start in range(0, len(uids), step):
@@ -180,7 +201,7 @@ class ImapMailbox:
         if group:
             yield group
 
-    def _list(self, uids: Sequence[int]) -> list[_Listed]:
+    def _list(self, uids: Sequence[int]) -> list[_Facts]:
         """Sizes in bytes and arrival times; a UID that was deleted meanwhile keeps its place in the order."""
         with self._session.speaking("read"):
             answer = self._session.client.fetch(uids, [b"RFC822.SIZE", b"INTERNALDATE"])
@@ -189,7 +210,7 @@ class ImapMailbox:
             fields = answer.get(uid, {})
             size, arrived = fields.get(b"RFC822.SIZE"), fields.get(b"INTERNALDATE")
             listed.append(
-                _Listed(
+                _Facts(
                     uid=uid,
                     size_bytes=size if isinstance(size, int) else 0,
                     received_at=_received_at(arrived),
@@ -198,7 +219,7 @@ class ImapMailbox:
         return listed
 
     def _messages(
-        self, group: Sequence[_Listed], plan: _Plan, limits: FetchLimits, *, in_spam_folder: bool
+        self, group: Sequence[_Facts], plan: _Plan, limits: FetchLimits, *, in_spam_folder: bool
     ) -> tuple[RawMessage, ...]:
         refused = {
             listed.uid: f"{listed.size_bytes} bytes are more than the {limits.message_bytes} that are taken in"
@@ -213,7 +234,7 @@ class ImapMailbox:
                 continue  # deleted between the list and the fetch
             messages.append(
                 RawMessage(
-                    key=f"{self._session.endpoint.folder}/{plan.uid_validity}/{listed.uid}",
+                    key=self._key(plan.uid_validity, listed.uid),
                     raw=raw,
                     received_at=listed.received_at,
                     size_bytes=listed.size_bytes if raw is None else len(raw),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
 from imapclient import SEEN
 from imapclient.imapclient import SENT
 
+from inboxops.core.model import Copy
+from inboxops.core.rules.own_loop import LOOP_HEADER
 from inboxops.providers.imap_session import Session
+from inboxops.providers.sent_mark import mark_of, message_id_of
 
 NAMES = ("Sent", "Sent Items", "Sent Messages", "Sent Mail", "INBOX.Sent", "INBOX/Sent")
+_HEADERS = f"MESSAGE-ID {LOOP_HEADER.upper()}"
+_PAGE = 500  # RFC 7162, section 4: a command line stays under 8,192 bytes
 
 
 def find_folder(session: Session, configured: str = "") -> str | None:
@@ -31,6 +39,25 @@ def holds(session: Session, message_id: str, configured: str = "") -> bool:
         session.client.select_folder(folder, readonly=True)
     with session.speaking("read"):
         return bool(session.client.search(["HEADER", "Message-ID", f"<{message_id}>"]))
+
+
+def copies(session: Session, since: datetime, configured: str = "") -> Iterator[Copy]:
+    """Message-IDs of what came into the Sent folder since then."""
+    folder = find_folder(session, configured)
+    if folder is None:
+        return
+    with session.speaking("folder"):
+        session.client.select_folder(folder, readonly=True)
+    with session.speaking("read"):
+        # The date alone counts, in whatever time zone it is kept (RFC 9051, 6.4.4).
+        uids = sorted(session.client.search(["SINCE", since.date() - timedelta(days=1)]))
+    for start in range(0, len(uids), _PAGE):
+        with session.speaking("read"):
+            answer = session.client.fetch(uids[start : start + _PAGE], [f"BODY.PEEK[HEADER.FIELDS ({_HEADERS})]"])
+        for fields in answer.values():
+            for name, head in fields.items():
+                if name.startswith(b"BODY[") and isinstance(head, bytes):
+                    yield Copy(message_id_of(head), mark_of(head))
 
 
 def append(session: Session, raw: bytes, configured: str = "") -> None:

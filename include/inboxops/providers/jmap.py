@@ -18,10 +18,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
+from inboxops.core import model
 from inboxops.core.model import Batch, Cursor, RawMessage
 from inboxops.errors import CursorExpired, MailboxNotFound
 from inboxops.ports import Account, FetchLimits, MailboxInfo
-from inboxops.providers.jmap_session import CALLS_AT_ONCE, JmapSession
+from inboxops.providers.jmap_session import CALLS_AT_ONCE, PAGE, JmapSession
 from inboxops.providers.patience import Patience
 from inboxops.providers.place import Place, Step, batched, delta_cursor, mark, milliseconds, moment
 from inboxops.providers.probing import RequestProber
@@ -30,7 +31,6 @@ _ABOUT = ["id", "blobId", "size", "receivedAt", "threadId", "mailboxIds"]
 _SORT = [{"property": "receivedAt", "isAscending": True}]
 _NEWEST_FIRST = [{"property": "receivedAt", "isAscending": False}]
 _MAILBOX = ["id", "name", "role", "totalEmails", "parentId"]
-_PAGE = 500  # what every server has to give at once (RFC 8620, 2: maxObjectsInGet)
 
 
 class JmapProvider:
@@ -128,6 +128,20 @@ class JmapMailbox:
         start = self._start(stored, limits)
         return batched(self._steps(start, limits), limits, start=stored, note=start.note, cursor=delta_cursor)
 
+    def listing(self, since: datetime, until: datetime) -> Iterator[model.Listed]:
+        span = {"inMailbox": str(self._mailbox()["id"]), "after": _text(since), "before": _text(until)}
+        for about in self._session.queried("list", span, _NEWEST_FIRST, ["id", "size", "receivedAt"]):
+            received_at = datetime.fromisoformat(about["receivedAt"])
+            if since <= received_at < until:  # Cyrus takes "before" for "until"
+                yield model.Listed(str(about["id"]), int(about["size"]), received_at)
+
+    def named(self, wanted: Sequence[model.Listed], cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        found = self._messages(str(self._mailbox()["id"]), [one.key for one in wanted], limits, imported=True)
+        here = Place("")
+        return batched(
+            (Step(message, here) for _, message in found), limits, start=here, note="", cursor=lambda _: cursor
+        )
+
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is None:
             return self._begin_again("first sync", limits.first_sync_days, limits.first_sync_messages, limits)
@@ -173,25 +187,9 @@ class JmapMailbox:
 
     def _listed(self, mailbox_id: str, since: datetime, most: int | None) -> list[tuple[str, datetime]]:
         """The mailbox's messages since then and when they came, oldest first; with `most` only so many of the newest."""
-        found: list[tuple[str, datetime]] = []
-        position = 0
-        while most is None or position < most:
-            query = {
-                "filter": {"inMailbox": mailbox_id, "after": f"{since:%Y-%m-%dT%H:%M:%SZ}"},
-                "sort": _NEWEST_FIRST,
-                "position": position,
-                "limit": _PAGE if most is None else min(_PAGE, most - position),
-            }
-            ids = {"resultOf": "0", "name": "Email/query", "path": "/ids"}
-            page, about = self._session.call(
-                "list", ("Email/query", query), ("Email/get", {"#ids": ids, "properties": ["id", "receivedAt"]})
-            )
-            if not page["ids"]:
-                break
-            position += len(page["ids"])
-            came = {one["id"]: datetime.fromisoformat(one["receivedAt"]) for one in about["list"]}
-            found += [(id_, came[id_]) for id_ in page["ids"] if id_ in came]
-        return found[::-1]
+        span = {"inMailbox": mailbox_id, "after": _text(since)}
+        listed = self._session.queried("list", span, _NEWEST_FIRST, ["id", "receivedAt"], most=most)
+        return [(str(one["id"]), datetime.fromisoformat(one["receivedAt"])) for one in listed][::-1]
 
     def _steps(self, start: _Start, limits: FetchLimits) -> Iterator[Step]:
         token, importing = start.place.token, start.place.importing
@@ -211,7 +209,7 @@ class JmapMailbox:
         self, mailbox_id: str, ids: Sequence[str], limits: FetchLimits, *, imported: bool = False
     ) -> Iterator[tuple[_Listed, RawMessage | None]]:
         """Each with its message in their order, a few on the way at a time. One that was deleted or moved away is left out."""
-        page = min(self._session.limit("maxObjectsInGet", at_least=_PAGE), _PAGE, limits.batch_messages)
+        page = min(self._session.limit("maxObjectsInGet", at_least=PAGE), PAGE, limits.batch_messages)
         in_spam = bool(ids) and self._mailbox().get("role") == "junk"
         waiting: deque[tuple[_Listed, Future[bytes | None] | None]] = deque()
         for at in range(0, len(ids), page):
@@ -239,6 +237,11 @@ class JmapMailbox:
                     return found
         names = ", ".join(sorted(str(one["name"]) for one in answer["list"]))
         raise MailboxNotFound(f"there is no mailbox {self._folder!r}", fix=f"Those there are: {names}")
+
+
+def _text(moment: datetime) -> str:
+    """UTCDate (RFC 8620, 1.4)."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _message(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
 
+from inboxops.core.ids import normalise_message_id
+from inboxops.core.model import Copy
 from inboxops.errors import (
     InboxOpsError,
     InvalidInput,
@@ -68,6 +70,14 @@ class JmapSender:
         """By our id in any mailbox, for a person may have filed the copy. A draft proves nothing: it is filed after it has left."""
         with closing(self._provider.session(account)) as session:
             return Trace(True if _with_id(session, message_id, draft=False) else None)
+
+    def copies(self, account: Account, *, since: datetime) -> Iterator[Copy]:
+        with closing(self._provider.session(account)) as session:
+            _, sent = _folders(session)
+            span = {"inMailbox": sent, "after": f"{since:%Y-%m-%dT%H:%M:%SZ}"}
+            newest_first = [{"property": "receivedAt", "isAscending": False}]
+            for one in session.queried("find", span, newest_first, ["id", "messageId"]):
+                yield from (Copy(normalise_message_id(id_)) for id_ in one.get("messageId") or ())
 
     def keep_copy(self, account: Account, raw: bytes) -> None:
         """The server has filed it under Sent."""

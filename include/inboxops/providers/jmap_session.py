@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -29,6 +29,7 @@ from inboxops.providers.patience import Patience
 from inboxops.providers.reaching import check_name
 
 CORE, MAIL, SUBMISSION = (f"urn:ietf:params:jmap:{name}" for name in ("core", "mail", "submission"))
+PAGE = 500  # what every server has to give at once (RFC 8620, 2: maxObjectsInGet)
 CALLS_AT_ONCE = 4  # what every server has to take (RFC 8620, 2: maxConcurrentRequests)
 _REDIRECTS = 3
 _CHECK_URL = "Name the session resource itself with --url"
@@ -97,6 +98,34 @@ class JmapSession:
         """One request of several method calls; the arguments of their answers. Raises for the first that failed."""
         response = self._asked(what, "POST", self.api_url, content=self._request(calls), patient=patient)
         return self._answers(response, what)
+
+    def queried(
+        self,
+        what: str,
+        wanted: Mapping[str, Any],
+        sort: Sequence[Mapping[str, Any]],
+        properties: Sequence[str],
+        *,
+        most: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The e-mails that a filter lets through, in their order, page by page; with `most` only so many of the first."""
+        position = 0
+        while most is None or position < most:
+            query = {
+                "filter": wanted,
+                "sort": sort,
+                "position": position,
+                "limit": PAGE if most is None else min(PAGE, most - position),
+            }
+            ids = {"resultOf": "0", "name": "Email/query", "path": "/ids"}
+            page, about = self.call(
+                what, ("Email/query", query), ("Email/get", {"#ids": ids, "properties": list(properties)})
+            )
+            if not page["ids"]:
+                return
+            position += len(page["ids"])
+            known = {one["id"]: one for one in about["list"]}
+            yield from (known[id_] for id_ in page["ids"] if id_ in known)
 
     def submit(self, *calls: Call, commit: Callable[[], None]) -> list[dict[str, Any]]:
         """As `call`, for what may make a message leave: once. Raises what `https.posted` does, too.

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from inboxops.core.model import Copy
 from inboxops.core.reach import Reach
 from inboxops.errors import (
     AuthenticationFailed,
@@ -129,6 +130,17 @@ class SmtpSender:
         finally:
             session.close()
         return Trace(True if found else None if _saves_copies(account) else False)
+
+    def copies(self, account: Account, *, since: datetime) -> Iterator[Copy] | None:
+        """None where we put no copies there: whether the server does is nobody's word."""
+        return self._copies(account, since) if _saves_copies(account) else None
+
+    def _copies(self, account: Account, since: datetime) -> Iterator[Copy]:
+        session = ImapProvider().session(account)
+        try:
+            yield from imap_sent.copies(session, since, str(account.connection.get("sent_folder") or ""))
+        finally:
+            session.close()
 
     def keep_copy(self, account: Account, raw: bytes) -> None:
         if not _saves_copies(account):

@@ -122,9 +122,13 @@ class S3Store:
                 raise TransientError(f"{len(failed)} objects could not be deleted, first: {failed[0].get('Message')}")
 
     def list(self, prefix: str) -> Iterator[str]:
+        return (key for key, _ in self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """(key, bytes) of the objects below a prefix, a thousand in one answer."""
         with self._speaking():
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
-                yield from (item["Key"] for item in page.get("Contents", []))
+                yield from ((item["Key"], item["Size"]) for item in page.get("Contents", []))
 
     def written_before(self, moment: datetime) -> Iterator[str]:
         """Keys of all objects that were written before then."""

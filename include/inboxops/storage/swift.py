@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store as Bucket
 
 from inboxops.core.download import content_disposition, media_type
-from inboxops.errors import InboxOpsError, TransientError
+from inboxops.errors import InboxOpsError, ObjectMissing, TransientError
 from inboxops.storage.s3 import (
     access_refused,
     bucket_missing,
@@ -58,6 +58,14 @@ class SwiftStore:
         """`length` bytes from `offset` on."""
         with self._speaking(key):
             return bytes(obstore.get_range(self._bucket, key, start=offset, length=length))
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, None when there is none."""
+        try:
+            with self._speaking(key):
+                return int(obstore.head(self._bucket, key)["size"])
+        except ObjectMissing:
+            return None
 
     @contextmanager
     def _speaking(self, key: str) -> Iterator[None]:

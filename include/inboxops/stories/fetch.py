@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol
@@ -16,7 +16,7 @@ from inboxops.core.detached import detach, note
 from inboxops.core.inbox import Inbox
 from inboxops.core.keys import detached_key, pack_key
 from inboxops.core.mime import identity
-from inboxops.core.model import Batch, Cursor
+from inboxops.core.model import Batch, Cursor, Listed
 from inboxops.core.packs import pack
 from inboxops.errors import AuthenticationFailed, InboxOpsError, Overtaken, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, Provider
@@ -98,30 +98,57 @@ def fetch(
 
     Raises the provider's errors, after `standing` has recorded them, and TransientError when the object store is away.
     """
+    log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, behind=str(inbox.cursor))
+    with standing(inbox, inboxes), provider.open(account) as mailbox:
+        behind = islice(mailbox.batches(inbox.cursor, limits), max_batches)
+        fetched, count = _take_in(inbox, behind, batches, objects)
+    is_read(inbox, inboxes)
+    return _ended(replace(fetched, more=count == max_batches))
+
+
+def fetch_named(
+    inbox: Inbox,
+    account: Account,
+    provider: Provider,
+    batches: Batches,
+    inboxes: Standing,
+    objects: Puts,
+    wanted: Sequence[Listed],
+    *,
+    limits: FetchLimits,
+) -> Fetched:
+    """As `fetch`, of those of a listing that are still there; the cursor stays where it is, and what is known is absorbed."""
+    log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, named=len(wanted))
+    with standing(inbox, inboxes), provider.open(account) as mailbox:
+        fetched, _ = _take_in(inbox, mailbox.named(wanted, inbox.cursor, limits), batches, objects)
+    return _ended(fetched)
+
+
+def _take_in(inbox: Inbox, source: Iterator[Batch], batches: Batches, objects: Puts) -> tuple[Fetched, int]:
+    """Make batch after batch durable: what was done, and of how many batches."""
     stored = refused = size = 0
     cursor, count = inbox.cursor, 0
     told, told_refused = Telling("mail_stored"), Telling("mail_refused")
-    log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, behind=str(cursor))
-    with standing(inbox, inboxes), provider.open(account) as mailbox:
-        for batch in _durable(inbox, islice(mailbox.batches(cursor, limits), max_batches), batches.reserve, objects):
-            new = batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
-            stored += new
-            size += sum(row.size_bytes for row in batch.rows)
-            for row in batch.rows:
-                if row.state == "refused":
-                    refused += 1
-                    told_refused(
-                        warn=True, key=row.key, why=row.reason, to_do="it stays in the mailbox: look for it there"
-                    )
-                else:
-                    told(key=row.key, bytes=row.size_bytes, received=row.received_at.isoformat(), imported=row.imported)
-            cursor, count = batch.cursor, count + 1
-            log.info("batch_durable", came=len(batch.rows), new=new, read_to=str(cursor), note=batch.note)
-    is_read(inbox, inboxes)
+    for batch in _durable(inbox, source, batches.reserve, objects):
+        new = batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
+        stored += new
+        size += sum(row.size_bytes for row in batch.rows)
+        for row in batch.rows:
+            if row.state == "refused":
+                refused += 1
+                told_refused(warn=True, key=row.key, why=row.reason, to_do="it stays in the mailbox: look for it there")
+            else:
+                told(key=row.key, bytes=row.size_bytes, received=row.received_at.isoformat(), imported=row.imported)
+        cursor, count = batch.cursor, count + 1
+        log.info("batch_durable", came=len(batch.rows), new=new, read_to=str(cursor), note=batch.note)
     told.close()
     told_refused.close()
-    log.info("fetch_ended", stored=stored, refused=refused, bytes=size, more=count == max_batches)
-    return Fetched(stored, refused, size, more=count == max_batches)
+    return Fetched(stored, refused, size), count
+
+
+def _ended(fetched: Fetched) -> Fetched:
+    log.info("fetch_ended", stored=fetched.stored, refused=fetched.refused, bytes=fetched.bytes, more=fetched.more)
+    return fetched
 
 
 FILES_AT_ONCE = 4
@@ -179,17 +206,17 @@ class _Store:
             for message, id_ in zip(batch.messages, ids, strict=True)
             if message.raw is not None
         ]
-        packed, spans = pack(taken)
+        packed, spans = pack([(remains, noted) for remains, noted, _ in taken])
         today = datetime.now(UTC).date()
         key = pack_key(self._inbox.tenant_id, self._inbox.id, hashlib.sha256(packed).hexdigest(), today)
         if taken:
             self._put(key, packed)
         for put in puts:
             put.result()
-        places = iter(spans)
+        places = zip(spans, (sizes for _, _, sizes in taken), strict=True)
         rows = []
         for message, id_ in zip(batch.messages, ids, strict=True):
-            offset, length = next(places) if message.raw is not None else (None, None)
+            (offset, length), sizes = next(places) if message.raw is not None else ((None, None), ())
             rows.append(
                 InboundRow(
                     key=message.key,
@@ -204,24 +231,27 @@ class _Store:
                     in_spam_folder=message.in_spam_folder,
                     thread_id=message.thread_id,
                     imported=message.imported,
+                    detached_bytes=sizes,
                 )
             )
         return _Durable(rows, batch.cursor, batch.note)
 
-    def _without_files(self, raw: bytes, message_id: int, puts: list[Future[None]]) -> tuple[bytes, bytes]:
-        """(what remains of the mail, the note on it), once its files are on their way."""
+    def _without_files(
+        self, raw: bytes, message_id: int, puts: list[Future[None]]
+    ) -> tuple[bytes, bytes, tuple[int, ...]]:
+        """(what remains of the mail, the note on it, its files' sizes), once its files are on their way."""
         try:
             remains, files, contents = detach(raw)
             noted = note(files, identity(raw)) if files else b""
         except (
             Exception
         ):  # a mail that we fail on is kept whole: reading it says what is wrong, and nothing stops an inbox
-            return raw, b""
+            return raw, b"", ()
         for number, content in enumerate(contents):
             puts.append(
                 self._putting.submit(self._put, detached_key(self._inbox.tenant_id, message_id, number), content)
             )
-        return remains, noted
+        return remains, noted, tuple(map(len, contents))
 
     def _put(self, key: str, content: bytes) -> None:
         self._objects.put(key, content, content_type="application/octet-stream")

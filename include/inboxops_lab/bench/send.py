@@ -8,7 +8,7 @@ import statistics
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from inboxops.composition import intake, mailboxes
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import Batch, Cursor, RawMessage
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage
 from inboxops.errors import OperatorError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.stories.fetch import fetch
@@ -154,6 +154,12 @@ class _OneMail:
         return True
 
     def batches(self, cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
+        yield from self.named([Listed("bench/1")], Cursor(uid_validity=1, last_uid=1), limits)
+
+    def listing(self, since: datetime, until: datetime) -> Iterator[Listed]:
+        yield Listed("bench/1")
+
+    def named(self, wanted: Sequence[Listed], cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
         raw = b"From: ann@customer.example\r\nTo: bench@bench.example\r\nSubject: How long?\r\n\r\nHow long?\r\n"
         now = datetime.now(UTC)
-        yield Batch((RawMessage("bench/1", raw, now, len(raw)),), Cursor(uid_validity=1, last_uid=1))
+        yield Batch(tuple(RawMessage(one.key, raw, now, len(raw)) for one in wanted), cursor)

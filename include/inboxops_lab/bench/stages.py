@@ -34,7 +34,7 @@ def _stage(name: str, inbox_id: int, results: Any) -> None:
     counts = dataclasses.asdict(STAGES[name](world, inbox_id))
     seconds, used = time.monotonic() - began, cpu_seconds() - before
     world.close()
-    results.put({"stage": name, "seconds": seconds, "cpu_seconds": used, "peak_rss_mb": _peaks(name), **counts})
+    results.put({"stage": name, "seconds": seconds, "cpu_seconds": used, "peak_rss_mb": peaks(name), **counts})
 
 
 def cpu_seconds() -> float:
@@ -42,7 +42,7 @@ def cpu_seconds() -> float:
     return sum(time for who in (RUSAGE_SELF, RUSAGE_CHILDREN) for time in getrusage(who)[:2])
 
 
-def _peaks(name: str) -> dict[str, float]:
+def peaks(name: str) -> dict[str, float]:
     """The largest resident size in MB of this process, and of its largest child that has ended, as the kernel kept them."""
     unit = 1024 if sys.platform == "linux" else 1  # getrusage(2): kilobytes there, bytes on macOS
     kinds = ((name, RUSAGE_SELF), (f"{name} worker", RUSAGE_CHILDREN))

@@ -116,6 +116,7 @@ UPDATE tickets SET follows_ticket_id = NULL WHERE tenant_id = %(tenant_id)s AND 
 
 -- name: erase_tickets
 DELETE FROM tickets WHERE tenant_id = %(tenant_id)s AND id = ANY (%(tickets)s)
+RETURNING ticket_number
 
 -- name: forget_requester
 UPDATE tickets
@@ -126,13 +127,14 @@ RETURNING id, ticket_number
 
 -- name: erase_inbound
 UPDATE inbound
-SET state = 'erased', reason = 'erased for good', storage_key = NULL, storage_offset = NULL, storage_length = NULL, message_id_header = NULL,
+SET state = 'erased', reason = 'erased for good', storage_key = NULL, storage_offset = NULL, storage_length = NULL, detached_bytes = NULL, message_id_header = NULL,
     content_hash = NULL, from_address = NULL, subject = NULL, evidence = NULL, mail_rules = NULL, reading = NULL, body_text = NULL, body_new = NULL,
     body_html = NULL, message_id = NULL, provider_thread_id = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = ANY (%(inbound)s)
 
 -- name: add_erasure
-INSERT INTO erasures (tenant_id, address_hash, made_by, counts) VALUES (%(tenant_id)s, %(address_hash)s, %(by)s, %(counts)s)
+INSERT INTO erasures (tenant_id, address_hash, made_by, counts, ticket_numbers, message_ids)
+VALUES (%(tenant_id)s, %(address_hash)s, %(by)s, %(counts)s, %(ticket_numbers)s, %(message_ids)s)
 RETURNING id
 
 -- name: erase_tenant
@@ -145,6 +147,7 @@ WITH messages_ AS (DELETE FROM messages WHERE tenant_id = %(tenant_id)s RETURNIN
      corrections_ AS (DELETE FROM corrections WHERE tenant_id = %(tenant_id)s),
      changes_ AS (DELETE FROM replay_changes WHERE tenant_id = %(tenant_id)s),
      replays_ AS (DELETE FROM replays WHERE tenant_id = %(tenant_id)s),
+     certificates_ AS (DELETE FROM certificates WHERE tenant_id = %(tenant_id)s),
      erasures_ AS (DELETE FROM erasures WHERE tenant_id = %(tenant_id)s),
      rules_ AS (DELETE FROM mail_rule_sets WHERE tenant_id = %(tenant_id)s),
      notices_ AS (DELETE FROM notices WHERE tenant_id = %(tenant_id)s),

@@ -41,6 +41,9 @@ GROUP BY t.id ORDER BY t.id DESC
 -- name: tenant_name
 SELECT name FROM tenants WHERE id = %(id)s
 
+-- name: tenant_slug
+SELECT slug FROM tenants WHERE id = %(id)s
+
 -- name: tenant_id
 SELECT id FROM tenants WHERE slug = %(slug)s
 
@@ -98,7 +101,7 @@ WHERE id = %(id)s AND connected_at IS NOT NULL
 -- name: move_cursor
 UPDATE inboxes
 SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, imap_import_until = %(import_until)s, gmail_history_id = %(history_id)s,
-    graph_delta_token = %(delta_token)s, note = %(note)s, last_fetch_at = now()
+    graph_delta_token = %(delta_token)s, note = %(note)s, last_fetch_at = now(), first_read_at = coalesce(first_read_at, now())
 WHERE id = %(id)s
   AND imap_uid_validity IS NOT DISTINCT FROM %(old_uid_validity)s
   AND imap_last_uid IS NOT DISTINCT FROM %(old_last_uid)s

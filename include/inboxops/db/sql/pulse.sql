@@ -9,3 +9,5 @@ SELECT due_at, began_at, beat_at, objects, events FROM pulse
 
 -- name: metrics
 SELECT name, labels, value FROM metrics()
+UNION ALL
+SELECT name, labels, value FROM certificate_metrics()

@@ -1,0 +1,128 @@
+-- name: inboxes_to_certify
+-- Those that were read once, with the time from which on their mail is to be here.
+SELECT id, first_read_at, certified_until FROM inboxes
+WHERE tenant_id = %(tenant_id)s AND removed_at IS NULL AND first_read_at IS NOT NULL
+ORDER BY id
+
+-- name: tenants_to_certify
+-- Who has waited longest comes first.
+SELECT t.id FROM tenants t
+WHERE EXISTS (SELECT FROM inboxes i WHERE i.tenant_id = t.id AND i.removed_at IS NULL AND i.first_read_at IS NOT NULL)
+ORDER BY (SELECT max(c.made_at) FROM certificates c WHERE c.tenant_id = t.id) NULLS FIRST, t.id
+LIMIT %(limit)s
+
+-- name: keys_known
+SELECT provider_key AS key, size_bytes, state, id FROM inbound
+WHERE inbox_id = %(inbox_id)s AND provider_key = ANY (%(keys)s::text[])
+
+-- name: first_row_since
+-- By the index of a few kilobytes over the time; rows are written in its order.
+SELECT min(id) AS id, min(reserved_message_id) AS message_id FROM inbound WHERE created_at >= %(since)s AND tenant_id = %(tenant_id)s
+
+-- name: rows_to_certify
+SELECT b.id, b.tenant_id, b.inbox_id, b.provider_key AS key, b.state, b.created_at, b.size_bytes, b.reserved_message_id AS message_id,
+       b.storage_key, b.storage_offset AS "offset", b.storage_length AS length, b.detached_bytes,
+       (m.id IS NOT NULL)::int AS messages, m.id IS NOT NULL OR r.id IS NOT NULL AS refers
+FROM inbound b
+LEFT JOIN messages m ON m.id = b.reserved_message_id AND m.inbound_id = b.id
+LEFT JOIN messages r ON r.id = b.message_id
+WHERE b.tenant_id = %(tenant_id)s AND b.id > %(after)s AND b.created_at >= %(since)s
+ORDER BY b.id
+LIMIT %(limit)s
+
+-- name: rows_of_packs
+SELECT b.id, b.tenant_id, b.inbox_id, b.provider_key AS key, b.state, b.created_at, b.size_bytes, b.reserved_message_id AS message_id,
+       b.storage_key, b.storage_offset AS "offset", b.storage_length AS length, b.detached_bytes, 0 AS messages, false AS refers
+FROM inbound b
+WHERE b.storage_key = ANY (%(keys)s::text[])
+ORDER BY b.storage_key, b.storage_offset
+
+-- name: doubled_messages
+-- A mail becomes a message under the id that was reserved for it: any other that says it came of that mail is one too many.
+SELECT b.inbox_id, b.provider_key AS key, b.id, count(*) AS messages
+FROM messages m JOIN inbound b ON b.id = m.inbound_id
+WHERE b.tenant_id = %(tenant_id)s AND b.created_at >= %(since)s AND b.id >= %(id)s AND m.id >= %(message_id)s
+GROUP BY b.id HAVING count(*) > 1
+
+-- name: files_to_certify
+SELECT storage_key AS key, size_bytes FROM attachments WHERE tenant_id = %(tenant_id)s AND message_id = ANY (%(messages)s)
+
+-- name: objects_still_named
+SELECT k.key FROM unnest(%(keys)s::text[]) AS k (key)
+WHERE EXISTS (SELECT FROM inbound i WHERE i.storage_key = k.key)
+   OR EXISTS (SELECT FROM attachments a WHERE a.storage_key = k.key)
+
+-- name: mail_still_there
+SELECT reserved_message_id AS id FROM inbound WHERE reserved_message_id = ANY (%(messages)s) AND storage_key IS NOT NULL
+
+-- name: sent_to_certify
+SELECT id, inbox_id, message_id_header AS message_id, coalesce(wire_message_id, '') AS wire_message_id, sent_at
+FROM messages
+WHERE tenant_id = %(tenant_id)s AND direction = 'outbound' AND send_status = 'sent' AND sent_at >= %(since)s AND sent_at < %(until)s
+ORDER BY id
+
+-- name: send_statuses
+SELECT id, send_status FROM messages WHERE id = ANY (%(ids)s)
+
+-- name: settle_found
+-- The Sent folder proves it: what was unknown did leave.
+UPDATE messages SET send_status = 'sent', sent_at = coalesce(sent_at, handed_over_at, now()), send_error = NULL
+WHERE id = ANY (%(ids)s) AND send_status = 'unknown' AND (send_lease_until IS NULL OR send_lease_until <= now())
+RETURNING id
+
+-- name: erased_series
+SELECT coalesce(array_agg(DISTINCT n) FILTER (WHERE n IS NOT NULL), '{}') AS ticket_numbers
+FROM erasures e LEFT JOIN LATERAL unnest(e.ticket_numbers) AS n ON true WHERE e.tenant_id = %(tenant_id)s
+
+-- name: erased_messages
+SELECT DISTINCT m AS id FROM erasures e CROSS JOIN LATERAL unnest(e.message_ids) AS m
+WHERE e.tenant_id = %(tenant_id)s AND m = ANY (%(ids)s)
+
+-- name: number_gaps
+-- One look: the last number that was given, and what does not follow the number before it.
+WITH given AS (
+    SELECT last_ticket_number AS last FROM tenants WHERE id = %(tenant_id)s
+), series AS (
+    SELECT 0::bigint AS number
+    UNION ALL
+    SELECT t.ticket_number FROM tickets t, given WHERE t.tenant_id = %(tenant_id)s AND t.ticket_number <= given.last
+    UNION ALL
+    SELECT last + 1 FROM given
+), steps AS (
+    SELECT number, lead(number) OVER (ORDER BY number) AS next FROM series
+)
+SELECT given.last, s.number, s.next FROM given LEFT JOIN steps s ON s.next <> s.number + 1 ORDER BY s.number
+
+-- name: lock_certificates
+SELECT pg_advisory_xact_lock(hashtext('inboxops.certificates'), %(tenant_id)s::integer)
+
+-- name: last_certificate
+SELECT number, digest FROM certificates WHERE tenant_id = %(tenant_id)s ORDER BY number DESC LIMIT 1
+
+-- name: add_certificate
+INSERT INTO certificates (tenant_id, number, day, made_at, body, digest, signature, mails, unaccounted)
+VALUES (%(tenant_id)s, %(number)s, %(day)s, %(made_at)s, %(body)s, %(digest)s, %(signature)s, %(mails)s, %(unaccounted)s)
+
+-- name: set_certified
+UPDATE inboxes SET certified_until = greatest(certified_until, %(until)s) WHERE id = %(id)s
+
+-- name: certificates
+SELECT number, day, made_at, body, digest, signature, mails, unaccounted FROM certificates
+WHERE tenant_id = %(tenant_id)s AND (%(before)s::integer IS NULL OR number < %(before)s)
+ORDER BY number DESC LIMIT %(limit)s
+
+-- name: certificates_behind
+SELECT number, day, made_at, body, digest, signature, mails, unaccounted FROM certificates
+WHERE tenant_id = %(tenant_id)s AND number > %(after)s
+ORDER BY number LIMIT %(limit)s
+
+-- name: certificate_of_day
+SELECT number, day, made_at, body, digest, signature, mails, unaccounted FROM certificates
+WHERE tenant_id = %(tenant_id)s AND (%(day)s::date IS NULL OR day = %(day)s)
+ORDER BY number DESC LIMIT 1
+
+-- name: certified_inbox
+SELECT i.certified_until, c.day, coalesce((c.unaccounted ->> i.id::text)::int, 0) AS unaccounted
+FROM inboxes i
+LEFT JOIN LATERAL (SELECT day, unaccounted FROM certificates WHERE tenant_id = i.tenant_id ORDER BY number DESC LIMIT 1) c ON true
+WHERE i.id = %(inbox_id)s
