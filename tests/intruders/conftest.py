@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from psycopg.types.json import Jsonb
 
+from inboxops.composition import replaying
 from inboxops.composition.world import World
 from inboxops.settings import Settings
 from inboxops_lab.testing.mailserver import MailServer
@@ -114,6 +115,9 @@ def victim(owner: World, http_client: TestClient, mail_server: MailServer, airfl
         desk.box.deliver(mail(f"{SECRET} spam", more="X-Spam-Flag: YES"))
         desk.box.run()
         [inbound] = api.get("/inbound").json()["items"]
+        replay = api.http.post("/v1/replays", json={"ticket_id": ticket}, headers=api.admin)
+        assert replay.status_code == 202, replay.text
+        replaying.run(owner, replay.json()["id"])
         ids = {
             "ticket_id": ticket,
             "message_id": message,
@@ -121,6 +125,7 @@ def victim(owner: World, http_client: TestClient, mail_server: MailServer, airfl
             "inbox_id": desk.box.inbox_id,
             "inbound_id": inbound["id"],
             "correction_id": correction,
+            "replay_id": replay.json()["id"],
             "name": name,
         }
         yield Victim(api, owner, ids)

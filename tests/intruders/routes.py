@@ -16,7 +16,16 @@ from api.app import create_app
 NAMES_A_THING = {
     **{
         name: name
-        for name in ("ticket_id", "message_id", "attachment_id", "inbox_id", "inbound_id", "correction_id", "name")
+        for name in (
+            "ticket_id",
+            "message_id",
+            "attachment_id",
+            "inbox_id",
+            "inbound_id",
+            "correction_id",
+            "replay_id",
+            "name",
+        )
     },
     "inbox": "inbox_id",
     "ticket": "ticket_id",
@@ -25,7 +34,7 @@ NAMES_A_THING = {
 
 PLAIN: Mapping[str, Any] = {
     "sign_in": "google", "link": "x", "status": None, "unread": None, "q": None, "limit": None, "cursor": None, "state": None,
-    "images": None, "idempotency-key": None, "last-event-id": None, "authorization": None,
+    "day": "2026-01-01", "images": None, "idempotency-key": None, "last-event-id": None, "authorization": None,
 }  # fmt: skip
 """Parameter that names nothing of a tenant -> a value where one has to be given."""
 
@@ -50,6 +59,10 @@ BODIES: Mapping[str, list[Any]] = {
     "PUT /v1/mail-rules/{name}": [_RULE],
     "POST /v1/mail-rules/order": [{"names": ["$name"]}],
     "POST /v1/mail-rules/try": [{"name": "$name"}],
+    "POST /v1/replays": [
+        {"ticket_id": "$ticket_id"}, {"inbound_id": "$inbound_id"}, {"inbox_id": "$inbox_id", "days": 7},
+    ],
+    "POST /v1/replays/{replay_id}/apply": [{}, {"groups": ["text"]}],
     "POST /v1/session": [{"key": "io_000000000000_x"}, {"link": "x"}],
 }  # fmt: skip
 """Operation -> bodies to try; "$ticket_id" stands for the thing."""

@@ -24,6 +24,7 @@ DEFINER = {
     "graph_listeners": "the inbox of a subscription, and what its secret hashes to",
     "store_pushes": "wakes inboxes, whichever tenant",
     "metrics": "counts and ages of the whole installation",
+    "certificate_metrics": "the same of certificates",
 }
 """Functions that run as the owner -> all that they tell or do. One more has to be thought about, and tried below."""
 

@@ -20,7 +20,9 @@ from tests.intruders.routes import STREAMS, WITHOUT_A_KEY, Operation, operations
 
 OPERATIONS = operations()
 NOWHERE: Mapping[str, Any] = {
-    **dict.fromkeys(("ticket_id", "message_id", "attachment_id", "inbox_id", "inbound_id", "correction_id"), 2**62),
+    **dict.fromkeys(
+        ("ticket_id", "message_id", "attachment_id", "inbox_id", "inbound_id", "correction_id", "replay_id"), 2**62
+    ),
     "name": "rule-nowhere",
 }
 
