@@ -101,6 +101,13 @@ def tenant(world: World) -> str:
     return slug
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares servers of its own stays together when tests run in several processes: a file, or all that start Airflow."""
+    for item in items:
+        airflow = item.path.parent.name == "e2e" or item.get_closest_marker("e2e") is not None
+        item.add_marker(pytest.mark.xdist_group("airflow" if airflow else item.path.as_posix()))
+
+
 def pytest_report_header() -> str:
     return f"IMAP server: {dovecot_binary() or 'pymap. ' + WITHOUT_DOVECOT}"
 
