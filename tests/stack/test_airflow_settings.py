@@ -99,3 +99,19 @@ def test_dag_files_see_what_the_settings_file_says(tmp_path: Path) -> None:
         file.write("INBOXOPS_IDLE_INBOXES=7\n")
     found = airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
     assert found["INBOXOPS_IDLE_INBOXES"] == "7"
+
+
+def test_a_home_whose_api_was_airflows_admin_gets_an_account_for_it_and_a_person_keeps_the_password(
+    tmp_path: Path,
+) -> None:
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    load_or_make_secrets(home, ports)
+    lines = home.env_file.read_text().splitlines()
+    old = [line for line in lines if "AIRFLOW_ADMIN" not in line and "INBOXOPS_AIRFLOW_" not in line]
+    old += ["INBOXOPS_AIRFLOW_USERNAME=admin", "INBOXOPS_AIRFLOW_PASSWORD=as it was"]
+    home.env_file.write_text("\n".join(old) + "\n")
+    kept = load_or_make_secrets(home, ports)
+    assert (kept["STACK_AIRFLOW_ADMIN_PASSWORD"], kept["INBOXOPS_AIRFLOW_USERNAME"]) == ("as it was", "inboxops")
+    assert kept["INBOXOPS_AIRFLOW_PASSWORD"] != "as it was"
+    assert load_or_make_secrets(home, ports).values == kept.values
