@@ -36,7 +36,7 @@ def test_every_setting_is_one_that_airflow_knows(environment: dict[str, str]) ->
 
 def test_connections_name_the_application_database_and_never_airflows_own(environment: dict[str, str]) -> None:
     database = json.loads(environment["AIRFLOW_CONN_INBOXOPS_DB"])
-    assert (database["schema"], database["login"], database["port"]) == ("inboxops", "inboxops", 20_002)
+    assert (database["schema"], database["login"], database["port"]) == ("inboxops", "inboxops_tasks", 20_002)
     bucket = json.loads(environment["AIRFLOW_CONN_INBOXOPS_S3"])
     assert bucket["extra"]["endpoint_url"] == "http://127.0.0.1:20004"
 
