@@ -101,6 +101,7 @@ def tenant(world: World) -> str:
     return slug
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares servers of its own stays together when tests run in several processes: a file, or all that start Airflow."""
     for item in items:

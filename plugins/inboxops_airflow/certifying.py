@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 
+from inboxops_airflow import conf
 from inboxops_airflow.operators import counted
 from inboxops_airflow.push import AT_ONCE
 
@@ -17,8 +18,9 @@ class DueTenants(BaseOperator):
         from inboxops.composition import certifying
         from inboxops_airflow.connections import world
 
-        conf = context["dag_run"].conf or {}
-        return [int(conf["tenant_id"])] if "tenant_id" in conf else certifying.due(world(), limit=AT_ONCE)
+        if "tenant_id" in conf.given(context):
+            return [conf.number(context, "tenant_id")]
+        return certifying.due(world(), limit=AT_ONCE)
 
 
 class Certify(BaseOperator):

@@ -224,9 +224,9 @@ def test_a_forged_push_run_makes_no_channel_where_none_belongs(
 
 
 def test_what_reads_no_conf_is_told_nothing_by_one() -> None:
-    """Inbox DAGs, the pulse, the drain and housekeeping know what to do by themselves; only these two files look."""
+    """Inbox DAGs, the pulse, the drain and housekeeping know what to do by themselves; only these files look."""
     root = Path(connections.__file__).parent
     readers = {file.name for file in root.glob("*.py") if "dag_run" in (text := file.read_text()) and ".conf" in text}
     assert readers == {"conf.py"}
     askers = {file.name for file in root.glob("*.py") if "conf.number(" in file.read_text()}
-    assert askers == {"sending.py", "push.py"}
+    assert askers == {"sending.py", "push.py", "certifying.py"}

@@ -37,6 +37,7 @@ def said(answer: httpx.Response, things: Mapping[str, Any], path: str) -> tuple[
     for value in things.values():
         text = re.sub(rf"(?<![\w.-]){re.escape(str(value))}(?![\w-])", "ID", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)", "MOMENT", text)
+    text = re.sub(r'"pulse_seconds":[\d.]+', "SECONDS", text)
     headers = {
         name: value
         for name, value in answer.headers.items()
