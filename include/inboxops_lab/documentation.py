@@ -78,7 +78,7 @@ def api() -> str:
     from api.app import app
 
     document = app.openapi()
-    text = "# API\n\nWhat [the API](../api.md) answers, from its OpenAPI document (`/openapi.json`, `/docs`).\n"
+    text = "# API\n\nWhat [the API](../api.md) answers, from its OpenAPI document (`/openapi.json`).\n"
     for path, methods in document["paths"].items():
         for method, about in methods.items():
             text += f"\n## `{method.upper()} {path}`\n\n{about.get('description') or about.get('summary', '')}\n\n"
