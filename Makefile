@@ -19,7 +19,7 @@ run: $(VENV)/.installed ## start everything, show the demonstration tickets, sta
 	$(BIN)/inboxops up
 
 test: $(VENV)/.installed-dev ## two processes, each with servers of its own; one file, or Airflow's whole stack, is never divided
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 fuzz: $(VENV)/.installed-dev ## schemathesis over the OpenAPI document
 	INBOXOPS_FUZZ_EXAMPLES=$(API_FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/api/test_fuzz.py --timeout 3600

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from inboxops.composition.world import World
 from inboxops.db.migrate import migrate
@@ -101,12 +103,16 @@ def tenant(world: World) -> str:
     return slug
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares servers of its own stays together when tests run in several processes: a file, or all that start Airflow."""
-    for item in items:
-        airflow = item.path.parent.name == "e2e" or item.get_closest_marker("e2e") is not None
-        item.add_marker(pytest.mark.xdist_group("airflow" if airflow else item.path.as_posix()))
+class ByServers(LoadScopeScheduling):
+    """What shares servers stays in one of several processes: a file, and all that starts the whole of Airflow."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "airflow" if file.startswith(("tests/e2e/", "tests/push/test_dags")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:
+    return ByServers(config, log)
 
 
 def pytest_report_header() -> str:
