@@ -44,14 +44,13 @@ def backup(home: Home, path: Path) -> Saved:
 
     Raises OperatorError when the stack of this home does not run, or the file is there already or can't be written.
     """
-    if Record.read(home.record) is None or not held(home.lock):
+    record = Record.read(home.record)
+    if record is None or not held(home.lock):
         raise OperatorError(
             f"nothing is running in {home.path}", fix="Start it with `inboxops up`: its servers are asked"
         )
     if path.exists():
         raise OperatorError(f"{path} is there already", fix="Name another file")
-    record = Record.read(home.record)
-    assert record is not None
     draft = path.with_name(f"{path.name}.new")
     with writing(draft):
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
