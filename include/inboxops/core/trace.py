@@ -142,5 +142,7 @@ def _replayed(change: Mapping[str, Any]) -> list[Step]:
     changed = f"{name}, asked for by {change['asked_by']}, changed {', '.join(change['groups'])}{stays}"
     told = [Step(change["made_at"], "replay", changed)]
     if change["undone_at"]:
-        told.append(Step(change["undone_at"], "replay", f"{name} was taken back: {', '.join(change['groups'])} as before"))
+        told.append(
+            Step(change["undone_at"], "replay", f"{name} was taken back: {', '.join(change['groups'])} as before")
+        )
     return told
