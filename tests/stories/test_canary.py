@@ -182,7 +182,8 @@ def test_one_in_doubt_that_comes_back_is_back(desk: Desk, world: World) -> None:
 def test_old_ones_go_but_for_the_last(desk: Desk, world: World) -> None:
     first, second = (canaries.send(world, desk.box.inbox_id) for _ in range(2))
     arrive(desk)
-    desk.box.query("UPDATE canaries SET made_at = now() - %s WHERE inbox_id = %s RETURNING 1", timedelta(days=31), desk.box.inbox_id)  # fmt: skip
+    aged = "UPDATE canaries SET made_at = now() - %s WHERE inbox_id = %s RETURNING 1"
+    desk.box.query(aged, timedelta(days=31), desk.box.inbox_id)
     world.canaries.forget(days=30)
     left = [row["id"] for row in world.canaries.listed(inbox_id=desk.box.inbox_id, limit=10)]
     assert left == [second] and first != second
