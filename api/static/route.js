@@ -22,9 +22,9 @@ export function read() {
 }
 
 export function address({ ticket = null, aside = null, certificates = false, filter }) {
+  if (certificates) return "/certificates";
   const values = new URLSearchParams(Object.entries(filter).filter(([name, value]) => value && !(name === "status" && value === "open")));
   if (filter.status === "") values.set("status", "");
-  if (certificates) return "/certificates";
   const path = aside ? `/aside/${aside}` : ticket ? `/tickets/${ticket}` : "/";
   return values.size && !aside ? `${path}?${values}` : path;
 }

@@ -85,7 +85,7 @@ def test_pictures(agent: Agent, busy: Desk, browser: Browser, folder: Path) -> N
     page.get_by_role("link", name="Spam and automatic").click()
     page.get_by_role("button", name="Why").first.click()
     picture("page-aside")
-    certifying.certify(world, agent.tenant_id)
+    certifying.certify(agent.world, agent.tenant_id)
     agent.log_in("Ada Admin", role="admin")
     page.get_by_role("link", name="Certificates").click()
     page.get_by_role("button", name="Details of certificate 1").click()
