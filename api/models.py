@@ -430,6 +430,10 @@ class InboxPatch(Strict):
         max_length=20_000,
         description="ticket_number, org_name, inbox_name, sender_name in {{ }}; HTML when it has a tag.",
     )
+    canary_minutes: int | None = Field(
+        None, ge=0, le=10_080, description="A canary so often, 15 or more; 0 for none (docs/canaries.md)."
+    )
+    canary_from_id: int | None = Field(None, ge=0, le=2**63 - 1, description="The inbox that sends them; 0 for itself.")
     connection: Connection | None = Field(None, description="With credentials: connects again with both.")
     credentials: Credentials | None = None
 
@@ -446,7 +450,21 @@ class Inbox(BaseModel):
     last_error: str | None
     auto_response_enabled: bool
     auto_response_body: str
+    canary_minutes: int | None = Field(description="It gets a canary so often.")
+    canary_from_id: int | None = Field(description="The inbox that sends them; null for itself.")
     note: str
+
+
+class Canary(BaseModel):
+    id: int
+    sender: str = Field(description="The name of the inbox that sent it.")
+    state: Literal["being_sent", "not_sent", "in_doubt", "on_its_way", "late", "back", "back_late", "spam"]
+    made_at: datetime
+    sent_at: datetime | None
+    late_at: datetime | None
+    back_at: datetime | None
+    inbound_id: int | None = Field(description="The mail that it came back as.")
+    error: str | None
 
 
 class Tested(BaseModel):

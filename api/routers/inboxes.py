@@ -8,7 +8,7 @@ from fastapi import APIRouter, BackgroundTasks
 
 from api import paging
 from api.access import Admin, Agent
-from api.models import Connection, Id, Inbox, InboxPatch, InboxRequest, JmapConnection, Tested, Woken
+from api.models import Canary, Connection, Id, Inbox, InboxPatch, InboxRequest, JmapConnection, Tested, Woken
 from api.paging import Cursor, Limit, Page
 from inboxops.composition import connecting, mailboxes, pushing, runs
 from inboxops.core import inbox as core
@@ -69,6 +69,10 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
         auto_response_enabled=change.auto_response_enabled,
         auto_response_body=change.auto_response_body,
     )
+    if change.canary_minutes is not None or change.canary_from_id is not None:
+        minutes = inbox.canary_minutes if change.canary_minutes is None else change.canary_minutes or None
+        from_id = inbox.canary_from_id if change.canary_from_id is None else change.canary_from_id or None
+        world.canaries.wish(inbox_id, minutes=minutes, from_id=from_id)
     if change.paused is not None:
         world.inboxes.pause(inbox_id, paused=change.paused)
     background.add_task(runs.show_inboxes, visit.world)
@@ -99,6 +103,14 @@ def fetch_inbox(visit: Agent, inbox_id: Id) -> Woken:
     if not inbox.is_live:
         raise Conflict(f"the inbox is {inbox.state}", fix="Resume or reconnect it first")
     return Woken(inbox_id=inbox_id, woken=runs.wake(visit.world, inbox_id))
+
+
+@router.get("/{inbox_id}/canaries")
+def list_canaries(visit: Agent, inbox_id: Id, limit: Limit = 50) -> list[Canary]:
+    """The inbox's last canaries and whether they came back, the newest first."""
+    inbox = visit.world.inboxes.get(inbox_id)
+    rows = visit.world.canaries.listed(inbox_id=inbox.id, limit=limit)
+    return [Canary.model_validate({name: row[name] for name in Canary.model_fields}) for row in rows]
 
 
 def _connection(wanted: Connection) -> dict[str, object]:

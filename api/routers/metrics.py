@@ -32,6 +32,8 @@ MEANINGS = {
     "pulse_hop_up": "Whether the pulse reached it.",
     "certificate_age_seconds": "Since the last certificate, of the tenant that waits longest.",
     "certificate_findings": "What the tenants' last certificates leave open.",
+    "canaries": "Canaries of the last day, by state.",
+    "canary_late_inboxes": "Inboxes whose last canary is late or came back as spam.",
 }
 """Name without `inboxops_` -> what Prometheus shows beside it."""
 

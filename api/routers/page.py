@@ -28,6 +28,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/login")
 @router.get("/tickets/{ticket_id:int}")
 @router.get("/aside/{name}")
+@router.get("/certificates")
 def page() -> FileResponse:
     """The same document everywhere: its script reads the address."""
     return FileResponse(FOLDER / "templates" / "page.html", headers=HEADERS)

@@ -2,6 +2,7 @@
 
 import { call, get, session } from "./api.js";
 import { Aside } from "./aside.js";
+import { Certificates } from "./certificates.js";
 import { h, icon } from "./dom.js";
 import { TicketList, connectHelp } from "./list.js";
 import { Live } from "./live.js";
@@ -50,21 +51,24 @@ class Page {
     });
     this.thread = new Thread({ back: () => this.go({ filter: this.at.filter }), changed: () => this.list.refresh() });
     this.aside = new Aside({ back: () => this.go({ filter: this.at.filter }) });
+    this.certificates = new Certificates({ back: () => this.go({ filter: this.at.filter }) });
   }
 
   async start() {
     this.state = h("span", { class: "live away", role: "status" }, "Connecting …");
     this.views = VIEWS.map(([status, label, shape]) => this.#view({ filter: { status, inbox: "", unread: "", q: "" } }, label, shape, `status:${status}`));
     this.asides = Object.entries(route.ASIDE).map(([name, { title, icon: shape }]) => this.#view({ aside: name, filter: { status: "open" } }, title, shape, `aside:${name}`));
+    this.proofs = this.who.role === "admin" ? [this.#view({ certificates: true }, "Certificates", "check", "certificates")] : [];
     const rail = h("nav", { class: "rail", "aria-label": "Views" },
       h("p", { class: "brand" }, h("img", { src: "/static/icon.svg", alt: "", width: "26", height: "26" }), h("span", {}, this.who.tenant)),
       h("ul", {}, this.views), h("p", { class: "rail-title" }, "Set aside"), h("ul", {}, this.asides),
+      this.proofs.length ? [h("p", { class: "rail-title" }, "Accounts"), h("ul", {}, this.proofs)] : [],
       h("div", { class: "rail-foot" }, this.state,
         h("div", { class: "rail-buttons" }, this.#themeButton(),
           h("button", { class: "quiet", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts", onclick: () => this.#showKeys() }, icon("keys")),
           h("button", { class: "quiet", "aria-label": `Log out ${this.who.name}`, title: "Log out", onclick: () => this.#leave() }, icon("leave"))),
         h("span", { class: "muted who-am-i" }, this.who.name)));
-    this.shell = h("div", { class: "shell" }, rail, this.list.element, this.thread.element, this.aside.element);
+    this.shell = h("div", { class: "shell" }, rail, this.list.element, this.thread.element, this.aside.element, this.certificates.element);
     root.replaceChildren(this.shell);
     addEventListener("popstate", () => this.#show());
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -88,13 +92,17 @@ class Page {
 
   async #show() {
     this.at = route.read();
-    const { ticket, aside, filter } = this.at;
-    this.shell.dataset.pane = aside ? "aside" : ticket ? "thread" : "list";
-    const current = aside ? `aside:${aside}` : `status:${filter.status}`;
-    for (const item of [...this.views, ...this.asides]) {
+    const { ticket, aside, certificates, filter } = this.at;
+    this.shell.dataset.pane = certificates ? "certificates" : aside ? "aside" : ticket ? "thread" : "list";
+    const current = certificates ? "certificates" : aside ? `aside:${aside}` : `status:${filter.status}`;
+    for (const item of [...this.views, ...this.asides, ...this.proofs]) {
       const link = item.firstChild;
       if (link.dataset.view === current) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
+    }
+    if (certificates) {
+      document.title = "Certificates · InboxOps";
+      return this.certificates.show();
     }
     if (aside) {
       document.title = `${route.ASIDE[aside].title} · InboxOps`;

@@ -1,4 +1,4 @@
-// The address says what is shown: /tickets/12?status=open&q=refund, /aside/spam.
+// The address says what is shown: /tickets/12?status=open&q=refund, /aside/spam, /certificates.
 
 export const ASIDE = {
   spam: { title: "Spam and automatic", states: ["listed", "dropped"], icon: "shield" },
@@ -11,6 +11,7 @@ export function read() {
   return {
     ticket: kind === "tickets" ? Number(name) : null,
     aside: kind === "aside" && name in ASIDE ? name : null,
+    certificates: kind === "certificates",
     filter: {
       status: values.has("status") ? values.get("status") : "open",
       inbox: values.get("inbox") ?? "",
@@ -20,7 +21,8 @@ export function read() {
   };
 }
 
-export function address({ ticket = null, aside = null, filter }) {
+export function address({ ticket = null, aside = null, certificates = false, filter }) {
+  if (certificates) return "/certificates";
   const values = new URLSearchParams(Object.entries(filter).filter(([name, value]) => value && !(name === "status" && value === "open")));
   if (filter.status === "") values.set("status", "");
   const path = aside ? `/aside/${aside}` : ticket ? `/tickets/${ticket}` : "/";

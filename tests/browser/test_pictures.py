@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from inboxops.composition import sending
+from inboxops.composition import certifying, sending
 from inboxops.composition.world import World
 from inboxops.core.outbound import ReplyRequest
 from inboxops.errors import InboxOpsError
@@ -85,6 +85,13 @@ def test_pictures(agent: Agent, busy: Desk, browser: Browser, folder: Path) -> N
     page.get_by_role("link", name="Spam and automatic").click()
     page.get_by_role("button", name="Why").first.click()
     picture("page-aside")
+    certifying.certify(agent.world, agent.tenant_id)
+    agent.log_in("Ada Admin", role="admin")
+    page.get_by_role("link", name="Certificates").click()
+    page.get_by_role("button", name="Details of certificate 1").click()
+    page.get_by_text("Made", exact=True).wait_for()
+    picture("page-certificates")
+    agent.log_in()
 
     dark = watched(
         browser.new_context(viewport={"width": 1360, "height": 860}, color_scheme="dark", locale="en-GB"),

@@ -98,7 +98,10 @@ def test_every_rule_has_a_mail_that_it_decides(rule: str) -> None:
 
 
 def test_no_rule_is_without_such_a_mail() -> None:
-    assert {name for name, _ in RULES} - set(CASES) == {"spam.provider"}
+    assert {name for name, _ in RULES} - set(CASES) == {
+        "spam.provider",
+        "own_loop.canary",
+    }  # its mail is in test_canary
     assert verdict(mail(), in_spam_folder=True).rule == "spam.provider"
 
 

@@ -55,7 +55,10 @@ BODIES: Mapping[str, list[Any]] = {
     "POST /v1/inboxes": [
         {"email_address": "a@b.example", "connection": {"host": "10.0.0.1"}, "credentials": {"password": "x"}},
     ],
-    "PATCH /v1/inboxes/{inbox_id}": [{"paused": True}, {"auto_response_body": "taken"}, {"credentials": {"password": "x"}}],
+    "PATCH /v1/inboxes/{inbox_id}": [
+        {"paused": True}, {"auto_response_body": "taken"}, {"canary_minutes": 15, "canary_from_id": "$inbox_id"},
+        {"credentials": {"password": "x"}},
+    ],
     "PUT /v1/mail-rules/{name}": [_RULE],
     "POST /v1/mail-rules/order": [{"names": ["$name"]}],
     "POST /v1/mail-rules/try": [{"name": "$name"}],
@@ -73,7 +76,8 @@ WITHOUT_A_KEY = {
     "POST /api/webhooks/gmail-push", "POST /api/webhooks/graph-push", "POST /api/webhooks/graph-lifecycle",  # theirs
     "GET /v1/oauth/{sign_in}/start", "GET /v1/oauth/{sign_in}/callback",  # a link, a session
     "POST /v1/session", "DELETE /v1/session",  # the log-in; the log-out, which an expired session needs, too
-    "GET /", "GET /login", "GET /tickets/{ticket_id:int}", "GET /aside/{name}",  # one document without a tenant's data
+    "GET /", "GET /login", "GET /tickets/{ticket_id:int}", "GET /aside/{name}",
+    "GET /certificates",  # one document without a tenant's data
 }  # fmt: skip
 """What answers without a key of ours, with what guards it instead."""
 

@@ -25,6 +25,7 @@ DEFINER = {
     "store_pushes": "wakes inboxes, whichever tenant",
     "metrics": "counts and ages of the whole installation",
     "certificate_metrics": "the same of certificates",
+    "canary_metrics": "the same of canaries",
 }
 """Functions that run as the owner -> all that they tell or do. One more has to be thought about, and tried below."""
 

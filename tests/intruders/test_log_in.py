@@ -117,7 +117,7 @@ def test_no_cache_keeps_what_is_private_and_no_other_page_frames_it(victim: Vict
 
 
 def test_the_page_itself_is_framed_by_nobody(victim: Victim) -> None:
-    for path in ("/", "/login", "/tickets/1", "/aside/listed"):
+    for path in ("/", "/login", "/tickets/1", "/aside/listed", "/certificates"):
         assert "frame-ancestors 'none'" in victim.api.http.get(path).headers["content-security-policy"]
 
 

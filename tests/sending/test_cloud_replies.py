@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
-from inboxops.composition import connecting, mailboxes
+from inboxops.composition import canaries, connecting, mailboxes
 from inboxops.composition.world import World
 from inboxops.core.ids import normalise_message_id
 from inboxops.core.mime import parse
@@ -124,6 +124,14 @@ def test_a_reply_goes_out_and_threads(cloud: CloudDesk) -> None:
     assert (arrived.sender.name, arrived.sender.address) == ("Helpers", cloud.box.user)
     assert arrived.text.startswith("Ja, natürlich.")
     assert cloud.row(accepted.message_id)["wire_message_id"] in (None, accepted.message_id_header)
+
+
+def test_a_canary_leaves_comes_back_and_opens_no_ticket(cloud: CloudDesk) -> None:
+    number = canaries.send(cloud.world, cloud.box.inbox_id)
+    assert number is not None
+    cloud.box.deliver(*(sent_by(cloud.server, cloud.box.user)))
+    cloud.box.run()
+    assert (cloud.world.canaries.one(number)["state"], cloud.box.tickets()) == ("back", [])
 
 
 def test_the_mailbox_shows_the_reply_in_the_customers_thread(cloud: CloudDesk) -> None:

@@ -325,7 +325,15 @@ def test_what_went_by_its_age_is_not_named(box: Mailbox) -> None:
         " WHERE inbox_id = %s AND subject = 'Old spam' RETURNING 1",
         box.inbox_id,
     )
-    housekeep(world.leftovers, world.outbox, world.replays, world.objects, Retention(1, 7, 30), now=datetime.now(UTC))
+    housekeep(
+        world.leftovers,
+        world.outbox,
+        world.replays,
+        world.canaries,
+        world.objects,
+        Retention(1, 7, 30),
+        now=datetime.now(UTC),
+    )
     assert box.query("SELECT 1 FROM inbound WHERE inbox_id = %s AND subject = 'Old spam'", box.inbox_id) == []
     assert found(certify(box, world=world)) == []
     world.close()

@@ -21,7 +21,7 @@ TODAY = date(2026, 11, 24)
 def keep_house(world: World, *, days_on: int = 3) -> Housekept:
     """As it would be done so many days from now, as far as objects are concerned."""
     now = datetime.now(UTC) + timedelta(days=days_on)
-    return housekeep(world.leftovers, world.outbox, world.replays, world.objects, RETENTION, now=now)
+    return housekeep(world.leftovers, world.outbox, world.replays, world.canaries, world.objects, RETENTION, now=now)
 
 
 def objects(mailbox: Mailbox) -> set[str]:

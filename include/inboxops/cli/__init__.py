@@ -13,6 +13,7 @@ import typer
 
 from inboxops.cli import (
     add,
+    canary,
     certificate,
     connect,
     corrections,
@@ -55,6 +56,7 @@ app.add_typer(tenants.app, name="tenant")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(corrections.app, name="corrections")
+app.add_typer(canary.app, name="canary")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(rules.app, name="rules")
 app.add_typer(replay.app, name="replay")

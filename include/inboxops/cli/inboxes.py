@@ -17,6 +17,7 @@ from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from inboxops.composition.world import World
     from inboxops.core.inbox import Inbox
 
 app = typer.Typer(help="Inboxes: connect, look at, test, stop and wake them.", no_args_is_help=True)
@@ -137,6 +138,12 @@ def set_(
             help="Whose Authentication-Results are believed (RFC 8601, 2.5), in place of those before. Repeatable; '' for none."
         ),
     ] = None,
+    canary_minutes: Annotated[
+        int | None, typer.Option(help="Send it a canary so often (docs/canaries.md), 15 to 10080; 0 for none.")
+    ] = None,
+    canary_from: Annotated[
+        str | None, typer.Option(help="The inbox that sends its canaries, of the same tenant; '' for itself.")
+    ] = None,
     spam_header: Annotated[
         list[str] | None,
         typer.Option(
@@ -153,8 +160,18 @@ def set_(
             trusted_authserv_ids=_names(trusted_server),
             spam_headers=_names(spam_header),
         )
+        if canary_minutes is not None or canary_from is not None:
+            _wish(world, inbox, canary_minutes, canary_from)
         inbox = world.inboxes.get(inbox.id)
     table(f"Inbox {inbox.name}", ["", ""], _facts(inbox).items())
+
+
+def _wish(world: World, inbox: Inbox, minutes: int | None, sender: str | None) -> None:
+    """What is not given stays as it is."""
+    from_id = inbox.canary_from_id if sender is None else None
+    if sender:
+        from_id = world.inboxes.named(sender, inbox.tenant).id
+    world.canaries.wish(inbox.id, minutes=inbox.canary_minutes if minutes is None else minutes or None, from_id=from_id)
 
 
 def _names(given: list[str] | None) -> list[str] | None:
@@ -257,6 +274,8 @@ def _facts(inbox: Inbox) -> dict[str, Any]:
         "auto_response": inbox.auto_response_enabled,
         "body_marker": inbox.body_marker,
         "trusted_servers": list(inbox.trusted_authserv_ids),
+        "canary_minutes": inbox.canary_minutes,
+        "canary_from": inbox.canary_from_id,
         "spam_headers": list(inbox.spam_headers),
         "note": inbox.note,
     }

@@ -78,5 +78,11 @@ def housekeep(world: World) -> housekeeping.Housekept:
     days = world.settings
     retention = housekeeping.Retention(days.keep_listed_days, days.keep_outbox_days, days.keep_replays_days)
     return housekeeping.housekeep(
-        world.leftovers, world.outbox, world.replays, world.objects, retention, now=datetime.now(UTC)
+        world.leftovers,
+        world.outbox,
+        world.replays,
+        world.canaries,
+        world.objects,
+        retention,
+        now=datetime.now(UTC),
     )

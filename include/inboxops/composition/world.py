@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
+from inboxops.db.canaries import CanaryStore
 from inboxops.db.certificate import CertificateStore
 from inboxops.db.console import ConsoleStore
 from inboxops.db.corrections import CorrectionStore
@@ -89,6 +90,7 @@ class World:
     console = _on_database(ConsoleStore)
     erasures = _on_database(ErasureStore)
     traces = _on_database(TraceStore)
+    canaries = _on_database(CanaryStore)
     certificates = _on_database(CertificateStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)

@@ -13,6 +13,7 @@ from inboxops.core.rules import (
     bounce_signs,
     bulk,
     calendar,
+    canary,
     complaint,
     delivery_status,
     disposition_notification,
@@ -23,12 +24,13 @@ from inboxops.core.rules import (
     spam,
 )
 
-RULESET = "2026.2"
+RULESET = "2026.3"
 """Stored with every verdict. It changes whenever a rule, its phrases or the order change."""
 
 Check = Callable[[Case], Finding | None]
 
 RULES: tuple[tuple[str, Check], ...] = (
+    ("own_loop.canary", canary.check),
     ("own_loop", own_loop.check),
     ("complaint.feedback_report", complaint.feedback_report),
     ("complaint.junk_mail_report", complaint.junk_mail_report),

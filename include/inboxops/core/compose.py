@@ -24,7 +24,7 @@ import nh3
 from inboxops.core.html import to_text
 from inboxops.core.ids import normalise_message_id
 from inboxops.core.model import Address, Attachment
-from inboxops.core.rules.own_loop import LOOP_HEADER, loop_mark
+from inboxops.core.rules.own_loop import CANARY_HEADER, LOOP_HEADER, loop_mark
 from inboxops.errors import InvalidInput
 
 CRLF = b"\r\n"
@@ -48,6 +48,7 @@ class Outgoing:
     """A message of ours before it is bytes. Texts are final; `html` is sanitised already, and empty when there is none.
 
     message_id, in_reply_to and references without brackets. automatic: an auto-response (RFC 3834, section 3.1).
+    canary: the token of a mail that only looks whether mail arrives.
     """
 
     message_id: str
@@ -62,6 +63,7 @@ class Outgoing:
     references: tuple[str, ...] = ()
     automatic: bool = False
     attachments: tuple[Attachment, ...] = ()
+    canary: str = ""
 
 
 def compose(message: Outgoing) -> bytes:
@@ -82,6 +84,9 @@ def compose(message: Outgoing) -> bytes:
     ]
     if message.automatic:
         headers += [_raw("Auto-Submitted", "auto-replied"), _raw("X-Auto-Response-Suppress", "All")]
+    if message.canary:
+        headers += [_raw(CANARY_HEADER, message.canary), _raw("Auto-Submitted", "auto-generated")]
+        headers.append(_raw("X-Auto-Response-Suppress", "All"))
     headers.append(b"MIME-Version: 1.0")
     return CRLF.join(headers) + CRLF + _body(message)
 

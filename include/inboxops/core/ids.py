@@ -108,6 +108,16 @@ def read_body_markers(text: str, signing_key: bytes) -> tuple[int, ...]:
     )
 
 
+def signature(text: str, signing_key: bytes) -> str:
+    """130 bits over a text of ours. Raises ValueError without a key."""
+    return _sign(text, signing_key, 26)
+
+
+def is_signed(text: str, signature: str, signing_key: bytes) -> bool:
+    """Whether `signature` made that signature."""
+    return len(signature) == 26 and _verifies(text, signature, signing_key)
+
+
 def _sign(text: str, signing_key: bytes, length: int) -> str:
     if not signing_key:
         raise ValueError("an id can't be signed without a signing key")

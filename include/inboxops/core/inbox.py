@@ -51,6 +51,8 @@ class Inbox:
     reopen_days: int
     tenant_name: str = ""
     agents: frozenset[str] = frozenset()  # the tenant's people: addresses and domains, lower-cased
+    canary_minutes: int | None = None  # one so often; None: none
+    canary_from_id: int | None = None  # the inbox that sends them; None: itself
     body_marker: bool = True  # replies end in a signed [ref:...]
 
     @property

@@ -246,7 +246,7 @@ class InboxContext:
     own_addresses: every mailbox of the tenant, lower-cased. agents: addresses of its people, or whole domains, lower-cased.
     trusted_authserv_ids: RFC 8601 authserv-ids to believe.
     spam_headers: headers the inbox's scanner writes, e.g. ("X-Spam-Flag", "X-Spam-Status").
-    signing_key: for our signed ids and tokens. mail_rules: the tenant's own.
+    signing_key: for our signed ids and tokens. mail_rules: the tenant's own. received_at: when the provider had the mail.
     """
 
     tenant_id: int
@@ -259,6 +259,7 @@ class InboxContext:
     signing_key: bytes = field(default=b"", repr=False)
     in_spam_folder: bool = False
     mail_rules: RuleSet = NO_RULES
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,15 @@ KINDS = {
         "mail of {inbox} is not accounted for",
         "The certificate names each and what to do: `inboxops certificate show`, or GET /v1/certificates of the API.",
     ),
+    "canary_late": Kind(
+        "mail to {inbox} does not arrive as it should",
+        "Look for that subject in the spam folder, at the server that forwards to the mailbox, and in its filter rules; "
+        "`inboxops canary list {name}` shows them all.",
+    ),
+    "canary_not_sent": Kind(
+        "no canary could be sent to {inbox}",
+        "Whether mail arrives is not known meanwhile. `inboxops canary send {name}` tries again now.",
+    ),
     "reply_failed": Kind("an answer in ticket #{ticket} was not sent", "Open the ticket and try again."),
     "reply_bounced": Kind("an answer in ticket #{ticket} came back", "Check the customer's address in the ticket."),
 }

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from inboxops.core import canary
 from inboxops.core.autorespond import WantedResponse, addressee
 from inboxops.core.copies import Original, derived_id, is_copy
 from inboxops.core.labels import Labels
@@ -115,6 +116,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Back:
+    """A canary that came back: by which mail, and when its provider had that."""
+
+    id: int
+    inbound_id: int
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LinkedBounce:
     inbound_id: int
     message_id: int | None
@@ -129,6 +139,7 @@ class Plan:
     messages: list[NewMessage] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     bounces: list[LinkedBounce] = field(default_factory=list)
+    canaries: list[Back] = field(default_factory=list)
     merges: dict[int, int] = field(default_factory=dict)  # ticket -> the ticket it becomes part of
     reopened: set[int] = field(default_factory=set)
     responses: list[WantedResponse] = field(default_factory=list)
@@ -174,6 +185,9 @@ class _Desk:
         reading, kind = item.reading, item.reading.verdict.kind
         if item.released:
             self._file(item, self._place(item), "message")
+        elif (number := canary.of_verdict(reading.verdict)) is not None:
+            self.plan.canaries.append(Back(number, item.inbound_id, item.received_at))
+            self._set_aside(item, "dropped", "a canary came back")
         elif kind is VerdictKind.OWN_LOOP:
             self._set_aside(item, "dropped", "our own mail came back")
         elif kind in ABOUT_OURS:

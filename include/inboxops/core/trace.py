@@ -23,12 +23,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A mail's row with its events, bounces and corrections, as the database has them."""
+    """A mail's row with its events, bounces, corrections, and what replays changed of it, as the database has them."""
 
     mail: Mapping[str, Any]
     events: Sequence[Mapping[str, Any]]
     bounces: Sequence[Mapping[str, Any]]
     corrections: Sequence[Mapping[str, Any]]
+    replays: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +130,19 @@ def _later(traced: Traced) -> list[Step]:
         told.append(Step(one["made_at"], "people", f"{one['kind']} by {one['made_by']} (correction {one['id']})"))
         if one["undone_at"]:
             told.append(Step(one["undone_at"], "people", f"taken back by {one['undone_by']}"))
+    for one in traced.replays:
+        told += _replayed(one)
+    return told
+
+
+def _replayed(change: Mapping[str, Any]) -> list[Step]:
+    """What one replay changed of the mail, and whether that still stands."""
+    name = f"replay {change['replay_id']}"
+    stays = "; not taken back: something was changed since" if change["yielded"] else ""
+    changed = f"{name}, asked for by {change['asked_by']}, changed {', '.join(change['groups'])}{stays}"
+    told = [Step(change["made_at"], "replay", changed)]
+    if change["undone_at"]:
+        told.append(
+            Step(change["undone_at"], "replay", f"{name} was taken back: {', '.join(change['groups'])} as before")
+        )
     return told

@@ -279,4 +279,6 @@ def _inbox(row: Row) -> Inbox:
         tenant_name=row["tenant_name"],
         agents=frozenset(row["agents"]),
         body_marker=row["body_marker"],
+        canary_minutes=row["canary_minutes"],
+        canary_from_id=row["canary_from_id"],
     )

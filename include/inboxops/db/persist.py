@@ -196,6 +196,8 @@ def _write(
         t.run("add_references", inbox_id=inbox.id, rows=payload)
     if plan.bounces:
         add_bounces(t, inbox, plan.bounces)
+    if plan.canaries:
+        t.run("canaries_back", inbox_id=inbox.id, rows=jsonb(plan.canaries))
     for source, into in plan.merges.items():
         t.run("move_messages", ticket=source, into=ticket(into))
     if plan.labels:

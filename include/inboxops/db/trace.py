@@ -34,6 +34,7 @@ class TraceStore:
             events = _by_message(t.rows("traced_events", messages=messages, **span)) if messages else {}
             bounces = _by_message(t.rows("traced_bounces", messages=messages)) if messages else {}
             corrections = t.rows("traced_corrections", messages=messages, inbound=inbound) if rows else []
+            replays = t.rows("traced_replays", inbound=inbound) if inbound else []
         return [
             Traced(
                 mail=row,
@@ -46,6 +47,7 @@ class TraceStore:
                     or one["inbound_id"] == row["inbound_id"]
                     or len(rows) == 1
                 ],
+                replays=[one for one in replays if one["inbound_id"] == row["inbound_id"]],
             )
             for row in rows
         ]

@@ -158,7 +158,8 @@ def read_row(frame: bytes | None, row: StoredRow, context: InboxContext, objects
         return f"its raw bytes are gone: no object {row.storage_key}"
     try:
         message = parsed(frame, row, context, objects)
-        here = replace(context, in_spam_folder=True) if row.in_spam_folder else context
+        spam = context.in_spam_folder or row.in_spam_folder
+        here = replace(context, in_spam_folder=spam, received_at=row.received_at)
         reading = read_message(message, here, provider_thread_id=row.provider_thread_id, size_bytes=row.size_bytes)
         kept, left_out = within_limits(message.attachments)
         files = _named(kept, row, context.tenant_id)

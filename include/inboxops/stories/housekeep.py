@@ -32,6 +32,10 @@ class Replays(Protocol):
     def forget(self, *, days: int) -> int: ...
 
 
+class Canaries(Protocol):
+    def forget(self, *, days: int) -> int: ...
+
+
 class Objects(Protocol):
     def written_before(self, moment: datetime) -> Iterator[str]: ...
 
@@ -46,6 +50,7 @@ class Retention:
     outbox_days: int
     replay_days: int
     upload_days: int = 2
+    canary_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +61,28 @@ class Housekept:
     uploads: int
     outbox: int
     replays: int
+    canaries: int
     orphaned_objects: int
 
 
 def housekeep(
-    rows: Rows, outbox: Delivered, replays: Replays, objects: Objects, retention: Retention, *, now: datetime
+    rows: Rows,
+    outbox: Delivered,
+    replays: Replays,
+    canaries: Canaries,
+    objects: Objects,
+    retention: Retention,
+    *,
+    now: datetime,
 ) -> Housekept:
     """Raises TransientError when the database or the object store is away; what was done until then stays done."""
     listed = rows.forget_listed(days=retention.listed_days)
     uploads = rows.forget_uploads(days=retention.upload_days)
     delivered = outbox.clean(days=retention.outbox_days)
     forgotten = replays.forget(days=retention.replay_days)  # before the objects that only they keep
+    flown = canaries.forget(days=retention.canary_days)
     old = (key for key in objects.written_before(now - YOUNG) if not may_be_written_again(key, today=now.date()))
     orphaned = 0
     while keys := list(islice(old, _KEYS_AT_ONCE)):
         orphaned += rows.sweep(keys, objects.delete)
-    return Housekept(listed, uploads, delivered, forgotten, orphaned)
+    return Housekept(listed, uploads, delivered, forgotten, flown, orphaned)

@@ -82,7 +82,7 @@ def _read(message: RawMessage, number: int, context: InboxContext) -> Item | Sce
         return Scene(message.received_at, "", message.key, "", "", "refused", message.refusal)
     try:
         parsed = parse(message.raw, received_at=message.received_at, trusted_authserv_ids=context.trusted_authserv_ids)
-        here = replace(context, in_spam_folder=message.in_spam_folder)
+        here = replace(context, in_spam_folder=message.in_spam_folder, received_at=message.received_at)
         reading = read_message(parsed, here, provider_thread_id=message.thread_id, size_bytes=message.size_bytes)
     except InboxOpsError:
         raise

@@ -177,7 +177,7 @@ def _reread(row: ReplayRow, read: Read) -> Reread:
 def _judged_by(row: ReplayRow, read: Read, context: InboxContext) -> Read:
     """The same mail, judged with another context."""
     stored: StoredRow = row.stored
-    here = replace(context, in_spam_folder=stored.in_spam_folder)
+    here = replace(context, in_spam_folder=stored.in_spam_folder, received_at=stored.received_at)
     again = read_message(read.message, here, provider_thread_id=stored.provider_thread_id, size_bytes=stored.size_bytes)
     return replace(read, reading=replace(again, attachments=read.reading.attachments, omitted=read.reading.omitted))
 

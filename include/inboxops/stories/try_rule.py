@@ -128,7 +128,7 @@ def _tried_one(
         return None
     try:
         message = parsed(frame, stored, context, objects)
-        here = replace(context, in_spam_folder=stored.in_spam_folder)
+        here = replace(context, in_spam_folder=stored.in_spam_folder, received_at=stored.received_at)
         found = judged(Case(message, here), size_bytes=stored.size_bytes)
     except ObjectMissing:
         return None

@@ -12,6 +12,9 @@ from inboxops.core.rules import Finding, evidence
 LOOP_HEADER = "X-InboxOps-Loop"
 """Everything we send carries it. A provider may put another Message-ID in place of ours; this stays."""
 
+CANARY_HEADER = "X-InboxOps-Canary"
+"""The token of a mail that only looks whether mail arrives (`core.canary`)."""
+
 
 def loop_mark(message_id: str) -> str:
     """The header's value in the message with this Message-ID of ours (without brackets)."""

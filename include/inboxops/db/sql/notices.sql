@@ -7,6 +7,7 @@ WITH wanting AS (
     SELECT tenant_id, min(created_at) AS since FROM notify_channels WHERE removed_at IS NULL GROUP BY tenant_id
 ), found AS (
     SELECT * FROM conditions UNION ALL SELECT * FROM certificate_conditions
+    UNION ALL SELECT tenant_id, kind, subject_id, inbox_id, detail, since FROM canary_conditions WHERE ripe
 )
 INSERT INTO notices (tenant_id, kind, subject_id, inbox_id, detail)
 SELECT c.tenant_id, c.kind, c.subject_id, c.inbox_id, left(c.detail, 1000)
@@ -24,6 +25,7 @@ UPDATE notices n SET closed_at = now()
 WHERE n.closed_at IS NULL AND n.kind <> 'reply_bounced'
   AND NOT EXISTS (SELECT FROM conditions c WHERE c.kind = n.kind AND c.subject_id = n.subject_id)
   AND NOT EXISTS (SELECT FROM certificate_conditions c WHERE c.kind = n.kind AND c.subject_id = n.subject_id)
+  AND NOT EXISTS (SELECT FROM canary_conditions c WHERE c.kind = n.kind AND c.subject_id = n.subject_id)
   AND (n.kind <> 'reply_failed' OR EXISTS (SELECT FROM messages m WHERE m.id = n.subject_id AND m.send_status = 'sent'))
   AND (n.kind <> 'inbox_not_read' OR EXISTS (SELECT FROM inboxes i WHERE i.id = n.subject_id AND (i.last_error IS NULL OR i.removed_at IS NOT NULL)))
 RETURNING n.id

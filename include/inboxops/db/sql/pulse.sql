@@ -11,3 +11,5 @@ SELECT due_at, began_at, beat_at, objects, events FROM pulse
 SELECT name, labels, value FROM metrics()
 UNION ALL
 SELECT name, labels, value FROM certificate_metrics()
+UNION ALL
+SELECT name, labels, value FROM canary_metrics()

@@ -44,3 +44,10 @@ SELECT id, kind, made_by, made_at, undone_by, undone_at, message_id, inbound_id 
 WHERE message_id = ANY (%(messages)s) OR inbound_id = ANY (%(inbound)s) OR EXISTS (
     SELECT FROM jsonb_array_elements(changes) AS c WHERE c ->> 'table' = 'messages' AND (c ->> 'id')::bigint = ANY (%(messages)s))
 ORDER BY id
+
+-- name: traced_replays
+-- What replays changed of mails, as far as their old readings are kept. The tenant's are asked for by its mail.
+SELECT c.replay_id, c.inbound_id, c.groups, c.made_at, c.undone_at, c.yielded, r.asked_by
+FROM replay_changes c JOIN replays r ON r.id = c.replay_id
+WHERE c.inbound_id = ANY (%(inbound)s)
+ORDER BY c.id
