@@ -13,7 +13,7 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
-from inboxops.errors import InboxOpsError, TransientError
+from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
 
 log = structlog.get_logger("inboxops.task")
 
@@ -32,13 +32,17 @@ def counted(stage: Callable[..., Any], *about: Any, **more: Any) -> dict[str, An
     try:
         return dataclasses.asdict(stage(world(), *about, **more))
     except InboxOpsError as exc:
-        from inboxops.stories.telling import WHO
-
-        # The task's last words: whose turn it is and what to do. `fix` names the command where there is one.
-        log.error("task_failed", why=str(exc.args[0]), who_can_help=WHO[exc.kind], to_do=exc.fix or LOOK)
+        _last_words(exc)
         if isinstance(exc, TransientError):
             raise
         raise AirflowFailException(str(exc)) from exc
+
+
+def _last_words(exc: InboxOpsError) -> None:
+    """Of a task: whose turn it is and what to do. `fix` names the command where there is one."""
+    from inboxops.stories.telling import WHO
+
+    log.error("task_failed", why=str(exc.args[0]), who_can_help=WHO[exc.kind], to_do=exc.fix or LOOK)
 
 
 class InboxOperator(BaseOperator):
@@ -82,6 +86,10 @@ class Fetch(InboxOperator):
     def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
         from inboxops.composition import intake
 
+        if event and "refused" in event:
+            refused = AuthenticationFailed(event["refused"], fix=event["to_do"])
+            _last_words(refused)
+            raise AirflowFailException(str(refused))
         return self._fetched(intake.fetch_by_clock)
 
     def _fetched(self, stage: Callable[..., Any]) -> dict[str, Any]:

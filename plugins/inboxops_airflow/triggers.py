@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TriggerEvent
 
-from inboxops.errors import InboxOpsError
+from inboxops.errors import AuthenticationFailed, InboxOpsError
 
 if TYPE_CHECKING:
     from inboxops.composition.mailboxes import IdleHub
@@ -45,8 +45,14 @@ class ProbeTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
             news = await asyncio.get_running_loop().run_in_executor(_threads(), _wants_fetch, self.inbox_id)
+        except AuthenticationFailed as exc:
+            # The inbox is disconnected by then, and Airflow probes once more before it fails a task here: that one would find
+            # nothing to do, and the run that could not log in would look well. A worker ends it.
+            yield TriggerEvent({"inbox_id": self.inbox_id, "refused": str(exc.args[0]), "to_do": exc.fix})
+            return
         except InboxOpsError as exc:
-            # Recorded on the inbox by then. No attempt is burnt: the next poll is the next try (invariant 6).
+            # Recorded on the inbox by then. Airflow probes once more, for the retry that a killed process has; then the next poll
+            # is the next try (invariant 6).
             from inboxops.stories.telling import WHO
 
             who = WHO[exc.kind]

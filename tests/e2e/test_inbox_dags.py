@@ -96,7 +96,7 @@ def test_a_wrong_password_fails_the_run_and_disconnects_the_inbox_once(
     mailbox.server.add_user(mailbox.user, "changed")
     runs.wake(world, mailbox.inbox_id)
     eventually("the inbox is disconnected", lambda: mailbox.inbox.state == "disconnected")
-    # Not the newest: IDLE may have woken it once more, and a disconnected inbox is skipped.
+    # Not the newest: another may have waited behind it, and a disconnected inbox is skipped.
     eventually("the run failed", lambda: any(run["state"] == "failed" for run in airflow_runs(mailbox.inbox.dag_id)))
 
 
