@@ -12,9 +12,7 @@ from inboxops_airflow.inbox_dag import EPOCH
 
 with DAG(
     dag_id="canaries",
-    schedule=CronTriggerTimetable(
-        "3/5 * * * *", timezone="UTC"
-    ),  # between the full minutes, where the other DAGs begin
+    schedule=CronTriggerTimetable("3/5 * * * *", timezone="UTC"),  # not at the full hour, when other DAGs begin
     start_date=EPOCH,
     catchup=False,
     max_active_runs=1,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops_airflow import conf
 from inboxops_airflow.operators import counted
+
+if TYPE_CHECKING:
+    from inboxops.composition.world import World
+    from inboxops.stories.send import Dispatch
 
 RETRIES = 12
 FIRST_DELAY = timedelta(seconds=10)
@@ -28,16 +32,32 @@ class BackOff(RetryPolicy):
         return RetryDecision.retry(delay=min(delay, LONGEST_DELAY), reason=str(exception)[:500])
 
 
+class TicketLink(BaseOperatorLink):
+    """A button on the task, also of one that failed: the ticket in the agents' page."""
+
+    name = "Ticket"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        return cast(SendMessage, operator).ticket_page
+
+
 class SendMessage(BaseOperator):
     """conf: message_id, attempt. What became of the message is on its row; the task fails when it did not leave."""
+
+    operator_extra_links = (TicketLink(),)
+    ticket_page = ""
 
     def __init__(self, **kwargs: Any) -> None:
         # The policy judges exceptions; of a process that was killed there is none, and Airflow would wait for five minutes.
         super().__init__(retries=RETRIES, retry_policy=BackOff(), retry_delay=FIRST_DELAY, **kwargs)
 
     def execute(self, context: Any) -> dict[str, Any]:
-        from inboxops.composition import sending
-
         message_id, attempt = conf.number(context, "message_id"), conf.number(context, "attempt", least=0)
         ti = context["ti"]
-        return counted(sending.send, message_id, attempt, last_try=ti.try_number > ti.max_tries)
+        return counted(self._send, message_id, attempt, last_try=ti.try_number > ti.max_tries)
+
+    def _send(self, world: World, message_id: int, attempt: int, *, last_try: bool) -> Dispatch:
+        from inboxops.composition import sending
+
+        self.ticket_page = sending.ticket_page(world, message_id)
+        return sending.send(world, message_id, attempt, last_try=last_try)

@@ -36,7 +36,9 @@ def _knows(airflow: Airflow, dag_id: str) -> bool:
     return any(dag["dag_id"] == dag_id for dag in airflow.get("/dags", limit=1000)["dags"])
 
 
-def test_a_reply_leaves_once_and_the_thread_says_so(api: httpx.Client, desk: Desk) -> None:
+def test_a_reply_leaves_once_and_the_thread_says_so(
+    api: httpx.Client, desk: Desk, airflow: Airflow, stack: Settings
+) -> None:
     ticket = desk.ticket()
     answer = api.post(f"/v1/tickets/{ticket}/replies", json={"body_text": "On its way."})
     assert answer.status_code == 202, answer.text
@@ -45,6 +47,9 @@ def test_a_reply_leaves_once_and_the_thread_says_so(api: httpx.Client, desk: Des
     assert [taken.message.message_id for taken in desk.taken] == [answer.json()["message_id_header"]]
     (shown,) = [m for m in api.get(f"/v1/tickets/{ticket}").json()["messages"] if m["id"] == message]
     assert shown["sending"]["status"] == "sent"
+    links = f"/dags/send_message/dagRuns/send-{message}-1/taskInstances/send/links"
+    page = f"{stack.api_url.rstrip('/')}/tickets/{ticket}"
+    eventually("its task leads to the ticket", lambda: airflow.get(links)["extra_links"] == {"Ticket": page})
 
 
 def test_a_transient_failure_is_tried_again_by_airflow(api: httpx.Client, desk: Desk) -> None:

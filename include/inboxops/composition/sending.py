@@ -48,6 +48,12 @@ def dispatch(world: World, tenant_id: int, message_id: int, attempt: int) -> Non
     publish(world, tenant_id)
 
 
+def ticket_page(world: World, message_id: int) -> str:
+    """Where an agent reads the message's ticket; "" when there is no such message."""
+    ticket_id = world.outbound.ticket_of(message_id)
+    return "" if ticket_id is None else f"{world.settings.api_url.rstrip('/')}/tickets/{ticket_id}"
+
+
 def send(world: World, message_id: int, attempt: int, *, last_try: bool = False) -> story.Dispatch:
     """One attempt, then its events. Raises what `stories.send` raises."""
     claims: list[Claim] = []

@@ -116,6 +116,12 @@ class OutboundStore:
 
     # -- sending
 
+    def ticket_of(self, message_id: int) -> int | None:
+        """The ticket of a message; None when there is no such message."""
+        with self._database.transaction() as t:
+            row = t.row("ticket_of_message", id=message_id)
+        return None if row is None else int(row["ticket_id"])
+
     def claim(self, message_id: int, attempt: int, *, lease_seconds: float) -> Claim | None:
         """Take the lease. None when there is nothing to do for this attempt, or another run holds it (see `is_held`)."""
         with self._database.transaction() as t:

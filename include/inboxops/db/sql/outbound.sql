@@ -102,6 +102,9 @@ WHERE inbox_id = %(inbox_id)s AND send_status = 'unknown' AND message_id_header 
 -- name: ticket_number_of
 SELECT ticket_number FROM tickets WHERE id = %(ticket_id)s
 
+-- name: ticket_of_message
+SELECT ticket_id FROM messages WHERE id = %(id)s
+
 -- name: auto_responses_to_mail
 SELECT in_reply_to[1] AS message_id FROM messages
 WHERE tenant_id = %(tenant_id)s AND type = 'auto_response' AND in_reply_to[1] = ANY (%(ids)s::text[])
