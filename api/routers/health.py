@@ -14,9 +14,10 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import BaseModel
 from redis.exceptions import RedisError
+from starlette.datastructures import State
 
 import inboxops
-from inboxops.core.pulse import Pulse, State, state
+from inboxops.core import pulse
 from inboxops.db.queries import sql
 from inboxops.settings import Settings
 
@@ -63,28 +64,45 @@ async def probes(settings: Settings) -> AsyncIterator[tuple[AsyncConnectionPool,
 @router.get("/healthz", responses={503: {"model": Health}})
 async def healthz(request: Request, response: Response) -> Health:
     """Ready to serve: 200 when the database and Redis answer, 503 with the reason otherwise."""
-    database, events = await asyncio.gather(_ask(_database(request)), _ask(request.app.state.redis.ping()))
-    well = database == events == "ok"
-    response.status_code = 200 if well else 503
-    return Health(status="ok" if well else "unavailable", version=inboxops.__version__, database=database, redis=events)
+    found = await _health(request.app.state)
+    response.status_code = 200 if found.status == "ok" else 503
+    return found
 
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def readyz(request: Request, response: Response) -> Readiness:
     """The whole installation: 200 when database and Redis answer and the pulse is in time, else 503 and which hop keeps mail."""
-    health = await healthz(request, response)
+    found = await _readiness(request.app.state)
+    response.status_code = 200 if found.status == "ok" else 503
+    return found
+
+
+async def wrong(here: State) -> str:
+    """What keeps mail, in words; "" when nothing does. here: the application's state."""
+    found = await _readiness(here)
+    if found.status == "ok":
+        return ""
+    parts = {"the database": found.database, "Redis": found.redis}
+    return "; ".join(f"{name}: {said}" for name, said in parts.items() if said != "ok") or f"the pulse is {found.pulse}"
+
+
+async def _health(here: State) -> Health:
+    database, events = await asyncio.gather(_ask(_database(here)), _ask(here.redis.ping()))
+    status = "ok" if database == events == "ok" else "unavailable"
+    return Health(status=status, version=inboxops.__version__, database=database, redis=events)
+
+
+async def _readiness(here: State) -> Readiness:
+    health = await _health(here)
     try:
-        beat = await asyncio.wait_for(_last_beat(request), SECONDS + 1)
+        beat = await asyncio.wait_for(_last_beat(here), SECONDS + 1)
     except (TimeoutError, PoolTimeout, psycopg.Error) as exc:
-        found = State(False, f"not known: {type(exc).__name__}", None)
+        found = pulse.State(False, f"not known: {type(exc).__name__}", None)
     else:
-        found = state(beat, now=datetime.now(UTC))
-    if not found.well:
-        response.status_code = 503
-    ready = response.status_code == 200
+        found = pulse.state(beat, now=datetime.now(UTC))
     return Readiness(
         **health.model_dump(exclude={"status"}),
-        status="ok" if ready else "unavailable",
+        status=health.status if found.well else "unavailable",
         pulse=found.said,
         pulse_seconds=found.seconds,
         stalled=found.stalled,
@@ -97,15 +115,15 @@ async def livez() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def _last_beat(request: Request) -> Pulse | None:
-    async with request.app.state.database.connection(timeout=SECONDS) as connection:
+async def _last_beat(here: State) -> pulse.Pulse | None:
+    async with here.database.connection(timeout=SECONDS) as connection:
         cursor = await connection.cursor(row_factory=dict_row).execute(sql("last_beat"))
         row = await cursor.fetchone()
-    return Pulse(**row) if row else None
+    return pulse.Pulse(**row) if row else None
 
 
-async def _database(request: Request) -> None:
-    async with request.app.state.database.connection(timeout=SECONDS) as connection:
+async def _database(here: State) -> None:
+    async with here.database.connection(timeout=SECONDS) as connection:
         await connection.execute("SELECT 1")
 
 

@@ -143,6 +143,13 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="relay for notices to admins: smtps://user:password@host[:port]"
     )
     notify_from: str = Field(default="", description="the address that notices to admins come from")
+    operator_webhook_url: str = Field(
+        default="", description="where the API tells whoever runs this that mail stands still, and that it moves again"
+    )
+    operator_webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="signs that, as Standard Webhooks has it: whsec_ and base64; unsigned without",
+    )
     poll_minutes: int = Field(
         default=5, ge=1, description="how often each inbox is polled; read when Airflow reads its DAGs"
     )

@@ -119,7 +119,7 @@ class OutboundStore:
     def ticket_of(self, message_id: int) -> int | None:
         """The ticket of a message; None when there is no such message."""
         with self._database.transaction() as t:
-            row = t.row("ticket_of_message", id=message_id)
+            row = t.row("ticket_of_outbound", id=message_id)
         return None if row is None else int(row["ticket_id"])
 
     def claim(self, message_id: int, attempt: int, *, lease_seconds: float) -> Claim | None:

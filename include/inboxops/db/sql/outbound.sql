@@ -102,7 +102,7 @@ WHERE inbox_id = %(inbox_id)s AND send_status = 'unknown' AND message_id_header 
 -- name: ticket_number_of
 SELECT ticket_number FROM tickets WHERE id = %(ticket_id)s
 
--- name: ticket_of_message
+-- name: ticket_of_outbound
 SELECT ticket_id FROM messages WHERE id = %(id)s
 
 -- name: auto_responses_to_mail
