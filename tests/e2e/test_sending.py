@@ -47,7 +47,7 @@ def test_a_reply_leaves_once_and_the_thread_says_so(
     assert [taken.message.message_id for taken in desk.taken] == [answer.json()["message_id_header"]]
     (shown,) = [m for m in api.get(f"/v1/tickets/{ticket}").json()["messages"] if m["id"] == message]
     assert shown["sending"]["status"] == "sent"
-    links = f"/dags/send_message/dagRuns/send-{message}-1/taskInstances/send/links"
+    links = f"/dags/send_message/dagRuns/send-{message}-0/taskInstances/send/links"
     page = f"{stack.api_url.rstrip('/')}/tickets/{ticket}"
     eventually("its task leads to the ticket", lambda: airflow.get(links)["extra_links"] == {"Ticket": page})
 
