@@ -19,6 +19,7 @@ from inboxops_local.stack.testing import running
 from tests.disks import NO_DISK
 from tests.objectstore import S3Server
 from tests.providers.cloud_kits import GmailServer, GraphServer
+from tests.receiver import Receiver
 
 WITHOUT_DOVECOT = (
     "Dovecot is not installed: the IMAP tests ran against pymap, which proves less (apt-get install dovecot-imapd)"
@@ -101,6 +102,13 @@ def tenant(world: World) -> str:
     slug = f"t{uuid.uuid4().hex[:12]}"
     world.inboxes.add_tenant(slug, "Test Ltd")
     return slug
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
 
 
 class ByServers(LoadScopeScheduling):

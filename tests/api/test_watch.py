@@ -29,13 +29,6 @@ SECRET = new_secret()
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.stop()
-
-
-@pytest.fixture
 def way_to_postgres(services: Settings) -> Iterator[Proxy]:
     assert services.api_database_url is not None
     proxy = Proxy(urlsplit(services.api_database_url.get_secret_value()).port or 5432)

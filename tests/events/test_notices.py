@@ -23,13 +23,6 @@ from tests.stories.conftest import mail
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.stop()
-
-
-@pytest.fixture
 def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
     with set_up(world, tenant, mail_server) as desk:
         yield desk

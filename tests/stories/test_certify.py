@@ -40,13 +40,6 @@ def desk(world: World, tenant: str, mail_server: MailServer) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.stop()
-
-
-@pytest.fixture
 def box(mailbox: Mailbox) -> Mailbox:
     """An inbox that is being read, with four mails in it."""
     begin(mailbox)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from inboxops.composition import correcting, erasing, intake
+from inboxops.composition import canaries, correcting, erasing, intake
 from inboxops.composition.world import World
 from inboxops.core.corrections import Kind, Request
+from inboxops.db.queries import sql
 from inboxops.errors import InvalidInput
 from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk, set_up
@@ -123,6 +124,7 @@ def test_a_tenant_leaves_nothing_behind(desk: Desk, world: World, tenant: str) -
     tenant_id = desk.tenant_id
     assert desk.send(desk.reply(_ticket(desk.box))) == "sent"
     world.api_keys.add(tenant_id, name="Ann", role="agent")
+    canaries.send(world, desk.box.inbox_id)
     counts = erasing.erase_tenant(world, tenant)
     assert (counts["inboxes"], counts["tickets"], counts["messages"]) == (1, 1, 2)
     assert list(world.objects.list(f"{tenant_id}/")) == []
@@ -138,6 +140,17 @@ def test_a_tenant_leaves_nothing_behind(desk: Desk, world: World, tenant: str) -
             assert left is None, table["name"]
     with pytest.raises(InvalidInput, match="no tenant"):
         world.inboxes.tenant_id(tenant)
+
+
+def test_no_table_of_tenants_is_forgotten(world: World) -> None:
+    with world.database.transaction() as t:
+        tables = t.connection.execute(
+            b"SELECT table_name::text AS name FROM information_schema.columns"
+            b" JOIN information_schema.tables USING (table_schema, table_name)"
+            b" WHERE table_schema = 'public' AND column_name = 'tenant_id' AND table_type = 'BASE TABLE'"
+        ).fetchall()
+    deleted = sql("erase_tenant").decode()
+    assert [table["name"] for table in tables if f"DELETE FROM {table['name']} " not in deleted] == []
 
 
 def _ticket(box: Mailbox) -> int:
