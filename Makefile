@@ -33,8 +33,8 @@ mutations: $(VENV)/.installed-dev ## damaged mails for so many SECONDS
 crash: $(VENV)/.installed-dev ## kill a process ten times at each boundary, at every provider, and see the next run end it (about three hours)
 	INBOXOPS_TEST_CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash --timeout 3600
 
-outages: $(VENV)/.installed-dev ## what goes away and comes back: services, mail servers, sign-ins, Airflow's API, disks; and every way to end a command
-	INBOXOPS_TEST_ENDINGS=all $(BIN)/python -m pytest tests/outages tests/stack/test_homes.py tests/stack/test_endings.py --timeout 600
+outages: $(VENV)/.installed-dev ## what goes away and comes back: services, mail servers, sign-ins, Airflow's API, disks, clocks; and every way to end a command
+	INBOXOPS_TEST_ENDINGS=all $(BIN)/python -m pytest tests/outages tests/crash/test_clock.py tests/stack/test_homes.py tests/stack/test_endings.py --timeout 600
 
 soak: $(VENV)/.installed-dev ## mixed load for so many MINUTES while parts are killed and hang, and an account of everything
 	env -u INBOXOPS_HOME $(BIN)/inboxops bench soak --minutes $(or $(MINUTES),60)

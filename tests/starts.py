@@ -10,7 +10,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,8 @@ SECONDS = 240.0
 
 @dataclass(frozen=True)
 class Situation:
-    """folder: the clone's name, below a parent of `mode`. user: to be, where we are root; python: to make the environment with."""
+    """folder: the clone's name, below a parent of `mode`. user: to be, where we are root. python: to make the environment with,
+    a program or a version."""
 
     folder: str = "inboxops"
     mode: int = 0o755
@@ -40,12 +40,18 @@ class Situation:
 
 
 def usual_ports(stack: ExitStack) -> None:
-    """Somebody else's PostgreSQL and Redis, as far as they are in the way: their ports are taken."""
-    for port in (5432, 6379):
-        try:
-            stack.enter_context(socket.create_server(("127.0.0.1", port)))
-        except OSError:
-            continue  # a real one is there
+    """Somebody else's PostgreSQL and Redis answer on their usual ports: two installations of ours, with secrets of their own."""
+    for base in (5432 - 2, 6379 - 3):
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="starts-others-"))) / "home"
+        others = {**os.environ, "INBOXOPS_HOME": str(home), "INBOXOPS_PORT_BASE": str(base)}
+
+        def inboxops(*arguments: str, others: Mapping[str, str] = others) -> None:
+            subprocess.run(
+                [sys.executable, "-m", "inboxops.cli", *arguments], env=others, check=True, capture_output=True
+            )
+
+        inboxops("up", "--detach", "--no-demo", "--only=services")
+        stack.callback(inboxops, "down")
 
 
 PROXY = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
@@ -59,13 +65,29 @@ SITUATIONS = {
     "usual-ports-taken": Situation(before=usual_ports),
     "behind-a-proxy": Situation(environment=PROXY),
     "umask-077": Situation(umask=0o077),
+    "python-3.12": Situation(python="3.12"),
+    "python-3.13": Situation(python="3.13"),
 }
 BASE = 27_080
+
+
+def found(python: str) -> str:
+    """The program; "" where this machine has none of that version. A shim of pyenv may stand for one that is not switched on."""
+    if Path(python).exists():
+        return python
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for program in (shutil.which(f"python{python}"), *versions.glob(f"{python}.*/bin/python")):
+        if program and subprocess.run([program, "-c", ""], capture_output=True).returncode == 0:
+            return str(program)
+    return ""
 
 
 def run(name: str) -> str:
     """ "" when it went well, else what was wrong."""
     wanted = SITUATIONS[name]
+    python = found(wanted.python)
+    if not python:
+        return f"no Python {wanted.python} here"
     if name.startswith("root-") and os.geteuid() != 0:
         return "not root"
     with ExitStack() as stack:
@@ -103,7 +125,7 @@ def run(name: str) -> str:
             )
 
         stack.callback(lambda: shell("make -s clean"))
-        installed = shell(f"make -s install PYTHON={wanted.python}", env=quiet)
+        installed = shell(f"make -s install PYTHON={python}", env=quiet)
         if installed.returncode:
             return f"make install: {installed.stderr[-500:]}"
         return started(shell, clone)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import psycopg
 import redis.asyncio
@@ -99,7 +98,7 @@ async def _readiness(here: State) -> Readiness:
     except (TimeoutError, PoolTimeout, psycopg.Error) as exc:
         found = pulse.State(False, f"not known: {type(exc).__name__}", None)
     else:
-        found = pulse.state(beat, now=datetime.now(UTC))
+        found = pulse.state(beat)
     return Readiness(
         **health.model_dump(exclude={"status"}),
         status=health.status if found.well else "unavailable",

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -36,12 +37,13 @@ class Ended:
 
 
 class Processes:
-    """The end of the pipe that gives orders."""
+    """The end of the pipe that gives orders. environment: what the processes have besides ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._forking = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.process"],
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -56,7 +56,7 @@ def pulse(world: World, due_at: datetime) -> Pulse:
 
 def pulse_state(world: World) -> State:
     """How the pulse is, by the database's last beat."""
-    return state(world.heart.last(), now=datetime.now(UTC))
+    return state(world.heart.last())
 
 
 def notify(world: World) -> notifying.Notified:

@@ -11,20 +11,27 @@ from datetime import datetime
 EVERY_SECONDS = 60
 LATE_SECONDS = 80.0
 """Without a beat for so long, something stands still: a minute, and what a busy machine may take."""
+CLOCK_SECONDS = 5.0
+"""What a clock is put right by while it runs; a beat that lies further ahead of it tells nothing."""
+APART_SECONDS = 30.0
+"""Clocks of two hosts that are further apart keep Airflow's runs from their time: it compares the one with the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The last beat. due_at: when its run should have begun; began_at: when its task did; beat_at: when the database had it.
+    """The last beat. due_at: when its run should have begun; began_at: when its task did.
 
-    objects, events: "" when the object store and the event bus answered, else what they said.
+    objects, events: "" when the object store and the event bus answered, else what they said. age_seconds: since the database
+    had it, by the database's clock, the only one that all hosts share; below 0 when that clock was put back. took_seconds: from
+    `began_at`, by the clock of the host that ran the task, until the database had it, by the database's.
     """
 
     due_at: datetime
     began_at: datetime
-    beat_at: datetime
     objects: str = ""
     events: str = ""
+    age_seconds: float = 0.0
+    took_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +44,28 @@ class State:
     stalled: bool = False  # no task runs, so whoever can restart the scheduler should
 
 
-def state(pulse: Pulse | None, *, now: datetime) -> State:
+def state(pulse: Pulse | None) -> State:
     """Names the hop that keeps it: the scheduler and its executor, the object store, the event bus."""
     if pulse is None:
         # Not stalled: a scheduler that has only just started is not started anew.
         return State(
             False, "no beat yet: no task has run since this was installed; at the start that takes a minute", None
         )
-    seconds = max(0.0, (now - pulse.beat_at).total_seconds())
+    if pulse.age_seconds < -CLOCK_SECONDS:
+        # Not stalled either: what waits for a moment that is ahead again is not hurried by a new scheduler.
+        ahead = f"the clock was put back: the last beat is {-pulse.age_seconds:.0f} s ahead of it"
+        return State(False, f"{ahead}, and runs by the clock wait until then", None)
+    seconds = max(0.0, pulse.age_seconds)
     if seconds > LATE_SECONDS:
         said = f"late: no task has run for {seconds:.0f} s, so the scheduler, its executor or the workers stand still"
         return State(False, said, seconds, stalled=True)
     for name, said in (("object store", pulse.objects), ("event bus", pulse.events)):
         if said:
             return State(False, f"the {name} does not answer: {said}", seconds)
+    if not -APART_SECONDS < pulse.took_seconds < EVERY_SECONDS + APART_SECONDS:
+        where = "behind" if pulse.took_seconds > 0 else "ahead of"
+        apart = f"the clock of the host that runs tasks is {abs(pulse.took_seconds):.0f} s {where} the database's"
+        return State(False, f"{apart}, so runs don't begin at their time: set both by NTP", seconds)
     waited = (pulse.began_at - pulse.due_at).total_seconds()
     slow = f", {waited:.0f} s behind its time" if waited > EVERY_SECONDS / 2 else ""
     return State(True, f"a task ran {seconds:.0f} s ago{slow}", seconds)

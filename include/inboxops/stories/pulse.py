@@ -39,7 +39,7 @@ def pulse(heart: Heart, objects: Objects, bus: Bus, *, due_at: datetime, clock: 
     Raises the database's errors: then there is no beat, which says so, too.
     """
     began_at = clock()
-    told = Pulse(due_at, began_at, clock(), _asked(lambda: _round_trip(objects, began_at)), _asked(bus.ping))
+    told = Pulse(due_at, began_at, _asked(lambda: _round_trip(objects, began_at)), _asked(bus.ping))
     heart.beat(told)
     return told
 
