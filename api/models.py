@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -343,6 +343,10 @@ class InboundRow(BaseModel):
     size_bytes: int
 
 
+class Resync(Strict):
+    since: date = Field(description="The day from which on the mailbox is compared (UTC).")
+
+
 class Woken(BaseModel):
     """woken false: Airflow is away, and the inbox is woken once it is back."""
 
@@ -452,6 +456,7 @@ class Inbox(BaseModel):
     auto_response_body: str
     canary_minutes: int | None = Field(description="It gets a canary so often.")
     canary_from_id: int | None = Field(description="The inbox that sends them; null for itself.")
+    resync_since: datetime | None = Field(description="It is about to be compared with its mailbox from then on.")
     note: str
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -187,6 +187,7 @@ class Act(BaseModel):
     inbound_id: int | None = None
     days: int | None = Field(None, ge=1, le=3_650)
     replay_id: int | None = None
+    since: date | None = None
 
 
 @app.post("/act", dependencies=[Depends(requires_access_dag("PUT")), Depends(action_logging("inboxops_console"))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -153,6 +154,33 @@ def test_the_pages_open_in_airflows_ui_and_work_by_keyboard(
     page.keyboard.press("Enter")
     expect(frame.get_by_role("button", name="Resume")).to_be_visible()
     assert mailbox.inbox.state == "paused"
+    context.close()
+
+
+def test_a_mail_that_was_passed_over_is_taken_in_by_comparing_from_a_day_on(
+    operator: Console, viewer: Console, mailbox: Mailbox, browser: Browser
+) -> None:
+    dag = mailbox.inbox.dag_id
+    eventually("it was read once", lambda: mailbox.inbox.cursor.last_uid is not None)
+    operator.act(dag, "pause")
+    mailbox.deliver(mail("Passed over"))
+    mailbox.query("UPDATE inboxes SET imap_last_uid = imap_last_uid + 1 WHERE id = %s RETURNING 1", mailbox.inbox_id)
+    operator.act(dag, "resume")
+    assert viewer.act(dag, "resync", since="2026-01-01").status_code == 403
+    assert operator.act(dag, "resync").status_code == 422
+    context = browser.new_context()
+    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
+    page = context.new_page()
+    page.goto(f"{operator.url}/inboxops/inbox?dag_id={dag}")
+    page.get_by_role("button", name="Compare with mailbox").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)  # a day is wanted first
+    page.get_by_label("From").fill(f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}")
+    page.get_by_role("button", name="Compare with mailbox").click()
+    page.get_by_role("button", name="Do it").click()
+    expect(page.get_by_text("is compared with its mailbox from")).to_be_visible()
+    eventually("the mail is a ticket", lambda: mailbox.tickets() == [("Passed over", 1)])
+    eventually("the wish is over", lambda: mailbox.inbox.resync_since is None)
+    assert "1 of them taken in" in mailbox.inbox.note
     context.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -250,6 +251,22 @@ def fetch(
     table("Fetched", ["", ""], (counts | persisted.outcomes).items())
 
 
+@app.command()
+def resync(
+    name: Name,
+    since: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day from which on to compare (UTC).")],
+    tenant: Tenant = None,
+) -> None:
+    """Take in what the mailbox holds from a day on and is not here, e.g. because its first sync was bounded."""
+    from inboxops.composition import intake
+
+    with opened() as world:
+        inbox = world.inboxes.named(name, tenant)
+        now = intake.resync(world, inbox.id, since.replace(tzinfo=UTC))
+        said = f"{inbox.name} is compared with its mailbox from {since:%Y-%m-%d} on"
+        say(said if now else f"{said} once Airflow is back")
+
+
 def _pause(name: str, tenant: str | None, *, paused: bool) -> None:
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
@@ -277,5 +294,6 @@ def _facts(inbox: Inbox) -> dict[str, Any]:
         "canary_minutes": inbox.canary_minutes,
         "canary_from": inbox.canary_from_id,
         "spam_headers": list(inbox.spam_headers),
+        "resync_since": inbox.resync_since,
         "note": inbox.note,
     }

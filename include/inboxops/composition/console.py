@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time
 from typing import Any
 
-from inboxops.composition import connecting, mailboxes, pushing, replaying, runs, upkeep
+from inboxops.composition import connecting, intake, mailboxes, pushing, replaying, runs, upkeep
 from inboxops.composition.world import World
 from inboxops.core.inbox import REPLAY_DAG, Inbox
 from inboxops.core.pulse import State
@@ -27,16 +28,19 @@ def act(
     inbound_id: int | None = None,
     days: int | None = None,
     replay_id: int | None = None,
+    since: date | None = None,
 ) -> str:
     """Do one of `ACTIONS`; a sentence that says what came of it. Raises InvalidInput for another, and what the action raises."""
     if action in MAIL_ACTIONS:
         return _send_back(world, inbox_id, action, inbound_id)
     if action == PREVIEW:
         return _preview(world, world.inboxes.get(inbox_id), days, by)
+    if action == RESYNC:
+        return _resync(world, world.inboxes.get(inbox_id), since)
     if action in REPLAY_ACTIONS:
         return _replay(world, world.inboxes.get(inbox_id), action, replay_id)
     if action not in ACTIONS:
-        known = (*ACTIONS, *MAIL_ACTIONS, PREVIEW, *REPLAY_ACTIONS)
+        known = (*ACTIONS, *MAIL_ACTIONS, PREVIEW, RESYNC, *REPLAY_ACTIONS)
         raise InvalidInput(f"there is no action {action!r}", fix=f"Known: {', '.join(known)}")
     return ACTIONS[action](world, world.inboxes.get(inbox_id))
 
@@ -92,6 +96,14 @@ def _send_back(world: World, inbox_id: int, action: str, inbound_id: int | None)
     return f"mail {inbound_id} goes through the stages again"
 
 
+def _resync(world: World, inbox: Inbox, since: date | None) -> str:
+    if since is None:
+        raise InvalidInput("from which day on is not said")
+    now = intake.resync(world, inbox.id, datetime.combine(since, time(), UTC))
+    said = f"{inbox.name} is compared with its mailbox from {since} on"
+    return said if now else f"{said} once Airflow is back"
+
+
 def _preview(world: World, inbox: Inbox, days: int | None, by: str) -> str:
     if days is None:
         raise InvalidInput("of how many days is not said")
@@ -120,4 +132,4 @@ ACTIONS: dict[str, Callable[[World, Inbox], str]] = {
     "register": _register,
 }
 MAIL_ACTIONS = ("release", "reparse")
-PREVIEW, REPLAY_ACTIONS = "replay", ("replay_apply", "replay_undo")
+PREVIEW, RESYNC, REPLAY_ACTIONS = "replay", "resync", ("replay_apply", "replay_undo")

@@ -54,6 +54,7 @@ class Inbox:
     canary_minutes: int | None = None  # one so often; None: none
     canary_from_id: int | None = None  # the inbox that sends them; None: itself
     body_marker: bool = True  # replies end in a signed [ref:...]
+    resync_since: datetime | None = None  # to be compared with its mailbox from then on, once
 
     @property
     def dag_id(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from inboxops.core import template
@@ -202,6 +202,16 @@ class InboxStore:
         with self._database.transaction() as t:
             t.run("is_read", id=inbox_id)
 
+    def resync(self, inbox_id: int, since: datetime) -> None:
+        """Have the inbox compared with its mailbox from then on, at its next fetch."""
+        with self._database.transaction() as t:
+            t.run("resync", id=inbox_id, since=since)
+
+    def resynced(self, inbox_id: int, since: datetime, note: str) -> None:
+        """That is done."""
+        with self._database.transaction() as t:
+            t.run("resynced", id=inbox_id, since=since, note=note)
+
     def take_fetch_slot(self, inbox_id: int, *, per_hour: int) -> bool:
         """Whether the hourly limit has room for a fetch now; takes the room if so."""
         interval = room_after(per_hour)
@@ -209,7 +219,7 @@ class InboxStore:
             return t.value("take_fetch_slot", id=inbox_id, interval=interval) is not None
 
     def has_work(self, inbox_id: int) -> bool:
-        """Whether mail of the inbox is durable and not yet filed, e.g. after a crash."""
+        """Whether mail of the inbox is durable and not yet filed, e.g. after a crash, or its mailbox is to be compared."""
         with self._database.transaction() as t:
             return bool(t.value("has_work", id=inbox_id))
 
@@ -281,4 +291,5 @@ def _inbox(row: Row) -> Inbox:
         body_marker=row["body_marker"],
         canary_minutes=row["canary_minutes"],
         canary_from_id=row["canary_from_id"],
+        resync_since=row["resync_since"],
     )

@@ -72,7 +72,7 @@ def look(door: Door, known: Known, since: datetime, until: datetime) -> Looked:
     """
     looked, gone, odd = Looked(), list[Listed](), list[tuple[Listed, int]]()
     with door.provider.open(door.account) as mailbox:
-        for page in _pages(mailbox.listing(since, until)):
+        for page in pages(mailbox.listing(since, until)):
             looked.listed += len(page)
             rows = known.known(door.inbox_id, [one.key for one in page])
             looked.findings += accounting.doubled((row["key"] for row in rows), door.inbox_id)
@@ -136,7 +136,7 @@ def _is_found(door: Door, row: SentRow) -> bool:
 
 def _unknown(door: Door, known: Known, listed: Sequence[Listed]) -> list[Listed]:
     found = set[str]()
-    for page in _pages(listed):
+    for page in pages(listed):
         found |= {row["key"] for row in known.known(door.inbox_id, [one.key for one in page])}
     return accounting.missing(listed, found)
 
@@ -162,7 +162,8 @@ def _compared(door: Door, odd: Sequence[tuple[Listed, int]]) -> Iterator[Finding
                         yield Finding(Kind.MAIL_DIFFERS, message.key, door.inbox_id, f"row {ids[message.key]}")
 
 
-def _pages(listed: Iterable[Listed]) -> Iterator[list[Listed]]:
+def pages(listed: Iterable[Listed]) -> Iterator[list[Listed]]:
+    """As many as the database is asked about at once."""
     rest = iter(listed)
     while page := list(islice(rest, KEYS_AT_ONCE)):
         yield page

@@ -3,7 +3,7 @@ SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_n
        i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
        i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
        i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days, t.name AS tenant_name,
-       t.agents, i.body_marker, i.canary_minutes, i.canary_from_id
+       t.agents, i.body_marker, i.canary_minutes, i.canary_from_id, i.resync_since
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
 WHERE i.removed_at IS NULL
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
@@ -116,8 +116,16 @@ SET fetch_slot_at = greatest(coalesce(fetch_slot_at, now()), now()) + %(interval
 WHERE id = %(id)s AND coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
 RETURNING id
 
+-- name: resync
+UPDATE inboxes SET resync_since = %(since)s, updated_at = now() WHERE id = %(id)s AND removed_at IS NULL
+
+-- name: resynced
+-- A wish that was made meanwhile stays.
+UPDATE inboxes SET resync_since = NULL, note = %(note)s, updated_at = now() WHERE id = %(id)s AND resync_since = %(since)s
+
 -- name: has_work
 SELECT EXISTS (SELECT FROM inbound WHERE inbox_id = %(id)s AND state IN ('stored', 'classified'))
+    OR EXISTS (SELECT FROM inboxes WHERE id = %(id)s AND resync_since IS NOT NULL AND connected_at IS NOT NULL AND paused_at IS NULL)
 
 -- name: inboxes_left_behind
 SELECT DISTINCT inbox_id FROM inbound

@@ -40,22 +40,29 @@ function confirmed(question) {
   });
 }
 
+function day(id) {
+  const field = document.getElementById(id);
+  return field.reportValidity() ? field.value : "";
+}
+
 const number = (text) => (text ? Number(text) : null);
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-action]");
-  if (!button || !(await confirmed(button.dataset.ask))) return;
+  if (!button) return;
+  const since = button.dataset.day ? day(button.dataset.day) : null;
+  if (since === "" || !(await confirmed(button.dataset.ask))) return;
   button.disabled = true;
   said.textContent = "…";
   try {
     const answer = await fetch(`act?${new URLSearchParams({ dag_id: button.dataset.dag })}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-InboxOps-Console": "1" },
-      body: JSON.stringify({ action: button.dataset.action, inbound_id: number(button.dataset.inbound), days: number(button.dataset.days), replay_id: number(button.dataset.replay) }),
+      body: JSON.stringify({ action: button.dataset.action, inbound_id: number(button.dataset.inbound), days: number(button.dataset.days), replay_id: number(button.dataset.replay), since }),
     });
     const told = await answer.json();
     said.textContent = told.said ?? told.detail ?? `Airflow answered ${answer.status}.`;
-    if (answer.ok && ["pause", "resume", "release", "reparse", "replay", "replay_apply", "replay_undo"].includes(button.dataset.action)) setTimeout(() => location.reload(), 1500);
+    if (answer.ok && ["pause", "resume", "release", "reparse", "replay", "replay_apply", "replay_undo", "resync"].includes(button.dataset.action)) setTimeout(() => location.reload(), 1500);
   } catch {
     said.textContent = "Airflow can’t be reached. Try again.";
   }
