@@ -11,7 +11,7 @@ from api import paging
 from api.access import Admin, Agent
 from api.models import Canary, Connection, Id, Inbox, InboxPatch, InboxRequest, JmapConnection, Resync, Tested, Woken
 from api.paging import Cursor, Limit, Page
-from inboxops.composition import connecting, intake, mailboxes, pushing, runs
+from inboxops.composition import connecting, mailboxes, pushing, resyncing, runs
 from inboxops.core import inbox as core
 from inboxops.errors import Conflict, InboxOpsError, InvalidInput
 from inboxops.stories.connect import NewInbox
@@ -109,7 +109,7 @@ def fetch_inbox(visit: Agent, inbox_id: Id) -> Woken:
 @router.post("/{inbox_id}/resync", status_code=202)
 def resync_inbox(visit: Admin, inbox_id: Id, wanted: Resync) -> Woken:
     """Take in what the mailbox holds from a day on and is not here. Nothing of it is answered automatically."""
-    woken = intake.resync(visit.world, inbox_id, datetime.combine(wanted.since, time(), UTC))
+    woken = resyncing.wish(visit.world, inbox_id, datetime.combine(wanted.since, time(), UTC))
     return Woken(inbox_id=inbox_id, woken=woken)
 
 

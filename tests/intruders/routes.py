@@ -59,6 +59,7 @@ BODIES: Mapping[str, list[Any]] = {
         {"paused": True}, {"auto_response_body": "taken"}, {"canary_minutes": 15, "canary_from_id": "$inbox_id"},
         {"credentials": {"password": "x"}},
     ],
+    "POST /v1/inboxes/{inbox_id}/resync": [{"since": "2026-01-01"}],
     "PUT /v1/mail-rules/{name}": [_RULE],
     "POST /v1/mail-rules/order": [{"names": ["$name"]}],
     "POST /v1/mail-rules/try": [{"name": "$name"}],

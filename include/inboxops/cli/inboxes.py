@@ -258,11 +258,11 @@ def resync(
     tenant: Tenant = None,
 ) -> None:
     """Take in what the mailbox holds from a day on and is not here, e.g. because its first sync was bounded."""
-    from inboxops.composition import intake
+    from inboxops.composition import resyncing
 
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
-        now = intake.resync(world, inbox.id, since.replace(tzinfo=UTC))
+        now = resyncing.wish(world, inbox.id, since.replace(tzinfo=UTC))
         said = f"{inbox.name} is compared with its mailbox from {since:%Y-%m-%d} on"
         say(said if now else f"{said} once Airflow is back")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from inboxops.composition import connecting, intake, mailboxes, pushing, replaying, runs, upkeep
+from inboxops.composition import connecting, mailboxes, pushing, replaying, resyncing, runs, upkeep
 from inboxops.composition.world import World
 from inboxops.core.inbox import REPLAY_DAG, Inbox
 from inboxops.core.pulse import State
@@ -99,7 +99,7 @@ def _send_back(world: World, inbox_id: int, action: str, inbound_id: int | None)
 def _resync(world: World, inbox: Inbox, since: date | None) -> str:
     if since is None:
         raise InvalidInput("from which day on is not said")
-    now = intake.resync(world, inbox.id, datetime.combine(since, time(), UTC))
+    now = resyncing.wish(world, inbox.id, datetime.combine(since, time(), UTC))
     said = f"{inbox.name} is compared with its mailbox from {since} on"
     return said if now else f"{said} once Airflow is back"
 

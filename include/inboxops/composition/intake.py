@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
-from inboxops.composition import mailboxes, runs, sending
+from inboxops.composition import mailboxes, resyncing, runs, sending
 from inboxops.composition.forks import Died, processors, spread
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
@@ -15,7 +15,7 @@ from inboxops.core.model import InboxContext
 from inboxops.core.push import Errand
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import room_after
-from inboxops.errors import Conflict, InvalidInput, OperatorError, TransientError
+from inboxops.errors import Conflict, OperatorError, TransientError
 from inboxops.ports import FetchLimits, StoredRow
 from inboxops.providers import provider
 from inboxops.stories import classify as classifying
@@ -23,7 +23,6 @@ from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
 from inboxops.stories import raw_mail as reading
 from inboxops.stories import rehearse as rehearsing
-from inboxops.stories import resync as resyncing
 from inboxops.stories.autorespond import responder
 from inboxops.stories.publish import alongside
 from inboxops.stories.telling import hidden, log
@@ -74,7 +73,10 @@ def fetch(world: World, inbox_id: int) -> fetching.Fetched:
             max_batches=BATCHES_PER_RUN,
         )
         if inbox.resync_since is not None and not fetched.more:
-            fetched = _resynced(world, inbox_id, inbox.resync_since, fetched)
+            again = resyncing.take_in(world, inbox_id, inbox.resync_since, most=BATCHES_PER_RUN * limits.batch_messages)
+            fetched = fetching.Fetched(
+                fetched.stored + again.stored, fetched.refused + again.refused, fetched.bytes + again.bytes, again.more
+            )
     if fetched.more:
         runs.wake(world, inbox_id)
     if not fetched.stored and not world.inboxes.has_work(inbox_id):
@@ -82,46 +84,6 @@ def fetch(world: World, inbox_id: int) -> fetching.Fetched:
         log.info("fetch_skipped", inbox=inbox.name, why=why)
         return replace(fetched, skipped=why)
     return fetched
-
-
-def resync(world: World, inbox_id: int, since: datetime) -> bool:
-    """Have the inbox's next fetch take in what its mailbox holds since then and no row knows; it is woken. True when delivered now.
-
-    Raises InvalidInput for a moment that is not past, Conflict for an inbox that is not read.
-    """
-    inbox = world.inboxes.get(inbox_id)
-    if since >= datetime.now(UTC):
-        raise InvalidInput(f"{since:%Y-%m-%d} is not past", fix="Name the day from which on mail is missing")
-    if not inbox.is_live:
-        raise Conflict(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
-    world.inboxes.resync(inbox_id, since)
-    return runs.wake(world, inbox_id)
-
-
-def _resynced(world: World, inbox_id: int, since: datetime, fetched: fetching.Fetched) -> fetching.Fetched:
-    """The mailbox compared with our rows, and what is missing taken in as old mail. The wish is over when all of it is here."""
-    inbox, limits = world.inboxes.get(inbox_id), FetchLimits()
-    account, mailbox = mailboxes.account(world, inbox), provider(inbox.connection_type)
-    most = BATCHES_PER_RUN * limits.batch_messages
-    with fetching.standing(inbox, world.inboxes):
-        found = resyncing.compare(inbox_id, account, mailbox, world.certificates, since, datetime.now(UTC))
-    log.info(
-        "resync_compared", inbox=inbox.name, since=f"{since:%Y-%m-%d}", listed=found.listed, missing=len(found.missing)
-    )
-    taken = fetching.Fetched()
-    if found.missing:
-        stores = (world.inbound, world.inboxes, world.swift_objects)
-        taken = fetching.fetch_named(inbox, account, mailbox, *stores, found.missing[:most], limits=limits)
-    more = len(found.missing) > most
-    if not more:
-        said = f"compared with its mailbox from {since:%Y-%m-%d}: {found.listed} there, {len(found.missing)} of them taken in"
-        world.inboxes.resynced(inbox_id, since, said)
-    return fetching.Fetched(
-        stored=fetched.stored + taken.stored,
-        refused=fetched.refused + taken.refused,
-        bytes=fetched.bytes + taken.bytes,
-        more=more,
-    )
 
 
 def fetch_woken(world: World, inbox_id: int) -> fetching.Fetched:
