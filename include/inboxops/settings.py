@@ -141,7 +141,6 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="bearer token of /metrics, or two with a space between; closed without",
     )
-    production: bool = Field(default=False, description="refuse to start with what is good for trying things out only")
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     notify_smtp_url: SecretStr = Field(
         default=SecretStr(""), description="relay for notices to admins: smtps://user:password@host[:port]"
@@ -188,6 +187,11 @@ NOT_SETTINGS = frozenset({
 })  # fmt: skip
 """Names of ours that say something else: where the home is, what a command asks for, what Compose or the tests are told."""
 
+GONE = {
+    "INBOXOPS_PRODUCTION": "webhooks are closed wherever nothing is set up, so there is nothing left for it to say: take it out",
+}
+"""Settings of earlier versions: what to do about them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -222,6 +226,8 @@ def _check_names() -> None:
     known = {f"INBOXOPS_{field.upper()}" for field in Settings.model_fields} | NOT_SETTINGS
     for where, names in (("the environment", os.environ), (str(home() / ENV_FILE), _file())):
         for name in names:
+            if name in GONE:
+                raise OperatorError(f"{name} in {where} is a setting no more", fix=GONE[name])
             if name.startswith("INBOXOPS_") and name not in known and not name.startswith("INBOXOPS_TEST_"):
                 near = get_close_matches(name, known, n=1)
                 raise OperatorError(

@@ -365,7 +365,7 @@ def test_nothing_that_came_by_mail_moves_a_terminal_or_forges_a_line(nasty: str)
 @pytest.mark.parametrize("nasty", NASTY, ids=ascii)
 def test_logs_hold_one_line_for_one_word(nasty: str) -> None:
     """Addresses stand as marks; where an operator has them shown, they are made printable before."""
-    assert re.fullmatch(r"~[0-9a-f]+", hidden(f"{nasty}@evil.example", key=KEY))
+    assert re.fullmatch(r"~[0-9a-f]+", hidden(f"{nasty}@evil.example", key=KEY.current))
 
 
 @pytest.mark.parametrize(
