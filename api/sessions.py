@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +19,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 def begin(world: World, response: Response, caller: Caller) -> None:
     response.set_cookie(
         COOKIE,
-        _serializer(world).dumps(caller.prefix),
+        _serializer(world.signing_key.current).dumps(caller.prefix),
         max_age=SECONDS,
         secure=world.settings.api_url.startswith("https://"),
         httponly=True,
@@ -31,11 +33,14 @@ def end(response: Response) -> None:
 
 def caller(world: World, request: Request) -> Caller | None:
     """Who the cookie says is there; None without one that works."""
-    try:
-        prefix = _serializer(world).loads(request.cookies.get(COOKIE, ""), max_age=SECONDS)
-    except BadSignature:
-        return None
-    return world.api_keys.caller_of(str(prefix))
+    for secret in world.signing_key.secrets():
+        with suppress(BadSignature):
+            prefix, made_at = _serializer(secret).loads(
+                request.cookies.get(COOKIE, ""), max_age=SECONDS, return_timestamp=True
+            )
+            if secret in world.signing_key.secrets(made_at=made_at):
+                return world.api_keys.caller_of(str(prefix))
+    return None
 
 
 def is_from_elsewhere(request: Request) -> bool:
@@ -45,5 +50,5 @@ def is_from_elsewhere(request: Request) -> bool:
     return request.headers.get("origin", "").partition("://")[2] != request.headers.get("host", "")
 
 
-def _serializer(world: World) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(world.signing_key, salt="inboxops.page")
+def _serializer(secret: bytes) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(secret, salt="inboxops.page")

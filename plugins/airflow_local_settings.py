@@ -11,6 +11,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from inboxops.cores import leave_no_core
+
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
@@ -33,6 +35,8 @@ NEEDED_BY_TASKS = (
     "inboxops_airflow.sending",
     "inboxops_airflow.triggers",
 )
+
+leave_no_core()
 
 # A collection in a forked child touches, and so copies, everything that it shares with its parent (35 MB in the triggerer).
 os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)

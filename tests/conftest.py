@@ -111,12 +111,15 @@ def receiver() -> Iterator[Receiver]:
     receiver.stop()
 
 
+WITH_AIRFLOW = ("tests/e2e/", "tests/push/test_dags", "tests/stack/test_rotation")
+
+
 class ByServers(LoadScopeScheduling):
     """What shares servers stays in one of several processes: a file, and all that starts the whole of Airflow."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "airflow" if file.startswith(("tests/e2e/", "tests/push/test_dags")) else file
+        return "airflow" if file.startswith(WITH_AIRFLOW) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:

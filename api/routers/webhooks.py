@@ -66,10 +66,10 @@ def _tokens(settings: Settings) -> PushTokens | None:
             certs_url=settings.google_certs_url,
             ca_file=settings.provider_ca_file,
         )
-    if audience or settings.production:
+    if audience or account:
         raise OperatorError(
             "calls to /api/webhooks/gmail-push could not be told from forged ones",
-            fix="Set INBOXOPS_GOOGLE_PUBSUB_AUDIENCE and INBOXOPS_GOOGLE_PUBSUB_SERVICE_ACCOUNT, also when Gmail is not used",
+            fix="Set both INBOXOPS_GOOGLE_PUBSUB_AUDIENCE and INBOXOPS_GOOGLE_PUBSUB_SERVICE_ACCOUNT, or neither",
         )
     return None
 
@@ -85,7 +85,7 @@ async def gmail_push(request: Request) -> Response:
 
 @router.post("/graph-push")
 async def graph_push(request: Request) -> Response:
-    """Notifications of new mail; or, while a subscription is made, a token to be echoed."""
+    """Notifications of new mail; or, while a subscription is made, a token to be echoed. Closed where it is not set up."""
     return await _graph(request)
 
 
@@ -97,6 +97,8 @@ async def graph_lifecycle(request: Request) -> Response:
 
 async def _graph(request: Request) -> Response:
     async with _bounded(request) as push:
+        if not request.app.state.world.settings.graph_push_notification_url:
+            raise NotSetUp("nothing was registered with Microsoft")
         token = request.query_params.get("validationToken")
         if token is not None:
             if len(token) > LONGEST_TOKEN:

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = SecretStr("")
     credential_keys: SecretStr = Field(description="comma-separated Fernet keys; the first encrypts, all decrypt")
     signing_key: SecretStr = Field(description="signs our Message-IDs and reply tokens; at least 32 characters")
+    previous_signing_keys: SecretStr = Field(
+        default=SecretStr(""), description="comma-separated KEY@UNTIL: what they signed before then goes on being ours"
+    )
     airflow_url: str = Field(default="http://127.0.0.1:8080", description="base URL of Airflow's API server")
     airflow_username: str = Field(default="inboxops", description="the account that starts runs: docs/operations.md")
     airflow_password: SecretStr = SecretStr("")
@@ -135,9 +138,9 @@ class Settings(BaseSettings):
         default=False, description="show customers' addresses in task logs; else a mark of each"
     )
     metrics_token: SecretStr = Field(
-        default=SecretStr(""), description="bearer token of /metrics; without it there is none"
+        default=SecretStr(""),
+        description="bearer token of /metrics, or two with a space between; closed without",
     )
-    production: bool = Field(default=False, description="refuse to start with what is good for trying things out only")
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     notify_smtp_url: SecretStr = Field(
         default=SecretStr(""), description="relay for notices to admins: smtps://user:password@host[:port]"
@@ -148,7 +151,7 @@ class Settings(BaseSettings):
     )
     operator_webhook_secret: SecretStr = Field(
         default=SecretStr(""),
-        description="signs that, as Standard Webhooks has it: whsec_ and base64; unsigned without",
+        description="signs that, as Standard Webhooks has it: whsec_ and base64, or two with a space between; unsigned without",
     )
     poll_minutes: int = Field(
         default=5, ge=1, description="how often each inbox is polled; read when Airflow reads its DAGs"
@@ -184,6 +187,11 @@ NOT_SETTINGS = frozenset({
 })  # fmt: skip
 """Names of ours that say something else: where the home is, what a command asks for, what Compose or the tests are told."""
 
+GONE = {
+    "INBOXOPS_PRODUCTION": "webhooks are closed wherever nothing is set up, so there is nothing left for it to say: take it out",
+}
+"""Settings of earlier versions: what to do about them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -218,6 +226,8 @@ def _check_names() -> None:
     known = {f"INBOXOPS_{field.upper()}" for field in Settings.model_fields} | NOT_SETTINGS
     for where, names in (("the environment", os.environ), (str(home() / ENV_FILE), _file())):
         for name in names:
+            if name in GONE:
+                raise OperatorError(f"{name} in {where} is a setting no more", fix=GONE[name])
             if name.startswith("INBOXOPS_") and name not in known and not name.startswith("INBOXOPS_TEST_"):
                 near = get_close_matches(name, known, n=1)
                 raise OperatorError(

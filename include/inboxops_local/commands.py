@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """The entry point in the group `inboxops.commands`."""
-    for each in (up, down, status, doctor, backup, restore):
+    for each in (up, down, status, doctor, backup, restore, rotate):
         app.command()(each)
     app.command("stand-in")(stand_in)
 
@@ -81,6 +81,26 @@ def restore(file: Annotated[Path, typer.Argument(help="What `inboxops backup` wr
     from inboxops_local.stack import terminal
 
     terminal.restore(file)
+
+
+def rotate(
+    name: Annotated[list[str] | None, typer.Argument(help="Secrets as inboxops.env names them.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every secret that this installation made.")] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="The old ones leaked: what they signed counts no more.")
+    ] = False,
+    reload: Annotated[bool, typer.Option("--reload", help="Only have the stack read inboxops.env again.")] = False,
+    env_file: Annotated[
+        Path | None, typer.Option(help="Renew them in this file, as Compose reads one, and restart nothing.")
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="With --env-file: drop old keys once everything was sealed anew.")
+    ] = False,
+) -> None:
+    """Give the running local stack new secrets; without a name list those there are. docs/operations.md says what each costs."""
+    from inboxops_local.stack import terminal
+
+    terminal.rotate(name or [], all_=all_, forget=forget, reload=reload, env_file=env_file, finish=finish)
 
 
 def stand_in(

@@ -25,6 +25,13 @@ def test_each_setting_says_its_value_its_source_and_what_it_is_for(shell: Shell,
     assert told["INBOXOPS_SIGNING_KEY"]["value"] == f"({len(key)} characters)"
 
 
+def test_a_setting_of_an_earlier_version_says_what_to_do_about_it(shell: Shell) -> None:
+    done = shell("inbox", "list", INBOXOPS_PRODUCTION="true")
+    assert done.returncode == 1
+    assert "INBOXOPS_PRODUCTION in the environment is a setting no more" in done.stderr
+    assert "take it out" in done.stderr
+
+
 def test_a_name_that_means_nothing_is_an_error_with_the_nearest_that_does(shell: Shell, tmp_path: Path) -> None:
     done = shell("settings", INBOXOPS_GOGLE_CLIENT_ID="x")
     assert done.returncode == 1

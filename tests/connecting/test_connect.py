@@ -12,6 +12,7 @@ import pytest
 from inboxops.composition import connecting, intake, mailboxes
 from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
+from inboxops.core.signing import SigningKey
 from inboxops.errors import AuthenticationFailed, InvalidInput, TransientError
 from inboxops_local.standins.http import Fault
 from tests.connecting.conftest import Stage, answer_of
@@ -87,14 +88,14 @@ def test_a_code_is_good_once(stage: Stage) -> None:
 
 @pytest.mark.parametrize("change", ["tampered", "expired", "unsigned", "other"])
 def test_a_link_that_is_not_ours_leads_nowhere(stage: Stage, change: str) -> None:
-    key = stage.world.settings.signing_key.get_secret_value().encode()
+    key = stage.world.signing_key
     soon = int((datetime.now(UTC) + timedelta(minutes=5)).timestamp())
     link = ConnectLink(stage.kind, stage.tenant_id, soon)
     if change == "expired":
         link = ConnectLink(stage.kind, stage.tenant_id, soon - 1000)
     if change == "other":
         link = ConnectLink("imap", stage.tenant_id, soon)
-    token = connect_link.sign(link, b"another key" if change == "unsigned" else key)
+    token = connect_link.sign(link, SigningKey(b"another key") if change == "unsigned" else key)
     token = f"x{token}" if change == "tampered" else token
     answer = stage.browser().start(f"/v1/oauth/{stage.sign_in}/start?link={token}")
     assert answer.status_code == 400

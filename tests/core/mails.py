@@ -8,8 +8,9 @@ from inboxops.core import ids
 from inboxops.core.classify import classify
 from inboxops.core.mime import parse
 from inboxops.core.model import InboxContext, ParsedMessage, Verdict
+from inboxops.core.signing import SigningKey
 
-KEY = b"a signing key of thirty-two bytes"
+KEY = SigningKey(b"a signing key of thirty-two bytes")
 INBOX = InboxContext(
     tenant_id=1,
     inbox_id=2,

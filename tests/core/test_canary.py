@@ -13,8 +13,9 @@ from inboxops.core.classify import classify
 from inboxops.core.mime import parse
 from inboxops.core.model import Address, InboxContext, VerdictKind
 from inboxops.core.rules.own_loop import CANARY_HEADER, LOOP_HEADER
+from inboxops.core.signing import SigningKey
 
-KEY = b"a signing key of thirty-two bytes"
+KEY = SigningKey(b"a signing key of thirty-two bytes")
 MADE = datetime(2026, 11, 2, 10, tzinfo=UTC)
 CONTEXT = InboxContext(
     tenant_id=1, inbox_id=7, email_address="support@acme.example", signing_key=KEY, received_at=MADE + timedelta(minutes=1)
@@ -53,8 +54,8 @@ def test_nothing_on_the_way_hides_it() -> None:
         (replace(CONTEXT, inbox_id=8), "another inbox"),
         (replace(CONTEXT, received_at=MADE + canary.VALID_FOR + timedelta(seconds=1)), "too late"),
         (replace(CONTEXT, received_at=None), "nobody knows when it came"),
-        (replace(CONTEXT, signing_key=b"another key"), "another installation"),
-        (replace(CONTEXT, signing_key=b""), "no key"),
+        (replace(CONTEXT, signing_key=SigningKey(b"another key")), "another installation"),
+        (replace(CONTEXT, signing_key=SigningKey()), "no key"),
     ],
 )
 def test_a_token_of_others_is_nothing(context: InboxContext, why: str) -> None:

@@ -14,8 +14,9 @@ from inboxops.core.certificate import MOST_NAMED, Account, Certificate, Span
 from inboxops.core.ids import make_message_id
 from inboxops.core.model import Copy, Listed
 from inboxops.core.rules.own_loop import loop_mark
+from inboxops.core.signing import SigningKey
 
-KEY = b"the installation's key"
+KEY = SigningKey(b"the installation's key")
 NOW = datetime(2026, 11, 28, 4, 17, 9, 123456, tzinfo=UTC)
 ROW = Row(
     id=7, tenant_id=1, inbox_id=2, key="INBOX/1/7", state="persisted", created_at=NOW, size_bytes=100, message_id=70,
@@ -121,7 +122,7 @@ def test_the_bytes_are_always_the_same_ones() -> None:
     assert made.body.startswith('{"day":"2026-11-28","erased":1,')
     assert "Zoë's" in made.body
     assert " mails" in certificate.sentence(json.loads(made.body))
-    assert made.signature != certificate.make(ACCOUNT, 1, "", b"another").signature
+    assert made.signature != certificate.make(ACCOUNT, 1, "", SigningKey(b"another")).signature
 
 
 def test_what_it_says_in_one_line() -> None:

@@ -7,6 +7,7 @@ import pytest
 from inboxops.core.classify import RULES, RULESET
 from inboxops.core.model import VerdictKind
 from inboxops.core.rules.own_loop import LOOP_HEADER
+from inboxops.core.signing import SigningKey
 from tests.core.mails import OWN, REPORT, block, mail, report, verdict
 
 CASES = {
@@ -249,7 +250,7 @@ def test_only_our_own_mailbox_makes_a_loop() -> None:
     assert verdict(mail(From="eve@evil.example", Message_ID=f"<{OWN}>")).kind is VerdictKind.HUMAN
     assert verdict(mail(From="support@shop.example")).kind is VerdictKind.HUMAN
     assert (
-        verdict(mail(From="support@shop.example", Message_ID=f"<{OWN}>"), signing_key=b"other").kind
+        verdict(mail(From="support@shop.example", Message_ID=f"<{OWN}>"), signing_key=SigningKey(b"other")).kind
         is VerdictKind.HUMAN
     )
 

@@ -20,6 +20,7 @@ from inboxops.core.mail_rules.model import Op, RuleSet
 from inboxops.core.mail_rules.wire import OPS, read_rule
 from inboxops.core.mime import parse
 from inboxops.core.model import InboxContext
+from inboxops.core.signing import SigningKey
 from inboxops.stories.classify import read_message
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -44,7 +45,7 @@ CONTEXT = InboxContext(
     email_address="support@desk.example",
     own_addresses=frozenset({"support@desk.example"}),
     agents=frozenset({"desk.example"}),
-    signing_key=b"k" * 32,
+    signing_key=SigningKey(b"k" * 32),
     mail_rules=RuleSet(1, (read_rule(EVERY), read_rule(EVERY | {"name": "all", "match": "all"}))),
 )
 PIECES = [

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from email import message_from_bytes
 from email.policy import default
 
 import pytest
+from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from inboxops.composition import upkeep
 from inboxops.composition.world import World
 from inboxops.core.notices import KINDS
-from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, OperatorError
+from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, NotFound, OperatorError
 from inboxops_lab.testing.mailserver import MailServer
 from tests.receiver import Receiver
 from tests.sending.conftest import Desk, set_up
@@ -199,3 +202,78 @@ def test_drain_tells_too(desk: Desk, receiver: Receiver) -> None:
     disconnect(desk)
     assert upkeep.drain(desk.world).notices_delivered >= 1
     assert receiver.told == [("inbox_disconnected", False)]
+
+
+def test_a_webhook_goes_on_when_the_keys_of_credentials_are_rotated(desk: Desk, receiver: Receiver) -> None:
+    """Its secret is sealed with them, too."""
+    secret = watch(desk, receiver)
+    known, new = desk.world.settings, Fernet.generate_key().decode()
+    both = known.model_copy(update={"credential_keys": SecretStr(f"{new},{known.credential_keys.get_secret_value()}")})
+    alone = known.model_copy(update={"credential_keys": SecretStr(new)})
+    here = desk.box.inbox_id
+    before = desk.world.vault.open(desk.world.inboxes.credentials(here) or b"")
+    for settings in (both, alone):
+        with closing(World(settings)) as world:
+            if settings is both:
+                upkeep.reseal(world)
+            assert world.vault.open(world.inboxes.credentials(here) or b"") == before
+            (disconnect if settings is both else reconnect)(desk)
+            upkeep.notify(world)
+            headers, body = receiver.taken[-1][:2]
+            Webhook(secret).verify(body, headers)
+    assert len(receiver.taken) == 2
+    with closing(
+        World(
+            known.model_copy(update={"credential_keys": SecretStr(f"{known.credential_keys.get_secret_value()},{new}")})
+        )
+    ) as world:
+        upkeep.reseal(world)  # others share this database
+
+
+def test_a_token_that_is_renewed_meanwhile_is_not_lost(desk: Desk) -> None:
+    """Sealing anew waits for who holds the credentials: what it saves would meet other bytes, and be dropped."""
+    world, here = desk.world, desk.box.inbox_id
+    began, done = threading.Event(), threading.Event()
+
+    def reseal() -> None:
+        began.set()
+        with closing(World(world.settings)) as other:
+            upkeep.reseal(other)
+        done.set()
+
+    with world.credentials.held(here) as held:
+        held.read()
+        sealing = threading.Thread(target=reseal)
+        sealing.start()
+        assert began.wait(10)
+        assert not done.wait(1)
+        held.save(world.vault.seal({"refresh_token": "renewed"}))
+    sealing.join(30)
+    assert world.vault.open(world.inboxes.credentials(here) or b"") == {"refresh_token": "renewed"}
+
+
+def test_a_receiver_changes_over_to_a_new_secret_when_it_can(desk: Desk, receiver: Receiver) -> None:
+    old = watch(desk, receiver)
+    (channel,) = desk.world.notices.channels(desk.box.inbox.tenant)
+
+    def told_with(secret: str) -> bool:
+        disconnect(desk)
+        upkeep.notify(desk.world)
+        reconnect(desk)
+        upkeep.notify(desk.world)
+        headers, body = receiver.taken[-1][:2]
+        try:
+            Webhook(secret).verify(body, headers)
+        except WebhookVerificationError:
+            return False
+        return True
+
+    new = upkeep.renew_secret(desk.world, channel["id"], keep_old=True)
+    assert told_with(old)
+    assert told_with(new)
+    newest = upkeep.renew_secret(desk.world, channel["id"], keep_old=True)
+    assert (told_with(old), told_with(new), told_with(newest)) == (False, True, True)
+    last = upkeep.renew_secret(desk.world, channel["id"], keep_old=False)
+    assert (told_with(newest), told_with(last)) == (False, True)
+    with pytest.raises(NotFound, match="no webhook"):
+        upkeep.renew_secret(desk.world, channel["id"] + 10_000, keep_old=True)

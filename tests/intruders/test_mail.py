@@ -24,6 +24,7 @@ from inboxops.core.download import content_disposition, media_type
 from inboxops.core.mime import parse
 from inboxops.core.model import Address, Attachment
 from inboxops.core.outbound import Answered, ReplyRequest
+from inboxops.core.signing import SigningKey
 from inboxops.core.text import printable
 from inboxops.errors import InvalidInput
 from inboxops.stories.telling import hidden
@@ -201,7 +202,7 @@ def test_guessed_numbers_ids_and_markers_lead_into_nobodys_ticket(desk: Desk, vi
             "x", sender="evil@evil.example", more=f"References: <{stolen}>",
         ),
         "a marker": mail("x", sender="evil@evil.example", body=f"[ref:{ticket}:{'a' * 16}]"),
-        "a marker of another key": mail("x", sender="evil@evil.example", body=ids.make_body_marker(ticket, b"another key")),
+        "a marker of another key": mail("x", sender="evil@evil.example", body=ids.make_body_marker(ticket, SigningKey(b"another key"))),
         "a reply address": mail("x", sender="evil@evil.example", more=f"Delivered-To: support+r{ticket}-{'a' * 16}@{host}"),
         "a thread of the provider": mail("x", sender="evil@evil.example", more="Thread-Topic: Invoice 7\r\nThread-Index: AAAA"),
     }  # fmt: skip
@@ -364,7 +365,7 @@ def test_nothing_that_came_by_mail_moves_a_terminal_or_forges_a_line(nasty: str)
 @pytest.mark.parametrize("nasty", NASTY, ids=ascii)
 def test_logs_hold_one_line_for_one_word(nasty: str) -> None:
     """Addresses stand as marks; where an operator has them shown, they are made printable before."""
-    assert re.fullmatch(r"~[0-9a-f]+", hidden(f"{nasty}@evil.example", key=KEY))
+    assert re.fullmatch(r"~[0-9a-f]+", hidden(f"{nasty}@evil.example", key=KEY.current))
 
 
 @pytest.mark.parametrize(

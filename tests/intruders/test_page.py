@@ -121,12 +121,20 @@ def test_with_images_asked_for_nothing_but_images_is_called(alone: Watched) -> N
 
 
 def test_the_policy_alone_lets_nothing_run_and_nothing_out(policed: Watched) -> None:
-    """The document as the stranger wrote it, under the headers that a view has."""
-    names = list(HTML)
-    for number in range(0, len(names), 1 if WHOLE else 8):
-        policed.page.goto(f"https://inboxops.example/{number}")
-        assert policed.page.evaluate("typeof window.sang") == "undefined", HTML[names[number]]
-        assert policed.called == [], HTML[names[number]]
+    """Documents as the stranger wrote them, under the headers that a view has; many at a time, each in a frame of its own."""
+    payloads = list(HTML.values())
+    numbers = range(0, len(payloads), 1 if WHOLE else 8)
+    for begin in range(0, len(numbers), AT_ONCE):
+        some = [str(number) for number in numbers[begin : begin + AT_ONCE]]
+        policed.page.goto(f"https://inboxops.example/frames-{'-'.join(some)}")
+        frames = policed.page.main_frame.child_frames
+        assert [frame.url for frame in frames] == [f"https://inboxops.example/{number}" for number in some]
+        for frame, number in zip(frames, some, strict=True):
+            assert frame.evaluate("typeof window.sang") == "undefined", payloads[int(number)]
+        assert policed.called == [], [payloads[int(number)] for number in some]
+
+
+AT_ONCE = 32
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +147,10 @@ def policed(browser: Browser) -> Iterator[Watched]:
 
     def answer(route: Route) -> None:
         path = route.request.url.rpartition("/")[2]
+        if path.startswith("frames-"):
+            shown = "".join(f"<iframe src=/{number}></iframe>" for number in path.split("-")[1:])
+            route.fulfill(status=200, content_type="text/html", body=f"<!doctype html>{shown}")
+            return
         if not route.request.url.startswith("https://inboxops.example/") or not path.isdecimal():
             if not route.request.url.startswith("https://inboxops.example/"):
                 watched.called.append(route.request.url)  # what a policy stops never comes here

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 
 from api import sessions
 from inboxops.composition.world import World
+from inboxops.core.signing import Replaced, SigningKey
 from tests.api.conftest import Api
 from tests.intruders.conftest import SECRET, Victim
 from tests.intruders.routes import STREAMS, WITHOUT_A_KEY, Operation, operations
@@ -73,7 +75,7 @@ def forged(
         def get_timestamp(self) -> int:
             return int(time.time()) - age
 
-    return str(URLSafeTimedSerializer(key or world.signing_key, salt=salt, signer=Then).dumps(payload))
+    return str(URLSafeTimedSerializer(key or world.signing_key.current, salt=salt, signer=Then).dumps(payload))
 
 
 def no_keys(world: World, victim: Victim) -> dict[str, dict[str, str]]:
@@ -118,6 +120,22 @@ def test_without_a_key_that_works_every_route_is_closed(
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), (what, path)
             assert SECRET not in answer.text.replace(path, "")
     assert victim.rows() == before
+
+
+def test_a_session_outlives_a_new_signing_key_and_the_old_one_makes_no_more_of_them(
+    owner: World, victim: Victim, http_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, hour = victim.api.admin["Authorization"].split("_")[1], 3600
+    world = http_client.app.state.world  # type: ignore[attr-defined]
+    ended = datetime.now(UTC) - timedelta(hours=1)
+    monkeypatch.setattr(world, "signing_key", SigningKey(b"n" * 32, (Replaced(b"o" * 32, ended),)))
+
+    def status(age: int, key: bytes) -> int:
+        cookie = forged(owner, alive, key=key, age=age)
+        return int(http_client.get("/v1/session", headers={"Cookie": f"{sessions.COOKIE}={cookie}"}).status_code)
+
+    assert [status(age, b"o" * 32) for age in (0, hour // 2, 2 * hour, 13 * hour)] == [401, 401, 200, 401]
+    assert status(0, b"n" * 32) == 200
 
 
 @named([each for each in OPERATIONS if each.changes and "/webhooks/" not in each.name])

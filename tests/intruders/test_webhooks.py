@@ -167,6 +167,15 @@ def test_without_what_tells_googles_calls_from_forged_ones_none_is_taken(office:
     assert office.untouched(inbox)
 
 
+@pytest.mark.parametrize("path", ["graph-push", "graph-lifecycle"])
+def test_microsofts_are_closed_where_nothing_was_registered_with_it(office: Office, path: str) -> None:
+    """Nobody has them echo a text of theirs, either."""
+    with TestClient(create_app(office.settings.model_copy(update={"graph_push_notification_url": ""}))) as fresh:
+        echo = fresh.post(f"/api/webhooks/{path}", params={"validationToken": "anything"})
+        assert (echo.status_code, "anything" in echo.text) == (404, False)
+        assert fresh.post(f"/api/webhooks/{path}", json={"value": []}).status_code == 404
+
+
 @pytest.mark.parametrize("path", ["gmail-push", "graph-push", "graph-lifecycle"])
 def test_a_slow_body_is_let_go(office: Office, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "READ_SECONDS", 0.3)

@@ -113,6 +113,14 @@ def test_a_subscription_that_graph_has_forgotten_is_made_anew_and_its_secret_wit
     assert office.push_graph(new).status_code == 202
 
 
+def test_a_secret_of_microsofts_that_leaked_is_changed_by_making_the_channel_anew(office: Office) -> None:
+    inbox = office.watched("microsoft")
+    leaked = office.notice(inbox)
+    assert pushing.register(office.world, inbox.id, anew=True).made
+    assert office.push_graph(leaked).status_code == 403
+    assert office.push_graph(office.notice(inbox)).status_code == 202
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_suspect_channel_is_due_and_made_anew(office: Office, kind: str) -> None:
     inbox = office.watched(kind)

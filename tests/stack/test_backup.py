@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from inboxops.composition import intake
 from inboxops.composition.world import World
 from inboxops.db.migrate import migrate
 from inboxops_lab.testing.mailserver import MailServer
+from inboxops_local.stack import postgres
+from inboxops_local.stack.home import GENERATED, Home, read_env
 from inboxops_local.stack.layout import command
 from inboxops_local.stack.testing import running
 from tests.stories.conftest import Mailbox, connect, mail
@@ -65,6 +68,21 @@ def saved(
 
 def test_only_its_owner_may_read_it(saved: tuple[Path, Mailbox, dict[str, object]]) -> None:
     assert saved[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_only_the_file_of_secrets_in_it_says_one(
+    saved: tuple[Path, Mailbox, dict[str, object]], tmp_path: Path
+) -> None:
+    """Who gets the database or an object alone has no key, and no password of a mailbox."""
+    with tarfile.open(saved[0]) as tar:
+        tar.extractall(tmp_path, filter="data")
+    kept = read_env(tmp_path / "inboxops.env")
+    secrets = ["secret password", *(kept[name] for name in GENERATED)]
+    restored = [postgres.cluster(Home(tmp_path)).programs / "pg_restore", "--file=-", tmp_path / "database"]
+    dump = subprocess.run(restored, capture_output=True, check=True).stdout
+    assert b"COPY public.inboxes" in dump
+    for content in (dump, *(path.read_bytes() for path in (tmp_path / "objects").rglob("*") if path.is_file())):
+        assert [secret for secret in secrets if secret.encode() in content] == []
 
 
 def test_it_comes_back_on_another_machine_and_mail_goes_on(

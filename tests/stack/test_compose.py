@@ -133,6 +133,12 @@ def test_what_is_ours_runs_closed(compose: dict[str, Any]) -> None:
         assert "user" not in service, name
 
 
+def test_no_container_leaves_a_core(compose: dict[str, Any]) -> None:
+    assert {
+        name: one.get("ulimits") for name, one in compose["services"].items() if one.get("ulimits") != {"core": 1}
+    } == {}
+
+
 def test_what_is_installed_is_what_was_locked() -> None:
     """Each package of each lock by the hash of its files, wherever it is installed from one."""
     for lock in ("requirements.txt", "requirements-dev.txt"):

@@ -16,6 +16,7 @@ from inboxops.composition import certifying, correcting, erasing, intake, upkeep
 from inboxops.composition.world import World
 from inboxops.core.corrections import Kind, Request
 from inboxops.core.keys import pack_digest
+from inboxops.core.signing import SigningKey
 from inboxops.db.certificate import CertificateStore
 from inboxops.stories.housekeep import Retention, housekeep
 from inboxops_lab.testing.mailserver import MailServer
@@ -425,7 +426,7 @@ def test_a_certificate_that_was_taken_out_is_found(box: Mailbox) -> None:
 def test_another_key_verifies_nothing(box: Mailbox) -> None:
     certify(box)
     world = World(box.world.settings)
-    world.signing_key = b"another key"
+    world.signing_key = SigningKey(b"another key")
     assert certifying.verify(world, box.inbox.tenant_id)[1] == ["certificate 1 was changed, or signed with another key"]
     world.close()
 

@@ -53,7 +53,7 @@ def test_neither_words_nor_addresses_nor_passwords_are_in_it(mailbox: Mailbox, l
     said = repr(lines)
     assert not re.search(r"4711|private|rita@|buyer|secret password", said), said
     [filed] = events(lines, "mail_filed")
-    assert filed["customer"] == hidden("Rita@Buyer.example", mailbox.world.signing_key)
+    assert filed["customer"] == hidden("Rita@Buyer.example", mailbox.world.signing_key.current)
     assert filed["customer"] != hidden("rita@buyer.example", b"another installation's")
 
 

@@ -34,6 +34,7 @@ from inboxops.cli import (
     tickets,
     trace,
 )
+from inboxops.cores import leave_no_core
 from inboxops.errors import InboxOpsError
 
 app = typer.Typer(
@@ -69,6 +70,7 @@ app.add_typer(secrets.app, name="secrets")
 
 def main() -> None:
     """Run a command. An error of ours is one line on stderr that says what to do, and exit code 1."""
+    leave_no_core()
     try:
         app()
     except InboxOpsError as exc:

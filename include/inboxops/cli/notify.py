@@ -57,6 +57,19 @@ def remove(channel: Id) -> None:
     say(f"channel {channel} removed")
 
 
+@app.command("renew-secret")
+def renew_secret(
+    channel: Id,
+    forget: Annotated[bool, typer.Option("--forget", help="Sign with the old one no more: it leaked.")] = False,
+) -> None:
+    """Give a webhook a new secret. Until the next time the old one signs, too, so that the receiver may change over."""
+    from inboxops.composition import upkeep
+
+    with opened() as world:
+        secret = upkeep.renew_secret(world, channel, keep_old=not forget)
+    typer.echo(f"secret: {secret}")
+
+
 @app.command()
 def test(channel: Id) -> None:
     """Send a notice of nothing by this channel, now."""

@@ -22,6 +22,10 @@ def push(
     name: Annotated[str | None, typer.Argument(help="One inbox; by default all that can push.")] = None,
     tenant: Annotated[str | None, typer.Option(help="The tenant's short name.")] = None,
     renew: Annotated[bool, typer.Option("--renew", help="Make or renew the channel of the named inbox now.")] = False,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="With --renew: another channel in its place, with a new secret of Microsoft's."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Show how inboxes learn of new mail: push, probing (made, unproven), suspect (lets mail pass), or polling."""
@@ -32,7 +36,7 @@ def push(
     with opened() as world:
         inboxes = [world.inboxes.named(name, tenant)] if name else world.inboxes.all(tenant)
         if renew:
-            watched = pushing.register(world, inboxes[0].id)
+            watched = pushing.register(world, inboxes[0].id, anew=anew)
             say(watched.skipped or ("made" if watched.made else "renewed"))
         shown = [inbox for inbox in inboxes if pushing.can_push(inbox.connection_type)]
         channels = world.push.channels([inbox.id for inbox in shown])

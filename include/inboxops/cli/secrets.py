@@ -1,4 +1,4 @@
-"""inboxops secrets ..."""
+"""inboxops secrets ...: the keys that seal credentials, wherever the installation runs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def generate() -> None:
 @app.command()
 def rotate() -> None:
     """Seal all credentials again with the first key of INBOXOPS_CREDENTIAL_KEYS; the others can be dropped then."""
+    from inboxops.composition import upkeep
+
     with opened() as world:
-        count = world.inboxes.rotate_credentials(world.vault.rotate)
-    say(f"{count} inboxes' credentials sealed with the first key")
+        done = upkeep.reseal(world)
+    say(f"{done.inboxes} inboxes' credentials and {done.webhooks} webhooks' secrets sealed with the first key")

@@ -33,7 +33,7 @@ def erase(world: World, tenant_id: int, address: str, *, by: str) -> Erased:
         tenant_id,
         address.strip().lower(),
         partial(story.wipe, tenant_id, objects=world.objects),
-        address_hash=address_hash(address.strip(), world.signing_key),
+        address_hash=address_hash(address.strip(), world.signing_key.current),
         by=by,
     )
     log.info("customer_erased", by=by, messages=done.messages, mails=done.mails, files=done.files, tickets=done.tickets)

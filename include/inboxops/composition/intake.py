@@ -168,7 +168,7 @@ def persist(world: World, inbox_id: int) -> persisting.Persisted:
             own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
             respond=responder(inbox, signing_key=world.signing_key),
             filed=filed,
-            show=str if world.settings.log_addresses else partial(hidden, key=world.signing_key),
+            show=str if world.settings.log_addresses else partial(hidden, key=world.signing_key.current),
         )
     runs.deliver_sends(world, tenant_id=inbox.tenant_id)
     return done

@@ -42,8 +42,8 @@ def due(world: World, connection_type: str, *, limit: int) -> list[int]:
     return world.push.due(connection_type, within=RENEW_WITHIN[connection_type], limit=limit)
 
 
-def register(world: World, inbox_id: int) -> Watched:
-    """Make or renew an inbox's channel. What came while there was none is fetched behind a new one.
+def register(world: World, inbox_id: int, *, anew: bool = False) -> Watched:
+    """Make or renew an inbox's channel. What came while there was none is fetched behind a new one. anew: with a new secret.
 
     Raises what `stories.watch.register` does.
     """
@@ -60,6 +60,7 @@ def register(world: World, inbox_id: int) -> Watched:
         world.push,
         world.inboxes,
         now=datetime.now(UTC),
+        anew=anew,
     )
     if watched.made and inbox.is_live:
         runs.wake(world, inbox_id)

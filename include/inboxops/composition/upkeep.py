@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -71,6 +72,38 @@ def tell(world: World, tenant_id: int, *, mail: str, url: str, kinds: Sequence[s
     secret = "" if mail else webhook.new_secret()
     sealed = world.vault.seal({"secret": secret}) if secret else None
     return notifying.tell(tenant_id, world.notices, mail=mail, url=url, sealed=sealed, kinds=kinds), secret
+
+
+def renew_secret(world: World, channel_id: int, *, keep_old: bool) -> str:
+    """A webhook's new secret. keep_old: until the next renewal the one before signs, too, so that a receiver may change.
+
+    Raises NotFound for a channel that is no webhook.
+    """
+    secret = webhook.new_secret()
+
+    def renew(sealed: bytes) -> bytes:
+        before = world.vault.open(sealed)["secret"].split()[:1] if keep_old else []
+        return world.vault.seal({"secret": " ".join([secret, *before])})
+
+    world.notices.renew_secret(channel_id, renew)
+    return secret
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """How many were sealed anew."""
+
+    inboxes: int
+    webhooks: int
+
+
+def reseal(world: World) -> Resealed:
+    """Seal everything with the first of the keys of credentials; the others can be dropped then.
+
+    Raises OperatorError where none of them opens something.
+    """
+    rotate = world.vault.rotate
+    return Resealed(world.credentials.reseal(rotate), world.notices.reseal(rotate))
 
 
 def housekeep(world: World) -> housekeeping.Housekept:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inboxops.core import signing
+from inboxops.core.signing import SigningKey
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
 from inboxops.db.canaries import CanaryStore
@@ -31,6 +33,7 @@ from inboxops.db.replays import ReplayStore
 from inboxops.db.rereading import RereadStore
 from inboxops.db.tickets import TicketStore
 from inboxops.db.trace import TraceStore
+from inboxops.errors import OperatorError
 from inboxops.events.relay import Relay
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.ports import Prober
@@ -51,8 +54,13 @@ def _on_database(store: Callable[[Database], Store]) -> cached_property[Store]:
     return cached_property(lambda world: store(world.database))
 
 
-def _signing_key(world: World) -> bytes:
-    return world.settings.signing_key.get_secret_value().encode()
+def _signing_key(world: World) -> SigningKey:
+    """Raises OperatorError for previous keys that are none."""
+    known = world.settings
+    try:
+        return signing.read(known.signing_key.get_secret_value(), known.previous_signing_keys.get_secret_value())
+    except ValueError as exc:
+        raise OperatorError(str(exc), fix="Correct INBOXOPS_PREVIOUS_SIGNING_KEYS: docs/operations.md, Keys") from None
 
 
 def _vault(world: World) -> Vault:

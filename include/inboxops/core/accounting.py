@@ -17,6 +17,7 @@ from inboxops.core.ids import read_message_id
 from inboxops.core.keys import detached_key, pack_digest
 from inboxops.core.model import Copy, Listed
 from inboxops.core.rules.own_loop import loop_mark
+from inboxops.core.signing import SigningKey
 
 MOST_NUMBERS = 1_000
 """Missing ticket numbers that are named one by one; more stand as a span."""
@@ -183,7 +184,7 @@ def not_in_sent(rows: Iterable[SentRow], copies: Collection[Copy]) -> list[SentR
     return [row for row in rows if not known & {row.message_id, row.wire_message_id, loop_mark(row.message_id)}]
 
 
-def ours(copies: Iterable[Copy], signing_key: bytes) -> dict[int, str]:
+def ours(copies: Iterable[Copy], signing_key: SigningKey) -> dict[int, str]:
     """Message -> its id, of the copies that bear an id which we signed: others may be a person's."""
     found = {}
     for copy in copies:

@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from inboxops.core.accounting import TO_DO, Finding
+from inboxops.core.signing import SigningKey
 
 FORM = 1
 MOST_NAMED = 500
@@ -74,7 +75,7 @@ class Certificate:
     unaccounted: Mapping[str, int]
 
 
-def make(account: Account, number: int, previous: str, signing_key: bytes) -> Certificate:
+def make(account: Account, number: int, previous: str, signing_key: SigningKey) -> Certificate:
     """previous: the digest of the tenant's certificate before, "" for its first."""
     names = {span.inbox_id: span.name for span in account.spans}
     named = sorted(account.findings, key=lambda one: (one.repaired, one.kind, one.inbox_id, one.key))
@@ -125,7 +126,7 @@ def make(account: Account, number: int, previous: str, signing_key: bytes) -> Ce
         made_at=account.made_at,
         body=body,
         digest=_digest(body),
-        signature=_signature(body, signing_key),
+        signature=_signature(body, signing_key.current),
         mails=account.mails,
         unaccounted=account.unaccounted,
     )
@@ -148,7 +149,7 @@ def canonical(value: Mapping[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def problems(chain: Iterable[Certificate], signing_key: bytes) -> list[str]:
+def problems(chain: Iterable[Certificate], signing_key: SigningKey) -> list[str]:
     """What is wrong with a tenant's certificates, given from the first on, none left out; nothing when all is well."""
     found = []
     number, previous = 0, ""
@@ -157,7 +158,8 @@ def problems(chain: Iterable[Certificate], signing_key: bytes) -> list[str]:
         if one.number != number:
             found.append(f"certificate {number} is missing")
             number = one.number
-        if not hmac.compare_digest(one.signature, _signature(one.body, signing_key)):
+        known = signing_key.secrets(made_at=one.made_at)
+        if not any(hmac.compare_digest(one.signature, _signature(one.body, secret)) for secret in known):
             found.append(f"certificate {one.number} was changed, or signed with another key")
         elif _told(one) != (
             one.number,
@@ -192,8 +194,8 @@ def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _signature(body: str, signing_key: bytes) -> str:
-    key = hmac.digest(signing_key, b"certificate", hashlib.sha256)
+def _signature(body: str, secret: bytes) -> str:
+    key = hmac.digest(secret, b"certificate", hashlib.sha256)
     return hmac.digest(key, body.encode(), hashlib.sha256).hex()
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+from inboxops.core.signing import SigningKey
+
+LONGEST = timedelta(days=1)
+"""No link is good for longer, so it was made no earlier than that before it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +35,31 @@ class ConnectLink:
     first_sync_messages: int = 500
 
 
-def sign(link: ConnectLink, signing_key: bytes) -> str:
+def sign(link: ConnectLink, signing_key: SigningKey) -> str:
     """The link as a token for a URL. Raises ValueError without a key."""
-    if not signing_key:
-        raise ValueError("a link can't be signed without a signing key")
     body = _encoded(json.dumps(asdict(link), separators=(",", ":")).encode())
-    return f"{body}.{_signature(body, signing_key)}"
+    return f"{body}.{_encoded(signing_key.digest(_signed(body)))}"
 
 
-def read(token: str, signing_key: bytes, *, now: datetime) -> ConnectLink | None:
+def read(token: str, signing_key: SigningKey, *, now: datetime) -> ConnectLink | None:
     """The link of a token that we signed and that has not expired, else None."""
     body, _, signature = token.partition(".")
-    if not signing_key or not hmac.compare_digest(signature.encode(), _signature(body, signing_key).encode()):
+    if not _is_signed(body, signature, signing_key, made_at=None):
         return None
     link = ConnectLink(**json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
-    return link if link.expires > now.timestamp() else None
+    made_at = datetime.fromtimestamp(link.expires, UTC) - LONGEST
+    return (
+        link if link.expires > now.timestamp() and _is_signed(body, signature, signing_key, made_at=made_at) else None
+    )
 
 
-def _signature(body: str, signing_key: bytes) -> str:
-    return _encoded(hmac.new(signing_key, f"connect-link:{body}".encode(), hashlib.sha256).digest())
+def _is_signed(body: str, signature: str, signing_key: SigningKey, *, made_at: datetime | None) -> bool:
+    digests = signing_key.digests(_signed(body), made_at=made_at)
+    return any(hmac.compare_digest(signature.encode(), _encoded(digest).encode()) for digest in digests)
+
+
+def _signed(body: str) -> bytes:
+    return f"connect-link:{body}".encode()
 
 
 def _encoded(content: bytes) -> str:

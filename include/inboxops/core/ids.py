@@ -11,6 +11,9 @@ import base64
 import hashlib
 import hmac
 import re
+from datetime import datetime
+
+from inboxops.core.signing import SigningKey
 
 INDEXABLE_LENGTH = 250
 """Characters of an id that an index takes as they are; a B-tree row of PostgreSQL ends at 2,704 bytes."""
@@ -56,18 +59,18 @@ def id_key(message_id: str) -> str:
     return f"sha256:{hashlib.sha256(message_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-def make_message_id(*, ticket_id: int, message_id: int, domain: str, signing_key: bytes) -> str:
+def make_message_id(*, ticket_id: int, message_id: int, domain: str, signing_key: SigningKey) -> str:
     """The Message-ID (without brackets) of outbound message `message_id` of `ticket_id`. Raises ValueError without a key."""
     signature = _sign(f"message-id:{ticket_id}:{message_id}", signing_key, 26)
     return f"io.{ticket_id}.{message_id}.{signature}@{domain.lower()}"
 
 
-def read_message_id(text: str, signing_key: bytes) -> tuple[int, int] | None:
+def read_message_id(text: str, signing_key: SigningKey) -> tuple[int, int] | None:
     """(ticket_id, message_id) when `text` is or holds an id that we signed, else None."""
     return next(iter(find_message_ids(text, signing_key)), None)
 
 
-def find_message_ids(text: str, signing_key: bytes) -> tuple[tuple[int, int], ...]:
+def find_message_ids(text: str, signing_key: SigningKey) -> tuple[tuple[int, int], ...]:
     """(ticket_id, message_id) of every id in a text that we signed, in its order, once each."""
     return tuple(
         dict.fromkeys(
@@ -78,12 +81,12 @@ def find_message_ids(text: str, signing_key: bytes) -> tuple[tuple[int, int], ..
     )
 
 
-def make_reply_token(ticket_id: int, signing_key: bytes) -> str:
+def make_reply_token(ticket_id: int, signing_key: SigningKey) -> str:
     """What stands behind the `+` of a reply address. Raises ValueError without a key."""
     return f"r{ticket_id}-{_sign(f'reply:{ticket_id}', signing_key, 16)}"
 
 
-def read_reply_token(text: str, signing_key: bytes) -> int | None:
+def read_reply_token(text: str, signing_key: SigningKey) -> int | None:
     """The ticket of a reply token, else None. `text` is the token alone or a whole plus-address."""
     token = text.partition("@")[0].rpartition("+")[2].strip()
     found = _REPLY_TOKEN.fullmatch(token)
@@ -92,12 +95,12 @@ def read_reply_token(text: str, signing_key: bytes) -> int | None:
     return None
 
 
-def make_body_marker(ticket_id: int, signing_key: bytes) -> str:
+def make_body_marker(ticket_id: int, signing_key: SigningKey) -> str:
     """What stands at the end of our replies and comes back in what is quoted. Raises ValueError without a key."""
     return f"[ref:{ticket_id}:{_sign(f'marker:{ticket_id}', signing_key, 16)}]"
 
 
-def read_body_markers(text: str, signing_key: bytes) -> tuple[int, ...]:
+def read_body_markers(text: str, signing_key: SigningKey) -> tuple[int, ...]:
     """The tickets of all our markers in a text, the first (newest) first, once each."""
     return tuple(
         dict.fromkeys(
@@ -108,22 +111,24 @@ def read_body_markers(text: str, signing_key: bytes) -> tuple[int, ...]:
     )
 
 
-def signature(text: str, signing_key: bytes) -> str:
+def signature(text: str, signing_key: SigningKey) -> str:
     """130 bits over a text of ours. Raises ValueError without a key."""
     return _sign(text, signing_key, 26)
 
 
-def is_signed(text: str, signature: str, signing_key: bytes) -> bool:
-    """Whether `signature` made that signature."""
-    return len(signature) == 26 and _verifies(text, signature, signing_key)
+def is_signed(text: str, signature: str, signing_key: SigningKey, *, made_at: datetime) -> bool:
+    """Whether `signature` made that signature, of a text that says it was made then."""
+    return len(signature) == 26 and _verifies(text, signature, signing_key, made_at)
 
 
-def _sign(text: str, signing_key: bytes, length: int) -> str:
-    if not signing_key:
-        raise ValueError("an id can't be signed without a signing key")
-    digest = hmac.new(signing_key, text.encode("ascii"), hashlib.sha256).digest()
+def _sign(text: str, signing_key: SigningKey, length: int) -> str:
+    return _written(signing_key.digest(text.encode("ascii")), length)
+
+
+def _verifies(text: str, signature: str, signing_key: SigningKey, made_at: datetime | None = None) -> bool:
+    digests = signing_key.digests(text.encode("ascii"), made_at=made_at)
+    return any(hmac.compare_digest(_written(digest, len(signature)), signature.lower()) for digest in digests)
+
+
+def _written(digest: bytes, length: int) -> str:
     return base64.b32encode(digest).decode("ascii").lower()[:length]
-
-
-def _verifies(text: str, signature: str, signing_key: bytes) -> bool:
-    return bool(signing_key) and hmac.compare_digest(_sign(text, signing_key, len(signature)), signature.lower())

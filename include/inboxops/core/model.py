@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from inboxops.core.mail_rules.model import NO_RULES, Actions, RuleSet
+from inboxops.core.signing import NO_KEY, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,7 @@ class InboxContext:
     agents: frozenset[str] = frozenset()
     trusted_authserv_ids: frozenset[str] = frozenset()
     spam_headers: tuple[str, ...] = ("X-Spam-Flag", "X-Spam-Status")
-    signing_key: bytes = field(default=b"", repr=False)
+    signing_key: SigningKey = NO_KEY
     in_spam_folder: bool = False
     mail_rules: RuleSet = NO_RULES
     received_at: datetime | None = None

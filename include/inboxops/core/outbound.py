@@ -12,6 +12,7 @@ from typing import Any
 from inboxops.core import compose, ids
 from inboxops.core.compose import Outgoing
 from inboxops.core.model import Address, Attachment
+from inboxops.core.signing import SigningKey
 from inboxops.errors import InvalidInput
 
 MOST_RECIPIENTS = 50
@@ -184,7 +185,7 @@ def reply(
     id: int,
     own_addresses: frozenset[str],
     author: str,
-    signing_key: bytes,
+    signing_key: SigningKey,
 ) -> NewOutbound:
     """The message that answers a ticket. Raises InvalidInput, naming the field, for what can't be sent."""
     if not request.body_text.strip() and not request.body_html.strip():
@@ -204,7 +205,7 @@ def reply(
     return _outbound(answered, "message", id, to, cc, text, html, author, signing_key)
 
 
-def auto_response(answered: Answered, *, id: int, text: str, html: str, signing_key: bytes) -> NewOutbound:
+def auto_response(answered: Answered, *, id: int, text: str, html: str, signing_key: SigningKey) -> NewOutbound:
     """The automatic answer to a new ticket. Raises InvalidInput when there is no address to send it to."""
     to = compose.recipients(answered.people[:1], own_addresses=frozenset())
     text, html = compose.bodies(text, html, marker=ids.make_body_marker(answered.ticket_id, signing_key))
@@ -220,7 +221,7 @@ def _outbound(
     text: str,
     html: str,
     author: str,
-    signing_key: bytes,
+    signing_key: SigningKey,
 ) -> NewOutbound:
     sender = Address(answered.sender.name, compose.wire_address(answered.sender.address))
     domain = sender.address.rpartition("@")[2].strip("[]")

@@ -22,6 +22,7 @@ from inboxops.core.model import (
     Verdict,
     VerdictKind,
 )
+from inboxops.core.signing import SigningKey
 
 MOST_IDS = 32
 """Ids that are looked up for one message; a References header may name thousands."""
@@ -141,7 +142,7 @@ def _answers(keys: ThreadKeys, candidates: ThreadCandidates, verdict: Verdict) -
         yield "subject_number", candidates.by_number
 
 
-def _token_tickets(message: ParsedMessage, signing_key: bytes) -> Iterator[int]:
+def _token_tickets(message: ParsedMessage, signing_key: SigningKey) -> Iterator[int]:
     headers = [(name.lower(), value) for name, value in message.headers]
     envelope = [value for wanted in _ENVELOPE for name, value in headers if name == wanted]
     listed = [one.address for one in (*message.to, *message.cc)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from inboxops.db.database import Database, Transaction
@@ -25,6 +25,16 @@ class CredentialStore:
     def forget(self, inbox_id: int) -> None:
         with self._database.transaction() as t:
             t.run("forget_credentials", inbox_id=inbox_id)
+
+    def reseal(self, rotate: Callable[[bytes], bytes]) -> int:
+        """Seal each inbox's anew, none while its token is renewed: what came of that would be lost. Returns how many."""
+        with self._database.transaction() as t:
+            ids = [row["id"] for row in t.rows("with_credentials")]
+        for inbox_id in ids:
+            with self.held(inbox_id) as held:
+                if sealed := held.read():
+                    held.save(rotate(sealed))
+        return len(ids)
 
     def account_is_shared(self, tenant_id: int, inbox_id: int) -> bool:
         """Whether another inbox, of any tenant, lives on the same consent as this one of the tenant's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,14 +134,6 @@ class InboxStore:
         with self._database.transaction() as t:
             sealed: bytes | None = t.value("credentials", id=inbox_id)
             return sealed
-
-    def rotate_credentials(self, rotate: Callable[[bytes], bytes]) -> int:
-        """Encrypt all credentials again, in one transaction; returns how many."""
-        with self._database.transaction() as t:
-            rows = t.rows("all_credentials")
-            for row in rows:
-                t.run("set_credentials", id=row["id"], credentials=rotate(row["credentials_encrypted"]))
-            return len(rows)
 
     def reconnect(self, inbox_id: int, connection: Mapping[str, Any], credentials: bytes) -> None:
         with self._database.transaction() as t:

@@ -91,6 +91,24 @@ class NoticeStore:
             if not t.run("remove_channel", id=channel_id):
                 raise NotFound(f"there is no channel {channel_id}", fix="`inboxops notify list` shows them")
 
+    def reseal(self, rotate: Callable[[bytes], bytes]) -> int:
+        """Seal each webhook's secret anew, those of removed channels too: they open as long as they are there. Returns how many."""
+        with self._database.transaction() as t:
+            rows = t.rows("sealed_channels")
+            for row in rows:
+                t.run("seal_channel", id=row["id"], secret=rotate(row["secret_encrypted"]))
+        return len(rows)
+
+    def renew_secret(self, channel_id: int, renew: Callable[[bytes], bytes]) -> None:
+        """Raises NotFound for a channel that is none, or has no secret."""
+        with self._database.transaction() as t:
+            row = next(
+                (row for row in t.rows("sealed_channels") if row["id"] == channel_id and not row["removed"]), None
+            )
+            if row is None:
+                raise NotFound(f"there is no webhook {channel_id}", fix="`inboxops notify list` shows them")
+            t.run("seal_channel", id=channel_id, secret=renew(row["secret_encrypted"]))
+
     def rehearse(self, channel_id: int, notice: Notice) -> None:
         """Put a notice of nothing into the outbox. Raises NotFound."""
         with self._database.transaction() as t:

@@ -51,14 +51,18 @@ def content(delivery: Delivery) -> bytes:
 
 
 def signature(secret: str, id_: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers. The timestamp is signed, too: receivers refuse what is minutes old, so nothing can be played again."""
+    """The three headers. The timestamp is signed, too: receivers refuse what is minutes old, so nothing can be played again.
+
+    secret: one, or several with white space between them: a signature with each, of which a receiver needs one to be right
+    (Standard Webhooks, "Signature scheme": while a secret is changed). Raises InvalidInput for what is no secret of ours.
+    """
     try:
-        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        keys = [base64.b64decode(one.removeprefix(_PREFIX), validate=True) for one in secret.split()]
     except ValueError as exc:
         raise InvalidInput("the webhook's secret is none of ours", fix="Add the webhook again") from exc
-    digest = hmac.digest(key, f"{id_}.{timestamp}.".encode() + body, hashlib.sha256)
+    digests = [hmac.digest(key, f"{id_}.{timestamp}.".encode() + body, hashlib.sha256) for key in keys]
     return {
         "webhook-id": id_,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests),
     }

@@ -9,12 +9,13 @@ from inboxops.core.autorespond import WantedResponse
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Address
 from inboxops.core.outbound import Answered, NewOutbound
+from inboxops.core.signing import SigningKey
 from inboxops.errors import InvalidInput
 
 Responder = Callable[..., NewOutbound | None]
 
 
-def responder(inbox: Inbox, *, signing_key: bytes) -> Responder | None:
+def responder(inbox: Inbox, *, signing_key: SigningKey) -> Responder | None:
     """How this inbox answers new tickets by itself; None when it does not."""
     if not inbox.auto_response_enabled or not inbox.auto_response_body.strip():
         return None

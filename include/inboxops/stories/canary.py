@@ -15,6 +15,7 @@ from inboxops.core.canary import Canary
 from inboxops.core.compose import wire_address
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Address
+from inboxops.core.signing import SigningKey
 from inboxops.errors import InboxOpsError, MessageRefused, OutcomeUnknown, TransientError
 from inboxops.ports import Account, Envelope, Sender
 from inboxops.stories.telling import WHO, log
@@ -39,7 +40,7 @@ class Way:
     sender: Sender
 
 
-def send(canary: Canary, watched: Inbox, way_of: Callable[[], Way], flock: Flock, *, signing_key: bytes) -> None:
+def send(canary: Canary, watched: Inbox, way_of: Callable[[], Way], flock: Flock, *, signing_key: SigningKey) -> None:
     """Hand the canary over, and keep what came of it. way_of: opens the sender, whose credentials may be gone.
 
     Raises what the sender raises, after it was kept; what nobody foresaw is kept, too.

@@ -17,6 +17,7 @@ from inboxops.core import accounting
 from inboxops.core.accounting import TO_DO, Finding, Numbers, Row, SentRow
 from inboxops.core.certificate import Account, Span
 from inboxops.core.inbox import Inbox
+from inboxops.core.signing import SigningKey
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.stories.certify_mailbox import Door, Known, Looked, look, look_in_sent
 from inboxops.stories.certify_objects import Stocktaking, take_stock
@@ -55,7 +56,7 @@ class Subject:
     tenant: str
     inboxes: Sequence[Inbox]
     door: Callable[[Inbox], Door]
-    signing_key: bytes
+    signing_key: SigningKey
     kept: timedelta
     now: datetime
 
@@ -85,7 +86,7 @@ def account(subject: Subject, ledger: Ledger, stocktaking: Stocktaking) -> Accou
     with ThreadPoolExecutor(INBOXES_AT_ONCE, thread_name_prefix="inbox") as asking:
         asked = list(asking.map(lambda one: _ask(subject, ledger, one[0], one[1], sent.get(one[0].id, [])), known))
     messages = {row.id: inbox_id for inbox_id, rows in sent.items() for row in rows}
-    seed = f"{subject.now:%Y-%m-%d}".encode() + subject.signing_key
+    seed = f"{subject.now:%Y-%m-%d}".encode() + subject.signing_key.current
     stored = take_stock(stocktaking, ledger.rows(subject.tenant_id, since), messages, seed)
     numbers = ledger.numbers(subject.tenant_id)
     findings = [finding for _, looked in asked for finding in looked.findings]

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from inboxops.core import accounting
 from inboxops.core.accounting import Finding, Kind, SentRow
 from inboxops.core.model import Cursor, Listed
+from inboxops.core.signing import SigningKey
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.ports import Account, FetchLimits, Provider, Sender
 
@@ -100,7 +101,7 @@ def look(door: Door, known: Known, since: datetime, until: datetime) -> Looked:
     return looked
 
 
-def look_in_sent(door: Door, known: Known, rows: Sequence[SentRow], since: datetime, signing_key: bytes) -> Looked:
+def look_in_sent(door: Door, known: Known, rows: Sequence[SentRow], since: datetime, signing_key: SigningKey) -> Looked:
     """Messages that say `sent`, and the copies that the mailbox keeps of what left since then. Raises the provider's errors."""
     listed = door.sender.copies(door.account, since=since - CLOCKS)
     if listed is None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from inboxops.core import outbound
 from inboxops.core.outbound import Accepted, Answered, NewOutbound, OutboundFile, ReplyRequest
+from inboxops.core.signing import SigningKey
 from inboxops.errors import InvalidInput
 from inboxops.ports import ObjectStore
 from inboxops.stories import files
@@ -42,7 +43,7 @@ def reply(
     author: str,
     idempotency_key: str | None,
     own_addresses: frozenset[str],
-    signing_key: bytes,
+    signing_key: SigningKey,
 ) -> Accepted:
     """Store the reply; it leaves by itself. A repeat of the request under its key answers as the first did.
 

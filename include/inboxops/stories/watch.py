@@ -50,15 +50,16 @@ def register(
     inboxes: Standing,
     *,
     now: datetime,
+    anew: bool = False,
 ) -> Watched:
-    """Renew the inbox's channel, or make it; one that is suspect or has ended is made anew.
+    """Renew the inbox's channel, or make it; one that is suspect or has ended is made anew. anew: this one too, with a new secret.
 
     Raises what `account` does and the provider's errors, after they were noted: the next renewal tries again.
     """
     channel = channels.channels([inbox.id])[inbox.id]
     known = channels.subscription_id(inbox.id) or ""
     try:
-        done = watcher.register(account(), known, anew=channel.is_suspect or not channel.is_alive(now))
+        done = watcher.register(account(), known, anew=anew or channel.is_suspect or not channel.is_alive(now))
     except InboxOpsError as exc:
         channels.failed(inbox.id, str(exc))
         if isinstance(exc, AuthenticationFailed):

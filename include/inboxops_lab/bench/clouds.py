@@ -18,10 +18,11 @@ from inboxops.errors import OperatorError
 from inboxops.oauth.clients import settings_of
 from inboxops.oauth.http import trust
 from inboxops.orchestrator.airflow import Airflow
+from inboxops.settings import Ports
 from inboxops_lab.bench.place import without_ours
 from inboxops_lab.testing.processes import free_ports
 from inboxops_local.demo import certificates
-from inboxops_local.stack.testing import person, running
+from inboxops_local.stack.testing import free_base, person, running
 from inboxops_local.standins.client import settings_for
 from inboxops_local.standins.demo import Account, consent
 from inboxops_local.standins.gmail import Gmail
@@ -59,10 +60,13 @@ class Clouds:
 
 @contextmanager
 def clouds(**more: str) -> Iterator[Clouds]:
-    """more: settings of the stack, beyond those that check what the stand-in for Google signs.
+    """more: settings of the stack, beyond those that open the webhooks.
 
     Raises OperatorError when it does not start.
     """
+    base = free_base()
+    url = f"http://127.0.0.1:{Ports(base=base).api}/api/webhooks/graph-push"
+    more = {"graph_push_notification_url": url} | more
     more |= {"google_pubsub_audience": AUDIENCE, "google_pubsub_service_account": SERVICE_ACCOUNT}
     named = {f"INBOXOPS_{name.upper()}": value for name, value in more.items()}
     gmail_port, graph_port = free_ports(2)
@@ -77,7 +81,7 @@ def clouds(**more: str) -> Iterator[Clouds]:
         }
         environment = {**without_ours(), **clients, **named}
         with (
-            running(home, environment=environment, seconds=300) as settings,
+            running(home, base=base, environment=environment, seconds=300) as settings,
             _serving("gmail", gmail_port, home) as google,
             _serving("graph", graph_port, home) as microsoft,
         ):

@@ -108,12 +108,7 @@ def _one_mail(scene: Clouds, inbox: Inbox, number: int, say: Say) -> float:
 
 def _register(scene: Clouds, inbox: Inbox) -> None:
     """Microsoft's stand-in pushes by itself then; what Google would push, the measurement does."""
-    url = f"{scene.world.settings.api_url}/api/webhooks/graph-push"
-    world = World(scene.world.settings.model_copy(update={"graph_push_notification_url": url}))
-    try:
-        pushing.register(world, inbox.id)
-    finally:
-        world.close()
+    pushing.register(scene.world, inbox.id)
 
 
 def _runs(scene: Clouds, inbox: Inbox) -> dict[str, str]:

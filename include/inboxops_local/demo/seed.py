@@ -54,7 +54,8 @@ def _imap(world: World, home: Home, ports: Ports) -> Inbox:
     secrets = {"username": SUPPORT, "password": read_env(home.env_file)["STACK_SUPPORT_PASSWORD"]}
     found = next((inbox for inbox in world.inboxes.all(TENANT) if inbox.name == INBOX), None)
     if found is not None:
-        if found.connection != connection:
+        kept = world.inboxes.credentials(found.id)
+        if found.connection != connection or kept is None or world.vault.open(kept) != secrets:
             world.inboxes.reconnect(found.id, connection, world.vault.seal(secrets))
         return world.inboxes.get(found.id)
     mailboxes.try_connection(world, "imap", SUPPORT, connection, secrets)

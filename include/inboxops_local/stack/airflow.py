@@ -166,11 +166,15 @@ def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Pa
         }
         write_private(home.airflow / "passwords.json", json.dumps(passwords))
     env = environment(layout, celery=celery)
+    made_of = layout.made_of(
+        "INBOXOPS_", "STACK_AIRFLOW_ADMIN_"
+    )  # tasks read the file; the log-in reads `passwords.json`
     health = f"http://{checks.HOST}:{ports.airflow}/api/v2/monitor/health"
     server = Part(
         name="airflow-api",
         argv=(sys.executable, "-m", "airflow", "api-server"),
         env=env,
+        made_of=made_of,
         needs=("airflow-db",),
         ready=partial(checks.http, health),
         ports=(ports.airflow,),
@@ -184,6 +188,7 @@ def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Pa
             name=name,
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
+            made_of=made_of,
             needs=("airflow-db", *waits_for.get(component, ())),
             ready=_beats(health, component.replace("-", "_"), began),
             deadline=120.0,

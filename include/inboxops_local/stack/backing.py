@@ -11,7 +11,7 @@ from pathlib import Path
 
 from inboxops.errors import OperatorError
 from inboxops_local.stack import checks
-from inboxops_local.stack.home import write_private, writing
+from inboxops_local.stack.home import PREVIOUS_S3_KEY, write_private, writing
 from inboxops_local.stack.layout import Layout
 from inboxops_local.stack.part import Part
 
@@ -38,6 +38,7 @@ def redis(layout: Layout) -> list[Part]:
             name="redis",
             argv=(str(get_binary_path()), str(folder / "valkey.conf")),
             env=layout.environment(),
+            made_of=layout.made_of("STACK_REDIS_"),
             ready=partial(checks.redis, port, password),
             ports=(port,),
         )
@@ -48,14 +49,13 @@ def s3(layout: Layout) -> list[Part]:
     """seaweedfs: it checks signatures and their expiry. Its own ports answer gRPC only, but for the S3 one."""
     folder = layout.home.path / "s3"
     ports = layout.ports
+    keys = [(layout.secrets["INBOXOPS_S3_ACCESS_KEY"], layout.secrets["INBOXOPS_S3_SECRET_KEY"])]
+    if previous := layout.secrets.values.get(PREVIOUS_S3_KEY):
+        access_key, secret_key = previous.partition("@")[0].split(":")
+        keys.append((access_key, secret_key))
     identity = {
         "name": "inboxops",
-        "credentials": [
-            {
-                "accessKey": layout.secrets["INBOXOPS_S3_ACCESS_KEY"],
-                "secretKey": layout.secrets["INBOXOPS_S3_SECRET_KEY"],
-            }
-        ],
+        "credentials": [{"accessKey": access, "secretKey": secret} for access, secret in keys],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     with writing(folder):
@@ -97,6 +97,7 @@ def s3(layout: Layout) -> list[Part]:
             GOMEMLIMIT="300MiB",  # without it the heap grows to twice what lives in it
             **object_index(folder),
         ),
+        made_of=layout.made_of("INBOXOPS_S3_", PREVIOUS_S3_KEY),
         ready=partial(checks.http, f"http://{checks.HOST}:{ports.s3}/healthz"),
         ports=(ports.s3, master, volume, filer, *ports.s3_grpc),
         grace=2.0,  # it waits for its own connections to close, which they do not; what it acknowledged is written

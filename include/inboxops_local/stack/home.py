@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from inboxops.errors import OperatorError
@@ -135,6 +136,12 @@ GENERATED = {
 }
 
 
+PREVIOUS_S3_KEY = "STACK_PREVIOUS_S3_KEY"
+"""ACCESS:SECRET@UNTIL: the object store takes what it signed until then, so that links which were given out go on."""
+
+PREVIOUS_POSTGRES_PASSWORD = "STACK_PREVIOUS_POSTGRES_PASSWORD"  # noqa: S105  # a name
+"""By which the superuser's password is changed to the one of now, when that is not known yet."""
+
 MADE_WITH = ("INBOXOPS_CREDENTIAL_KEYS", "INBOXOPS_SIGNING_KEY", "STACK_POSTGRES_PASSWORD")
 """What data is made with: new ones would open neither the database nor a mailbox's credentials."""
 
@@ -170,6 +177,8 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
     """
     values = {name: value for name, value in read_env(home.env_file).items() if not _of_a_stand_in(name, value)}
     _check_secrets(home, values)
+    if (ends := ends_at(values)) and ends <= datetime.now(UTC):
+        del values[PREVIOUS_S3_KEY]
     if (
         values.get("INBOXOPS_AIRFLOW_USERNAME") == "admin"
     ):  # up to 0.1 the API was admin; a person goes on with that password
@@ -200,6 +209,12 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
     with writing(home.path):
         write_private(home.env_file, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))
     return Secrets(values)
+
+
+def ends_at(values: Mapping[str, str]) -> datetime | None:
+    """When the object store's previous key ends; None without one."""
+    _, _, until = values.get(PREVIOUS_S3_KEY, "").rpartition("@")
+    return datetime.fromisoformat(until) if until else None
 
 
 OURS = (

@@ -10,12 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from inboxops import settings
 from inboxops.errors import InboxOpsError
 from inboxops.settings import Ports
 from inboxops_local.stack import postgres
-from inboxops_local.stack.home import Home, Secrets, read_env
+from inboxops_local.stack.home import PREVIOUS_POSTGRES_PASSWORD, Home, Secrets, read_env
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 
 def _home() -> Home:
@@ -33,7 +37,6 @@ def cluster() -> None:
 
 def databases() -> None:
     """Roles and databases: `inboxops` with the roles of tasks and of the API beside it, and `airflow`; closed to everyone else."""
-    import psycopg
     from psycopg import sql
 
     secrets = _secrets()
@@ -43,14 +46,9 @@ def databases() -> None:
         "inboxops_api": secrets["STACK_API_PASSWORD"],
         "airflow": secrets["STACK_AIRFLOW_DATABASE_PASSWORD"],
     }
-    with psycopg.connect(
-        host="127.0.0.1",
-        port=Ports().postgres,
-        user="postgres",
-        password=secrets["STACK_POSTGRES_PASSWORD"],
-        dbname="postgres",
-        autocommit=True,
-    ) as connection:
+    password = secrets["STACK_POSTGRES_PASSWORD"]
+    with _superuser(password, secrets.values.get(PREVIOUS_POSTGRES_PASSWORD)) as connection:
+        connection.execute(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(sql.Literal(password)))
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
         for role, password in roles.items():
             verb = sql.SQL("ALTER" if role in known else "CREATE")
@@ -68,6 +66,19 @@ def databases() -> None:
                 connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
             for guest in guests:
                 connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(guest)))
+
+
+def _superuser(password: str, previous: str | None) -> Connection[tuple[Any, ...]]:
+    """previous: its password before, where the server may not have been told of the new one."""
+    import psycopg
+
+    where = f"host=127.0.0.1 port={Ports().postgres} user=postgres dbname=postgres"
+    try:
+        return psycopg.connect(where, password=password, autocommit=True)
+    except psycopg.OperationalError:
+        if previous is None:
+            raise
+        return psycopg.connect(where, password=previous, autocommit=True)
 
 
 def schema() -> None:

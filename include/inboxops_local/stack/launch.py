@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 
 import psutil
@@ -15,7 +16,7 @@ import psutil
 from inboxops.errors import OperatorError
 from inboxops.settings import Ports
 from inboxops_local.stack import airflow, backing, checks, postgres
-from inboxops_local.stack.home import Home, load_or_make_secrets
+from inboxops_local.stack.home import Home, ends_at, load_or_make_secrets
 from inboxops_local.stack.layout import Layout
 from inboxops_local.stack.part import Part
 from inboxops_local.stack.record import Record, clear, exclusive
@@ -24,6 +25,9 @@ from inboxops_local.stack.supervisor import Notify, Supervisor
 Then = Callable[[Layout], Awaitable[None]]
 Choose = Callable[[Layout], list[Part]]
 
+ROLES = ("STACK_POSTGRES_", "STACK_OWNER_", "STACK_TASKS_", "STACK_API_", "STACK_AIRFLOW_DATABASE_")
+"""How the names of the passwords of PostgreSQL's roles begin."""
+
 
 def services(layout: Layout) -> list[Part]:
     """PostgreSQL with our roles and databases, Valkey, and the S3 server with our bucket."""
@@ -31,6 +35,7 @@ def services(layout: Layout) -> list[Part]:
         name="databases",
         argv=layout.python("inboxops_local.stack.jobs", "databases"),
         env=layout.environment(),
+        made_of=layout.made_of(*ROLES),
         needs=("postgres",),
     )
     return [*postgres.parts(layout), databases, *backing.redis(layout), *backing.s3(layout)]
@@ -58,6 +63,7 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
             name="mail",
             argv=layout.python("inboxops_local.demo.mailserver"),
             env=layout.environment(),
+            made_of=layout.made_of("STACK_SUPPORT_", "STACK_CUSTOMER_"),
             ready=partial(_mail_is_ready, ports, home),
             ports=(ports.imap, ports.smtp),
         ),
@@ -73,6 +79,7 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
                 "uvicorn", "api.app:app", "--host", checks.HOST, "--port", str(ports.api), "--no-access-log"
             ),
             env=layout.environment(),
+            made_of=layout.made_of("INBOXOPS_"),
             needs=("schema", "redis"),
             ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
             ports=(ports.api,),
@@ -96,19 +103,33 @@ async def _mail_is_ready(ports: Ports, home: Home) -> bool:
 async def run(home: Home, ports: Ports, notify: Notify, *, choose: Choose = whole, then: Then | None = None) -> None:
     """Start the chosen parts, await `then`, and keep everything running until SIGINT, SIGTERM or SIGHUP.
 
+    At SIGUSR1 the secrets are read again, and what is made of those that changed starts anew.
+
     Raises OperatorError (a port is taken, the folder can't be written, a part does not start) after ending what was begun.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    await supervise(home, ports, notify, stop=stop, choose=choose, then=then)
+    renew = asyncio.Event()
+    loop.add_signal_handler(RENEW, renew.set)
+    await supervise(home, ports, notify, stop=stop, renew=renew, choose=choose, then=then)
+
+
+RENEW = signal.SIGUSR1
 
 
 async def supervise(
-    home: Home, ports: Ports, notify: Notify, *, stop: asyncio.Event, choose: Choose = whole, then: Then | None = None
+    home: Home,
+    ports: Ports,
+    notify: Notify,
+    *,
+    stop: asyncio.Event,
+    renew: asyncio.Event | None = None,
+    choose: Choose = whole,
+    then: Then | None = None,
 ) -> None:
-    """As `run`, until `stop` is set."""
+    """As `run`, until `stop` is set; secrets are read again whenever `renew` is."""
     existed = home.path.exists()
     if existed:
         tidy(home)
@@ -119,13 +140,12 @@ async def supervise(
         supervisor = Supervisor(
             choose(layout), home=home.path, record_path=home.record, port_base=ports.base, notify=notify
         )
-        work = asyncio.create_task(_begin(supervisor, layout, then))
+        work = asyncio.create_task(_work(supervisor, layout, then, renew or asyncio.Event(), choose))
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 await work
-                await stopped
         finally:
             stopped.cancel()
             work.cancel()
@@ -134,10 +154,25 @@ async def supervise(
             await supervisor.stop()
 
 
-async def _begin(supervisor: Supervisor, layout: Layout, then: Then | None) -> None:
+async def _work(
+    supervisor: Supervisor, layout: Layout, then: Then | None, renew: asyncio.Event, choose: Choose
+) -> None:
+    """Start, await `then`, and follow the secrets until we are cancelled."""
     await supervisor.start()
     if then is not None:
         await then(layout)
+    while True:
+        ends = ends_at(layout.secrets.values)
+        with suppress(TimeoutError):
+            async with asyncio.timeout((ends - datetime.now(UTC)).total_seconds() if ends else None):
+                await renew.wait()
+        renew.clear()
+        try:
+            layout = Layout(layout.home, layout.ports, load_or_make_secrets(layout.home, layout.ports))
+            await supervisor.renew(choose(layout))
+        except OperatorError as exc:
+            supervisor.refused(str(exc))
+            await asyncio.sleep(1)  # an end that could not be written down comes at once again
 
 
 def tidy(home: Home) -> None:

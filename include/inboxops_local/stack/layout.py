@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ class Layout:
         ours.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, imported by a dozen processes
         ours["PYTHONNODEBUGRANGES"] = "1"  # column positions in tracebacks: 25 MB over all processes
         return {**ours, "INBOXOPS_HOME": str(self.home.path), "INBOXOPS_PORT_BASE": str(self.ports.base), **more}
+
+    def made_of(self, *prefixes: str) -> str:
+        """A digest of the secrets and settings whose names begin so."""
+        chosen = sorted((name, value) for name, value in self.secrets.values.items() if name.startswith(prefixes))
+        return hashlib.sha256(repr(chosen).encode()).hexdigest()
 
     def python(self, module: str, *arguments: str) -> tuple[str, ...]:
         return (sys.executable, "-m", module, *arguments)

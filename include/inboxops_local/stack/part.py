@@ -23,6 +23,8 @@ class Part:
     needs: names of the parts that must be ready before this one starts.
     ready: asked again and again until it says yes; None makes this a job, which is ready once it has ended with 0.
     hang_patience: seconds after its start in which it is not asked.
+    made_of: changes with what it reads of the secrets in the home's file; then, or with its environment, it starts anew when
+    secrets are renewed.
     ports: TCP ports on 127.0.0.1 that it will listen on; the first one is shown.
     hangs: asked every few seconds of a part that is ready: why it has to be started anew, "" while it is well.
     deadline: seconds until it must be ready; grace: seconds it gets between `stop_signal` and SIGKILL.
@@ -34,6 +36,7 @@ class Part:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     needs: tuple[str, ...] = ()
+    made_of: str = field(default="", repr=False)
     ready: Check | None = None
     hangs: Callable[[], Awaitable[str]] | None = None
     hang_patience: float = 90.0
@@ -44,6 +47,10 @@ class Part:
     user: tuple[int, int] | None = None
     cwd: Path | None = None
     leftovers: tuple[Path, ...] = ()
+
+    def differs(self, other: Part) -> bool:
+        """Whether a process of the one is none of the other."""
+        return (self.argv, dict(self.env), self.made_of) != (other.argv, dict(other.env), other.made_of)
 
     @property
     def is_job(self) -> bool:

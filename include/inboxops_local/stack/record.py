@@ -64,6 +64,8 @@ class Record:
     supervisor: Identity
     port_base: int
     parts: dict[str, PartRecord] = field(default_factory=dict)
+    renewals: int = 0  # how often the secrets were read again
+    refused: str = ""  # why the last time came to nothing
 
     def all_in(self, states: Collection[str]) -> bool:
         return all(part.state in states for part in self.parts.values())
@@ -91,7 +93,14 @@ class Record:
                 )
                 for name, part in data["parts"].items()
             }
-            return cls(data["run"], Identity(**data["supervisor"]), data["port_base"], parts)
+            return cls(
+                data["run"],
+                Identity(**data["supervisor"]),
+                data["port_base"],
+                parts,
+                data.get("renewals", 0),
+                data.get("refused", ""),
+            )
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +29,7 @@ Notify = Callable[[str, PartRecord], None]
 STEADY_SECONDS = 60.0  # a part that ran this long is forgiven its earlier restarts
 LONGEST_PAUSE = 30.0  # seconds between two restarts
 LAST_WORDS = 1.5  # seconds between a second SIGTERM and SIGKILL
+RENEWAL_SECONDS = 300.0  # for everything to be ready again that secrets are renewed for
 HANG_POLL = 5.0  # seconds between two questions whether a part hangs; two answers in a row count
 HUNG_GRACE = 2.0  # seconds that a part which hangs gets to end: it seldom hears a signal
 POLL = 0.1  # seconds between two looks at a part that is starting
@@ -49,6 +50,7 @@ class Supervisor:
             parts={part.name: PartRecord(ports=part.ports, log=str(self._log(part))) for part in parts},
         )
         self._ready = {part.name: asyncio.Event() for part in parts}
+        self._begun: set[str] = set()  # those that were ready once: should they fall, they are started again
         self._children: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
@@ -79,22 +81,57 @@ class Supervisor:
             for task in waiting:
                 task.cancel()
 
-    async def stop(self) -> None:
-        """End every part, the ones that others need last, and whatever they left behind."""
-        self._stopping = True
-        for task in self._tasks.values():
+    async def renew(self, parts: Sequence[Part]) -> None:
+        """Start anew what differs from what runs, and what needs it; all of that has ended before the first of it starts.
+
+        Returns when it is ready, or after RENEWAL_SECONDS: what is not by then is tried again, as after any fall.
+        """
+        wanted = {part.name: part for part in parts if part.name in self._parts}
+        moved = {name for name, part in wanted.items() if part.differs(self._parts[name])}
+        while more := {name for name, part in wanted.items() if moved & set(part.needs)} - moved:
+            moved |= more
+        for name in moved:
+            self._set(self._parts[name], "renewing")
+        await self._end_parts(moved)
+        for name in moved:
+            self._parts[name] = wanted[name]
+            self._ready[name].clear()
+        self._tasks |= {name: asyncio.create_task(self._tend(wanted[name])) for name in moved}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RENEWAL_SECONDS):
+                for name in moved:
+                    await self._ready[name].wait()
+        self.record.renewals += 1
+        self.record.refused = ""
+        self.record.write(self._record_path)
+
+    def refused(self, why: str) -> None:
+        """Say that the secrets could not be read again: what runs goes on as it is."""
+        self.record.renewals += 1
+        self.record.refused = why
+        self.record.write(self._record_path)
+
+    async def _end_parts(self, names: Collection[str]) -> None:
+        """End them and tend them no more, the ones that others need last."""
+        tending = [task for name in names if (task := self._tasks.pop(name, None))]
+        for task in tending:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        ended = {name: asyncio.Event() for name in self._parts}
+        await asyncio.gather(*tending, return_exceptions=True)
+        ended = {name: asyncio.Event() for name in names}
 
         async def end_in_order(part: Part) -> None:
-            for other in self._parts.values():
-                if part.name in other.needs:
-                    await ended[other.name].wait()
+            for name in names:
+                if part.name in self._parts[name].needs:
+                    await ended[name].wait()
             await self._end_part(part)
             ended[part.name].set()
 
-        await asyncio.gather(*map(end_in_order, self._parts.values()))
+        await asyncio.gather(*(end_in_order(self._parts[name]) for name in names))
+
+    async def stop(self) -> None:
+        """End every part, the ones that others need last, and whatever they left behind."""
+        self._stopping = True
+        await self._end_parts(list(self._parts))
         if self._keeper:
             self._keeper.cancel()
         await asyncio.to_thread(end, self._left_over, grace=2.0)
@@ -118,12 +155,13 @@ class Supervisor:
                 child = await self._spawn(part)
                 await self._until_ready(part, child)
             except PartFailed as exc:
-                if not self._ready[part.name].is_set():
+                if part.name not in self._begun:
                     self._set(part, "failed", detail=str(exc))
                     raise
                 reason = str(exc)
             else:
                 self._set(part, "done" if part.is_job else "ready", detail=f"{time.monotonic() - began:.1f} s")
+                self._begun.add(part.name)
                 self._ready[part.name].set()
                 if part.is_job:
                     del self._children[part.name]

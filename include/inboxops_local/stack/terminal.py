@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from inboxops import settings
-from inboxops.errors import OperatorError
+from inboxops.errors import InvalidInput, OperatorError
 from inboxops.settings import Ports
 from inboxops_local.stack import launch
 from inboxops_local.stack.airflow import ADMIN
-from inboxops_local.stack.home import Home, read_env
+from inboxops_local.stack.home import GENERATED, Home, read_env
 from inboxops_local.stack.layout import Layout, command
 from inboxops_local.stack.record import Record, held
 from inboxops_local.stack.show import SETTLED, Progress, status_table
@@ -128,6 +129,26 @@ def restore(path: Path) -> None:
     with Progress(console) as progress:
         count = restore(home, Ports(), path.absolute(), progress.heard)
     console.print(f"{home.path} is made, with {count} objects. `inboxops up` goes on.", highlight=False, soft_wrap=True)
+
+
+def rotate(
+    names: Sequence[str], *, all_: bool, forget: bool, reload: bool, env_file: Path | None, finish: bool
+) -> None:
+    from inboxops_local.stack import rotation  # clients of everything
+
+    if not (names or all_ or reload or finish):
+        for name in rotation.KNOWN:
+            console.print(name, highlight=False)
+        return
+    if env_file is not None:
+        chosen = set(GENERATED) - {"STACK_POSTGRES_PASSWORD"} if all_ else names
+        done = rotation.rotate_file(env_file, chosen, forget=forget, finish=finish)
+    elif finish:
+        raise InvalidInput("--finish goes with --env-file", fix="The local stack does that by itself")
+    else:
+        with console.status("renewing"):
+            done = rotation.rotate(Home(settings.home()), GENERATED if all_ else names, forget=forget)
+    console.print(f"new: {', '.join(done.names)}" if done.names else "Read again.", highlight=False, soft_wrap=True)
 
 
 def _print_addresses(home: Home) -> None:

@@ -26,14 +26,18 @@ from inboxops_local.stack.spawn import die_with
 
 @contextmanager
 def running(
-    home: Path, *options: str, environment: Mapping[str, str] | None = None, seconds: float = 180.0
+    home: Path,
+    *options: str,
+    base: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 180.0,
 ) -> Iterator[Settings]:
     """Run `inboxops up --no-demo` with more `options` (`--only=services` takes about 5 s), and stop it afterwards.
 
-    It also stops when the test process is killed. environment: instead of ours. Raises OperatorError when it is not ready in
-    `seconds`.
+    It also stops when the test process is killed. base: the first port. environment: instead of ours. Raises OperatorError when
+    it is not ready in `seconds`.
     """
-    ports = Ports(base=free_base())
+    ports = Ports(base=base or free_base())
     given = os.environ if environment is None else environment
     environment = {**given, "INBOXOPS_HOME": str(home), "INBOXOPS_PORT_BASE": str(ports.base)}
     log = home.with_name(f"{home.name}.up.log")

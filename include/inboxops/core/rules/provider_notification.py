@@ -13,6 +13,7 @@ from inboxops.core.case import Case
 from inboxops.core.model import Bounce, VerdictKind
 from inboxops.core.returned import SCANNED
 from inboxops.core.rules import Finding, evidence
+from inboxops.core.signing import SigningKey
 
 _KINDS = {
     "bounce": VerdictKind.BOUNCE,
@@ -57,7 +58,7 @@ def _object(text: str) -> dict[str, Any]:
     return {}
 
 
-def _report(name: str, notification: dict[str, Any], mail: dict[str, Any], signing_key: bytes) -> Bounce:
+def _report(name: str, notification: dict[str, Any], mail: dict[str, Any], signing_key: SigningKey) -> Bounce:
     section, people = _RECIPIENTS.get(name, ("delivery", "recipients"))
     told = notification.get(section)
     listed = told.get(people) if isinstance(told, dict) else None

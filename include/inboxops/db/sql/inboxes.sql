@@ -58,11 +58,8 @@ RETURNING id
 -- name: credentials
 SELECT credentials_encrypted FROM inboxes WHERE id = %(id)s
 
--- name: set_credentials
-UPDATE inboxes SET credentials_encrypted = %(credentials)s, updated_at = now() WHERE id = %(id)s
-
--- name: all_credentials
-SELECT id, credentials_encrypted FROM inboxes WHERE credentials_encrypted IS NOT NULL ORDER BY id FOR UPDATE
+-- name: with_credentials
+SELECT id FROM inboxes WHERE credentials_encrypted IS NOT NULL ORDER BY id
 
 -- name: reconnect
 UPDATE inboxes AS i

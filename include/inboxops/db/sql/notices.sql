@@ -69,6 +69,13 @@ ORDER BY c.id DESC
 -- name: channel_one
 SELECT id, tenant_id, kinds FROM notify_channels WHERE id = %(id)s AND removed_at IS NULL
 
+-- name: sealed_channels
+SELECT id, secret_encrypted, removed_at IS NOT NULL AS removed FROM notify_channels WHERE secret_encrypted IS NOT NULL
+ORDER BY id FOR UPDATE
+
+-- name: seal_channel
+UPDATE notify_channels SET secret_encrypted = %(secret)s WHERE id = %(id)s
+
 -- name: remove_channel
 UPDATE notify_channels SET removed_at = now() WHERE id = %(id)s AND removed_at IS NULL
 
