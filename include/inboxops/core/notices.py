@@ -8,6 +8,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 
+from inboxops.core.canary import WHERE_TO_LOOK
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -36,8 +38,7 @@ KINDS = {
     ),
     "canary_late": Kind(
         "mail to {inbox} does not arrive as it should",
-        "Look for that subject in the spam folder, at the server that forwards to the mailbox, and in its filter rules; "
-        "`inboxops canary list {name}` shows them all.",
+        f"{WHERE_TO_LOOK}; `inboxops canary list {{name}}` shows them all.",
     ),
     "canary_not_sent": Kind(
         "no canary could be sent to {inbox}",
