@@ -45,6 +45,14 @@ def state(desk: Desk, number: int | None) -> str:
     return str(desk.world.canaries.one(number)["state"])
 
 
+def figures(world: World) -> dict[str, float]:
+    with world.database.transaction() as t:
+        return {
+            row["name"]: row["value"]
+            for row in t.connection.execute(b"SELECT name, value FROM canary_metrics()").fetchall()
+        }
+
+
 def let_it_be_late(desk: Desk, number: int | None) -> None:
     """What waiting does, with the inbox read meanwhile."""
     desk.box.query(
@@ -159,6 +167,42 @@ def test_a_run_that_was_killed_leaves_none_that_is_late(desk: Desk, world: World
     world.canaries.settle_left(minutes=canaries.LEFT_MINUTES)
     assert (state(desk, before.id), state(desk, behind.id)) == ("not_sent", "in_doubt")
     assert not world.canaries.hand_over(before.id), "a run that was taken for dead sends nothing"
+
+
+def test_one_in_doubt_is_told_once_and_so_is_its_end(desk: Desk, world: World, receiver: Receiver) -> None:
+    wish(desk)
+    made = world.canaries.add(desk.box.inbox_id, even_if_not_due=True)
+    assert made is not None and world.canaries.hand_over(made.id)
+    upkeep.notify(world)
+    assert (state(desk, made.id), receiver.told) == ("being_sent", []), "a run is at it"
+    let_it_be_late(desk, made.id)
+    desk.box.run()
+    for _ in range(3):
+        upkeep.notify(world)
+    assert (state(desk, made.id), receiver.told) == ("in_doubt", [("canary_in_doubt", False)])
+    assert b"ended at the last step" in receiver.taken[0][1]
+    assert figures(world)["canary_in_doubt_inboxes"] >= 1
+    canaries.send_due(world)
+    for _ in range(3):
+        upkeep.notify(world)
+    assert receiver.told == [("canary_in_doubt", False), ("canary_in_doubt", True)]
+
+
+def test_one_whose_outcome_the_server_never_told_is_in_doubt_at_once(
+    desk: Desk, world: World, receiver: Receiver
+) -> None:
+    wish(desk)
+    made = world.canaries.add(desk.box.inbox_id, even_if_not_due=True)
+    assert made is not None and world.canaries.hand_over(made.id)
+    world.canaries.not_sent(made.id, "the server was lost", in_doubt=True)
+    upkeep.notify(world)
+    assert receiver.told == [("canary_in_doubt", False)]
+    assert b"the server was lost" in receiver.taken[0][1]
+    ours = Address("", desk.box.inbox.email_address)
+    desk.box.deliver(mail(made, sender=ours, to=ours.address, signing_key=world.signing_key))
+    desk.box.run()
+    upkeep.notify(world)
+    assert receiver.told == [("canary_in_doubt", False), ("canary_in_doubt", True)]
 
 
 def test_one_in_doubt_that_comes_back_is_back(desk: Desk, world: World) -> None:

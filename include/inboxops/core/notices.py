@@ -44,6 +44,10 @@ KINDS = {
         "no canary could be sent to {inbox}",
         "Whether mail arrives is not known meanwhile. `inboxops canary send {name}` tries again now.",
     ),
+    "canary_in_doubt": Kind(
+        "whether a canary to {inbox} left is not known",
+        "When it comes back, or when the next one is sent, this is over. `inboxops canary send {name}` sends one now.",
+    ),
     "reply_failed": Kind("an answer in ticket #{ticket} was not sent", "Open the ticket and try again."),
     "reply_bounced": Kind("an answer in ticket #{ticket} came back", "Check the customer's address in the ticket."),
 }
