@@ -102,7 +102,27 @@ def test_one_that_comes_after_its_time_is_still_no_persons_mail() -> None:
     ],
 )
 def test_each_state_says_what_it_means_and_what_helps(state: str, error: str | None, means: str, helps: str) -> None:
-    row = {"state": state, "error": error, "inbox": "support", "sender": "office"}
+    row = {
+        "state": state,
+        "error": error,
+        "inbox": "support",
+        "sender": "office",
+        "removed": None,
+        "removal_error": None,
+    }
     assert canary.means(row) == means
     assert helps in canary.helps(row)
     assert bool(helps) == bool(canary.helps(row))
+
+
+@pytest.mark.parametrize(
+    ("removed", "why", "said"),
+    [
+        (None, None, "it came back late"),
+        (None, "no right", "it came back late; still in the mailbox: no right"),
+        ("trashed", None, "it came back late; then it was put into the trash"),
+        ("gone", None, "it came back late; then somebody else took it out of the mailbox"),
+    ],
+)
+def test_it_says_what_became_of_the_mail_in_the_mailbox(removed: str | None, why: str | None, said: str) -> None:
+    assert canary.means({"state": "back_late", "error": None, "removed": removed, "removal_error": why}) == said

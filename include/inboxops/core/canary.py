@@ -36,6 +36,11 @@ _MEANS = {
     "back_late": "it came back late",
     "spam": "it came back in the spam folder",
 }
+_REMOVED = {
+    "trashed": "; then it was put into the trash",
+    "deleted": "; then it was deleted",
+    "gone": "; then somebody else took it out of the mailbox",
+}
 _HELPS = {
     "not_sent": "Another follows within 15 minutes; `inboxops inbox test {sender}` looks at the way out",
     "in_doubt": "Nothing has to be done for it: the next one tells. `inboxops canary send {inbox}` sends that now",
@@ -117,7 +122,8 @@ def mail(canary: Canary, *, sender: Address, to: str, signing_key: bytes) -> byt
 def means(row: Mapping[str, Any]) -> str:
     """What its state is in words, with the reason that was kept; the row as the database has it."""
     why = row["error"] if row["state"] in ("not_sent", "in_doubt") else ""
-    return f"{_MEANS[row['state']]}{': ' + why if why else ''}"
+    still = f"; still in the mailbox: {row['removal_error']}" if row["removal_error"] else ""
+    return f"{_MEANS[row['state']]}{': ' + why if why else ''}{_REMOVED.get(row['removed'], still)}"
 
 
 def helps(row: Mapping[str, Any]) -> str:

@@ -173,5 +173,7 @@ def _flown(canary: Mapping[str, Any]) -> list[Step]:
     told = [Step(canary["made_at"], "canary", f"{name} was made for this inbox, to be sent by {canary['sender']}")]
     if canary["sent_at"]:
         told.append(Step(canary["sent_at"], "canary", f"{name} was handed over by {canary['sender']}"))
-    told.append(Step(canary["back_at"], "canary", f"{name}: {means(canary)}"))
+    # Providers tell whole seconds, by their own clocks.
+    back_at = max(canary["back_at"], canary["sent_at"] or canary["made_at"])
+    told.append(Step(back_at, "canary", f"{name}: {means(canary)}"))
     return told

@@ -281,4 +281,5 @@ def _inbox(row: Row) -> Inbox:
         body_marker=row["body_marker"],
         canary_minutes=row["canary_minutes"],
         canary_from_id=row["canary_from_id"],
+        canary_delete=row["canary_delete"],
     )

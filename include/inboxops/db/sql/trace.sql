@@ -54,7 +54,7 @@ WHERE c.inbound_id = ANY (%(inbound)s)
 ORDER BY c.id
 
 -- name: traced_canaries
-SELECT c.inbound_id, c.id, c.made_at, c.sent_at, c.back_at, c.state, c.error, s.name AS sender
+SELECT c.inbound_id, c.id, c.made_at, c.sent_at, c.back_at, c.state, c.error, c.removed, c.removal_error, s.name AS sender
 FROM canary_states c JOIN inboxes s ON s.id = c.sender_id
 WHERE c.inbound_id = ANY (%(inbound)s)
 ORDER BY c.id

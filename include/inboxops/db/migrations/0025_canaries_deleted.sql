@@ -1,7 +1,15 @@
 -- A canary in doubt is told, too, and one that a run is just handing over is in none: it is in doubt where the run kept why it does not know,
 -- or where no run can be at it any more.
+--
+-- An inbox may have its canaries deleted from the mailbox once they were recognised there.
 DROP VIEW canary_conditions;
 DROP VIEW canary_states;
+
+ALTER TABLE inboxes ADD COLUMN canary_delete boolean NOT NULL DEFAULT false;
+ALTER TABLE canaries
+    ADD COLUMN removed text CHECK (removed IN ('trashed', 'deleted', 'gone')), -- out of the mailbox, by us or, gone, by others before
+    ADD COLUMN removal_tried_at timestamptz,
+    ADD COLUMN removal_error text; -- why it is still there
 
 CREATE VIEW canary_states WITH (security_invoker = true) AS
     SELECT c.*, CASE
