@@ -225,6 +225,7 @@ class Act(BaseModel):
     inbound_id: int | None = None
     days: int | None = Field(None, ge=1, le=3_650)
     replay_id: int | None = None
+    group: str | None = Field(None, max_length=20)
 
 
 @app.post("/act", dependencies=[Depends(requires_access_dag("PUT")), Depends(action_logging("inboxops_console"))])

@@ -12,6 +12,7 @@ import jwt
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Frame, Page, expect
+from psycopg.types.json import Jsonb
 
 from inboxops.composition import runs
 from inboxops.composition.world import World
@@ -196,6 +197,8 @@ def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
     frame = _console(page, "/inboxops/trace?")
     told = (
         "had it as INBOX/",
+        "(run ",
+        ", try 1), ",
         "own_loop by own_loop.canary",
         "a canary came back",
         f"canary {made.id} was handed over",
@@ -244,7 +247,9 @@ def test_stored_mail_is_read_again_from_the_console(operator: Console, viewer: C
     # Not read here: the run that the fixture woke may be at it.
     runs.wake(mailbox.world, mailbox.inbox_id)
     eventually("it is filed", lambda: mailbox.states() == {"persisted": 1})
-    mailbox.query("UPDATE messages SET body_text = 'older' WHERE inbox_id = %s RETURNING 1", mailbox.inbox_id)
+    older = "UPDATE messages SET body_text = 'older', customer = %s WHERE inbox_id = %s RETURNING 1"
+    customer = {"name": "", "address": "x@y.example", "rule": "old", "claimed": False}
+    mailbox.query(older, Jsonb(customer), mailbox.inbox_id)
     dag = mailbox.inbox.dag_id
     assert viewer.act(dag, "replay", days=7).status_code == 403
     assert operator.act(dag, "replay").status_code == 422
@@ -256,11 +261,21 @@ def test_stored_mail_is_read_again_from_the_console(operator: Console, viewer: C
 
     eventually("the preview is done", lambda: state() == "previewed")
     (row,) = mailbox.world.replays.listed(tenant_id)
-    assert row["report"]["groups"] == {"text": 1}
-    assert "1 of 1; text 1" in operator.http.get("inbox", params={"dag_id": dag}).text
+    assert row["report"]["groups"] == {"customer": 1, "text": 1}
+    assert "1 of 1; customer 1; text 1" in operator.http.get("inbox", params={"dag_id": dag}).text
     assert operator.act(dag, "replay_apply", replay_id=2**40).status_code == 404
-    assert operator.act(dag, "replay_apply", replay_id=row["id"]).status_code == 200
-    eventually("it is applied", lambda: state() == "applied")
-    assert mailbox.query("SELECT body_text FROM messages WHERE inbox_id = %s", mailbox.inbox_id) == [
-        ("Please help.\n",)
-    ]
+    assert operator.act(dag, "replay_apply", replay_id=row["id"], group="nonsense").status_code == 422
+    assert 'data-group="text"' in operator.http.get("inbox", params={"dag_id": dag}).text
+
+    def now() -> tuple[object, ...]:
+        what = "SELECT body_text, customer ->> 'address' FROM messages WHERE inbox_id = %s"
+        (found,) = mailbox.query(what, mailbox.inbox_id)
+        return found
+
+    assert "as to text" in operator.act(dag, "replay_apply", replay_id=row["id"], group="text").json()["said"]
+    eventually("a group is applied", lambda: state() == "applied")
+    assert now() == ("Please help.\n", "x@y.example")
+    assert operator.act(dag, "replay_apply", replay_id=row["id"], group="customer").status_code == 200
+    eventually("the other is, too", lambda: state() == "applied" and now()[1] is None)
+    assert "is taken back" in operator.act(dag, "replay_undo", replay_id=row["id"]).json()["said"]
+    eventually("both are taken back", lambda: now() == ("older", "x@y.example"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inboxops.composition import canaries, correcting
+from inboxops.composition import canaries, correcting, intake
 from inboxops.composition.world import World
 from inboxops.core.corrections import Kind, Request
 from inboxops.core.trace import Step, steps, wanted
@@ -61,6 +61,14 @@ def test_what_became_no_ticket_says_why(desk: Desk, world: World) -> None:
 def test_another_tenants_mail_is_not_told_of(desk: Desk, world: World) -> None:
     desk.ticket(id="ours")
     assert world.traces.find(wanted("<ours@customer.example>"), tenant_id=desk.tenant_id + 1_000_000, limit=5) == []
+
+
+def test_the_run_that_took_a_mail_in_is_named(desk: Desk, world: World) -> None:
+    desk.box.deliver(mail("Hello", id="hello"))
+    intake.fetch(world, desk.box.inbox_id, by="run scheduled__1, try 2")
+    desk.box.run()
+    (found,) = told(world, desk, "<hello@customer.example>")
+    assert "(run scheduled__1, try 2), " in found[1].what
 
 
 def test_a_canary_is_followed_from_who_sent_it(desk: Desk, world: World) -> None:

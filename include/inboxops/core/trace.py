@@ -79,6 +79,8 @@ def _arrival(mail: Mapping[str, Any]) -> list[Step]:
     if mail["inbound_id"] is None:
         return []
     way = "imported by the first sync" if mail["imported"] else "taken in"
+    if mail["fetched_by"]:
+        way += f" ({mail['fetched_by']})"
     place = "its bytes are not kept"
     if mail["storage_key"]:
         start, end = mail["storage_offset"], mail["storage_offset"] + mail["storage_length"]

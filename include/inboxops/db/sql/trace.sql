@@ -17,7 +17,7 @@ WITH RECURSIVE meant AS (
     WHERE (%(tenant_id)s::bigint IS NULL OR i.tenant_id = %(tenant_id)s)
       AND (i.id = %(inbound_id)s OR i.message_id_header = %(key)s OR %(address)s <> '' AND lower(i.from_address) = %(address)s)
 )
-SELECT i.id AS inbound_id, i.provider_key, i.received_at, i.created_at AS stored_at, i.imported, i.released, i.storage_key, i.storage_offset,
+SELECT i.id AS inbound_id, i.provider_key, i.received_at, i.created_at AS stored_at, i.fetched_by, i.imported, i.released, i.storage_key, i.storage_offset,
        i.storage_length, i.size_bytes, coalesce(i.state, m.send_status) AS state, i.reason, coalesce(m.verdict, i.verdict) AS verdict,
        coalesce(m.rule, i.rule) AS rule, coalesce(m.ruleset, i.ruleset) AS ruleset, coalesce(m.evidence, i.evidence) AS evidence,
        m.id AS message_id, m.direction, m.type, m.author, m.created_at AS filed_at, m.placed_by, m.send_attempt, m.sent_at, m.send_error,

@@ -1,10 +1,12 @@
+-- Which run and try of its inbox's DAG took a mail in, for whoever follows it. NULL: by hand, or before this was kept.
+ALTER TABLE inbound ADD COLUMN fetched_by text;
+
 -- A canary in doubt is told, too, and one that a run is just handing over is in none: it is in doubt where the run kept why it does not know,
 -- or where no run can be at it any more.
---
--- An inbox may have its canaries deleted from the mailbox once they were recognised there.
 DROP VIEW canary_conditions;
 DROP VIEW canary_states;
 
+-- An inbox may have its canaries deleted from the mailbox once they were recognised there.
 ALTER TABLE inboxes ADD COLUMN canary_delete boolean NOT NULL DEFAULT false;
 ALTER TABLE canaries
     ADD COLUMN removed text CHECK (removed IN ('trashed', 'deleted', 'gone')), -- out of the mailbox, by us or, gone, by others before
