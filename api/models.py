@@ -438,6 +438,7 @@ class InboxPatch(Strict):
         None, ge=0, le=10_080, description="A canary so often, 15 or more; 0 for none (docs/canaries.md)."
     )
     canary_from_id: int | None = Field(None, ge=0, le=2**63 - 1, description="The inbox that sends them; 0 for itself.")
+    canary_delete: bool | None = Field(None, description="From the mailbox, once they were recognised there.")
     connection: Connection | None = Field(None, description="With credentials: connects again with both.")
     credentials: Credentials | None = None
 
@@ -457,6 +458,7 @@ class Inbox(BaseModel):
     canary_minutes: int | None = Field(description="It gets a canary so often.")
     canary_from_id: int | None = Field(description="The inbox that sends them; null for itself.")
     resync_since: datetime | None = Field(description="It is about to be compared with its mailbox from then on.")
+    canary_delete: bool = Field(description="They are deleted from the mailbox once they were recognised there.")
     note: str
 
 
@@ -470,6 +472,10 @@ class Canary(BaseModel):
     back_at: datetime | None
     inbound_id: int | None = Field(description="The mail that it came back as.")
     error: str | None
+    removed: Literal["trashed", "deleted", "gone"] | None = Field(
+        description="How it went out of the mailbox, where `canary_delete` is on; gone: somebody else took it out."
+    )
+    removal_error: str | None = Field(description="Why it is still in the mailbox.")
 
 
 class Tested(BaseModel):

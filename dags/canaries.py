@@ -1,5 +1,7 @@
 """Canaries: a mail of our own to each inbox that wishes for it and is due, which must come back.
 
+Where an inbox wishes so, what came back is deleted from its mailbox.
+
 Every five minutes, one run for all inboxes; docs/canaries.md says what is told when one does not come back.
 """
 

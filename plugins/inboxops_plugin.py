@@ -39,6 +39,13 @@ class InboxOpsPlugin(AirflowPlugin):
             "url_route": "inboxes",
             "category": "browse",
         },
+        {
+            "name": "Trace a mail",
+            "href": "inboxops/trace",
+            "destination": "nav",
+            "url_route": "trace",
+            "category": "browse",
+        },
         {"name": "Inbox", "href": "inboxops/inbox?dag_id={DAG_ID}", "destination": "dag", "url_route": "inbox"},
         {
             "name": "What came",

@@ -70,10 +70,11 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
         auto_response_enabled=change.auto_response_enabled,
         auto_response_body=change.auto_response_body,
     )
-    if change.canary_minutes is not None or change.canary_from_id is not None:
+    if {change.canary_minutes, change.canary_from_id, change.canary_delete} != {None}:
         minutes = inbox.canary_minutes if change.canary_minutes is None else change.canary_minutes or None
         from_id = inbox.canary_from_id if change.canary_from_id is None else change.canary_from_id or None
-        world.canaries.wish(inbox_id, minutes=minutes, from_id=from_id)
+        delete = inbox.canary_delete if change.canary_delete is None else change.canary_delete
+        world.canaries.wish(inbox_id, minutes=minutes, from_id=from_id, delete=delete)
     if change.paused is not None:
         world.inboxes.pause(inbox_id, paused=change.paused)
     background.add_task(runs.show_inboxes, visit.world)

@@ -34,6 +34,8 @@ MEANINGS = {
     "certificate_findings": "What the tenants' last certificates leave open.",
     "canaries": "Canaries of the last day, by state.",
     "canary_late_inboxes": "Inboxes whose last canary is late or came back as spam.",
+    "canary_not_sent_inboxes": "Inboxes whose last canary could not be sent.",
+    "canary_in_doubt_inboxes": "Inboxes of whose last canary nobody knows whether it left.",
 }
 """Name without `inboxops_` -> what Prometheus shows beside it."""
 

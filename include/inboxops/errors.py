@@ -50,6 +50,10 @@ class Conflict(InvalidInput):
     """What was asked for does not fit the state that the thing is in now."""
 
 
+class NotAllowed(TenantAdminError):
+    """The mailbox does not let it be done, by its rights or by what its server can do; it stays connected."""
+
+
 class MessageRefused(TenantAdminError):
     """The server refuses the message for good (a 5xx reply): it did not leave and is not tried again by itself."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from inboxops.core.model import Batch, Copy, Cursor, Listed
+from inboxops.core.model import Batch, Copy, Cursor, Listed, Removed
 from inboxops.core.reach import Reach
 from inboxops.core.reading import Bodies, Reading
 
@@ -156,6 +156,13 @@ class Mailbox(Protocol):
         """Those of a listing that are still there, in bounded batches as `batches` makes them, all of them `imported`.
 
         cursor: stands in each batch as it is.
+        """
+        ...
+
+    def remove(self, key: str) -> Removed:
+        """Put the one message that `batches` brings under this key into the trash, or delete it where there is none.
+
+        No other message is touched: where the server could only do more, NotAllowed is raised, and so it is without the right.
         """
         ...
 

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
     google_client_id: str = Field(default="", description="OAuth client for Gmail: see docs/connect-gmail.md")
     google_client_secret: SecretStr = SecretStr("")
+    google_may_modify: bool = Field(
+        default=False, description="consents cover gmail.modify, too, which deleting canaries needs: docs/canaries.md"
+    )
     google_authorize_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
     google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105  # an address, no password
     google_revoke_url: str = "https://oauth2.googleapis.com/revoke"

@@ -10,9 +10,9 @@ from inboxops_airflow.operators import counted
 
 
 class SendCanaries(BaseOperator):
-    """One to each inbox that is due. What could not be sent stands on its row and is told to the admins: the task goes on."""
+    """Send to each inbox that is due; delete what came back where that is wished. What failed stands with its canary."""
 
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import canaries
 
-        return counted(canaries.send_due)
+        return counted(canaries.tend)

@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import jinja2
 import structlog
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -28,9 +29,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from inboxops.composition import console
 from inboxops.composition.world import World
+from inboxops.core import canary, trace
 from inboxops.core.inbox import Inbox, inbox_id_of, without_secrets
 from inboxops.core.inbox import dag_id as dag_id_of
 from inboxops.db.console import SORTS
@@ -38,6 +41,8 @@ from inboxops.errors import InboxOpsError, InvalidInput, NotFound
 from inboxops_airflow import connections
 
 PAGE = 50
+TRACED = 20
+CANARIES = 10
 MOST_MAILS = 500
 HEADER = "X-InboxOps-Console"
 """A page of another origin can't send it without asking first, and nobody answers such a question (Fetch standard, 3.2)."""
@@ -103,10 +108,9 @@ def inboxes(
     page: Annotated[int, Query(ge=0, le=10_000)] = 0,
 ) -> str:
     """All inboxes that the user may see, filtered and sorted by the database."""
-    readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
     sort = sort if sort in SORTS else "lag"
     rows = world.console.inboxes(
-        ids=[id_ for dag in readable if (id_ := _inbox_of(dag)) is not None],
+        ids=_readable(user, session),
         q=q,
         state=state,
         kind=kind,
@@ -156,6 +160,40 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
         aside=world.console.aside(id_, limit=100),
         replays=world.replays.listed(known.tenant_id, inbox_id=id_, limit=5),
         certified=world.certificates.of_inbox(id_),
+        canaries=[
+            row | {"means": canary.means(row), "helps": canary.helps(row)}
+            for row in world.canaries.listed(inbox_id=id_, limit=CANARIES)
+        ],
+    )
+
+
+@app.get("/trace", response_class=HTMLResponse)
+def traced(
+    user: GetUserDep, session: SessionDep, world: WorldDep, q: Annotated[str, Query(max_length=1_000)] = ""
+) -> str:
+    """The life of mails that the user may see, as `inboxops trace` tells it."""
+    found, problem = [], ""
+    if q.strip():
+        try:
+            wanted = trace.wanted(q)
+            found = world.traces.find(wanted, inbox_ids=_readable(user, session), limit=TRACED + 1)
+            problem = "" if found else str(trace.unknown(q.strip()))
+        except InvalidInput as exc:
+            problem = str(exc)
+    return _page(
+        "trace.html",
+        q=q.strip(),
+        problem=problem,
+        more=len(found) > TRACED,
+        tickets=world.settings.api_url.rstrip("/"),
+        found=[
+            {
+                "mail": one.mail,
+                "dag": dag_id_of(one.mail["inbox_id"], one.mail["tenant"], one.mail["inbox"]),
+                "steps": trace.steps(one),
+            }
+            for one in found[:TRACED]
+        ],
     )
 
 
@@ -188,6 +226,7 @@ class Act(BaseModel):
     days: int | None = Field(None, ge=1, le=3_650)
     replay_id: int | None = None
     since: date | None = None
+    group: str | None = Field(None, max_length=20)
 
 
 @app.post("/act", dependencies=[Depends(requires_access_dag("PUT")), Depends(action_logging("inboxops_console"))])
@@ -199,6 +238,12 @@ def act(request: Request, user: GetUserDep, world: WorldDep, dag_id: DagId, aske
     said = console.act(world, _of(world, dag_id).id, asked.action, by=user.get_name(), **about)
     log.info("console_action", action=asked.action, dag=dag_id, by=user.get_name(), **about)
     return {"said": said}
+
+
+def _readable(user: BaseUser, session: Session) -> list[int]:
+    """The inboxes whose DAGs the user may read."""
+    dags = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
+    return [id_ for dag in dags if (id_ := _inbox_of(dag)) is not None]
 
 
 def _inbox_of(dag: str) -> int | None:
@@ -243,8 +288,12 @@ def _lasting(seconds: float | None) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def _pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1, default=str)
 
 
-_pages.filters |= {"ago": _ago, "lasting": _lasting, "pretty": _pretty}
+_pages.filters |= {"ago": _ago, "lasting": _lasting, "utc": _utc, "pretty": _pretty}

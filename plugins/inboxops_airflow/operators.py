@@ -81,7 +81,7 @@ class Fetch(InboxOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import intake
 
-        return self._fetched(intake.fetch_woken)
+        return self._fetched(intake.fetch_woken, context)
 
     def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
         from inboxops.composition import intake
@@ -90,10 +90,11 @@ class Fetch(InboxOperator):
             refused = AuthenticationFailed(event["refused"], fix=event["to_do"])
             _last_words(refused)
             raise AirflowFailException(str(refused))
-        return self._fetched(intake.fetch_by_clock)
+        return self._fetched(intake.fetch_by_clock, context)
 
-    def _fetched(self, stage: Callable[..., Any]) -> dict[str, Any]:
-        counts = counted(stage, self.inbox_id)
+    def _fetched(self, stage: Callable[..., Any], context: Any) -> dict[str, Any]:
+        by = f"run {context['run_id']}, try {context['ti'].try_number}"
+        counts = counted(stage, self.inbox_id, by=by)
         if counts["skipped"]:
             raise AirflowSkipException(counts["skipped"])
         return counts

@@ -86,3 +86,44 @@ def test_a_person_who_answers_or_forwards_one_is_no_canary() -> None:
 def test_one_that_comes_after_its_time_is_still_no_persons_mail() -> None:
     late = replace(CONTEXT, received_at=MADE + timedelta(days=30), own_addresses=frozenset({"office@acme.example"}))
     assert classify(parse(RAW), late).rule == "own_loop"
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "means", "helps"),
+    [
+        ("not_sent", "550 no", "it did not leave: 550 no", "`inboxops inbox test office`"),
+        (
+            "in_doubt",
+            "lost",
+            "it may have left: nobody knows, so it is never called late: lost",
+            "`inboxops canary send support`",
+        ),
+        ("late", None, "it is not back", "spam folder"),
+        ("back", "lost", "it came back in time", ""),
+    ],
+)
+def test_each_state_says_what_it_means_and_what_helps(state: str, error: str | None, means: str, helps: str) -> None:
+    row = {
+        "state": state,
+        "error": error,
+        "inbox": "support",
+        "sender": "office",
+        "removed": None,
+        "removal_error": None,
+    }
+    assert canary.means(row) == means
+    assert helps in canary.helps(row)
+    assert bool(helps) == bool(canary.helps(row))
+
+
+@pytest.mark.parametrize(
+    ("removed", "why", "said"),
+    [
+        (None, None, "it came back late"),
+        (None, "no right", "it came back late; still in the mailbox: no right"),
+        ("trashed", None, "it came back late; then it was put into the trash"),
+        ("gone", None, "it came back late; then somebody else took it out of the mailbox"),
+    ],
+)
+def test_it_says_what_became_of_the_mail_in_the_mailbox(removed: str | None, why: str | None, said: str) -> None:
+    assert canary.means({"state": "back_late", "error": None, "removed": removed, "removal_error": why}) == said

@@ -13,9 +13,12 @@ import jwt
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Frame, Page, expect
+from psycopg.types.json import Jsonb
 
 from inboxops.composition import runs
 from inboxops.composition.world import World
+from inboxops.core import canary
+from inboxops.core.model import Address
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
 from inboxops_local.stack.home import read_env
@@ -65,7 +68,7 @@ def viewer(stack: Settings, stack_home: Path) -> Iterator[Console]:
 def test_nobody_sees_or_does_anything_without_a_login(operator: Console, mailbox: Mailbox) -> None:
     dag = mailbox.inbox.dag_id
     bare = httpx.Client(base_url=f"{operator.url}/inboxops/", timeout=60)
-    for path in ("inboxes", f"inbox?dag_id={dag}", f"came?dag_id={dag}&run_id=x"):
+    for path in ("inboxes", "trace?q=%2312", f"inbox?dag_id={dag}", f"came?dag_id={dag}&run_id=x"):
         assert bare.get(path).status_code == 401
     assert bare.post("act", params={"dag_id": dag}, json={"action": "pause"}, headers=ACTS).status_code == 401
     assert mailbox.inbox.paused_at is None
@@ -184,6 +187,68 @@ def test_a_mail_that_was_passed_over_is_taken_in_by_comparing_from_a_day_on(
     context.close()
 
 
+def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
+    operator: Console, mailbox: Mailbox, world: World, browser: Browser, stack: Settings, stack_home: Path
+) -> None:
+    inbox = mailbox.inbox
+    made = world.canaries.add(inbox.id, even_if_not_due=True)
+    assert made is not None
+    world.canaries.wish(inbox.id, minutes=60, from_id=None)
+    assert world.canaries.hand_over(made.id)
+    world.canaries.sent(made.id)
+    ours = Address("", inbox.email_address)
+    mailbox.deliver(canary.mail(made, sender=ours, to=inbox.email_address, signing_key=world.signing_key))
+    runs.wake(world, inbox.id)
+    eventually("it is back", lambda: world.canaries.one(made.id)["state"] == "back")
+    lost = world.canaries.add(inbox.id, even_if_not_due=True)
+    assert lost is not None
+    world.canaries.not_sent(lost.id, "550 no", in_doubt=False)
+
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{operator.url}/plugin/inboxes")
+    frame = _console(page, "/inboxops/inboxes")
+    frame.get_by_label("Search").fill(inbox.tenant)
+    frame.get_by_label("with trouble").check()
+    frame.get_by_label("Search").press("Enter")
+    expect(frame.get_by_role("row", name=inbox.name)).to_contain_text("canary not sent")
+    frame.get_by_role("link", name=inbox.name).click()
+    frame = _console(page, "/inboxops/inbox?")
+    table = frame.get_by_role("region", name="Canaries")
+    expect(table.get_by_role("row", name="550 no")).to_contain_text("`inboxops inbox test")
+    expect(table.get_by_role("row", name="it came back in time")).to_contain_text(" s ago")
+    assert _violations(page, "/inboxops/inbox?") == []
+    table.get_by_role("link", name="The life of mail").focus()
+    page.keyboard.press("Enter")
+    frame = _console(page, "/inboxops/trace?")
+    told = (
+        "had it as INBOX/",
+        "(run ",
+        ", try 1), ",
+        "own_loop by own_loop.canary",
+        "a canary came back",
+        f"canary {made.id} was handed over",
+    )
+    for said in told:
+        expect(frame.get_by_role("main")).to_contain_text(said)
+    assert _violations(page, "/inboxops/trace?") == []
+    frame.get_by_label("Look for").fill("hello")
+    frame.get_by_label("Look for").press("Enter")
+    expect(frame.get_by_role("alert")).to_contain_text("Write #12")
+    page.goto(f"{operator.url}/plugin/trace")
+    _console(page, "/inboxops/trace")
+    context.close()
+
+    tells = f"canary {made.id} was handed over"
+    asked = {"q": f"mail {world.canaries.one(made.id)['inbound_id']}"}
+    assert tells in operator.http.get("trace", params=asked).text
+    service = Console(stack, stack_home, "SERVICE")
+    assert tells not in service.http.get("trace", params=asked).text, "an account that reads no DAG"
+    service.http.close()
+
+
 def _console(page: Page, path: str) -> Frame:
     """The console's frame within Airflow's page."""
 
@@ -210,7 +275,9 @@ def test_stored_mail_is_read_again_from_the_console(operator: Console, viewer: C
     # Not read here: the run that the fixture woke may be at it.
     runs.wake(mailbox.world, mailbox.inbox_id)
     eventually("it is filed", lambda: mailbox.states() == {"persisted": 1})
-    mailbox.query("UPDATE messages SET body_text = 'older' WHERE inbox_id = %s RETURNING 1", mailbox.inbox_id)
+    older = "UPDATE messages SET body_text = 'older', customer = %s WHERE inbox_id = %s RETURNING 1"
+    customer = {"name": "", "address": "x@y.example", "rule": "old", "claimed": False}
+    mailbox.query(older, Jsonb(customer), mailbox.inbox_id)
     dag = mailbox.inbox.dag_id
     assert viewer.act(dag, "replay", days=7).status_code == 403
     assert operator.act(dag, "replay").status_code == 422
@@ -222,11 +289,21 @@ def test_stored_mail_is_read_again_from_the_console(operator: Console, viewer: C
 
     eventually("the preview is done", lambda: state() == "previewed")
     (row,) = mailbox.world.replays.listed(tenant_id)
-    assert row["report"]["groups"] == {"text": 1}
-    assert "1 of 1; text 1" in operator.http.get("inbox", params={"dag_id": dag}).text
+    assert row["report"]["groups"] == {"customer": 1, "text": 1}
+    assert "1 of 1; customer 1; text 1" in operator.http.get("inbox", params={"dag_id": dag}).text
     assert operator.act(dag, "replay_apply", replay_id=2**40).status_code == 404
-    assert operator.act(dag, "replay_apply", replay_id=row["id"]).status_code == 200
-    eventually("it is applied", lambda: state() == "applied")
-    assert mailbox.query("SELECT body_text FROM messages WHERE inbox_id = %s", mailbox.inbox_id) == [
-        ("Please help.\n",)
-    ]
+    assert operator.act(dag, "replay_apply", replay_id=row["id"], group="nonsense").status_code == 422
+    assert 'data-group="text"' in operator.http.get("inbox", params={"dag_id": dag}).text
+
+    def now() -> tuple[object, ...]:
+        what = "SELECT body_text, customer ->> 'address' FROM messages WHERE inbox_id = %s"
+        (found,) = mailbox.query(what, mailbox.inbox_id)
+        return found
+
+    assert "as to text" in operator.act(dag, "replay_apply", replay_id=row["id"], group="text").json()["said"]
+    eventually("a group is applied", lambda: state() == "applied")
+    assert now() == ("Please help.\n", "x@y.example")
+    assert operator.act(dag, "replay_apply", replay_id=row["id"], group="customer").status_code == 200
+    eventually("the other is, too", lambda: state() == "applied" and now()[1] is None)
+    assert "is taken back" in operator.act(dag, "replay_undo", replay_id=row["id"]).json()["said"]
+    eventually("both are taken back", lambda: now() == ("older", "x@y.example"))

@@ -39,7 +39,7 @@ class GmailServer:
         self.stand_in = Gmail()
         self.serving, self.ca_file = _served(self.stand_in, folder)
 
-    def consent(self) -> GoogleConsent:
+    def consent(self, *, may_modify: bool = False) -> GoogleConsent:
         url = self.serving.url
         return GoogleConsent(
             client_id=self.stand_in.authority.client_id,
@@ -49,6 +49,7 @@ class GmailServer:
             revoke_url=f"{url}/revoke",
             api_url=url,
             ca_file=self.ca_file,
+            may_modify=may_modify,
         )
 
 
@@ -241,6 +242,14 @@ class GmailKit(CloudKit):
         for message in self._mail.find(subject):
             self._mail.relabel(message.id, add=["INBOX"], remove=["TRASH"])
 
+    def allow_removing(self) -> Account:
+        client = self._gmail.consent(may_modify=True)
+        secrets = consented(client, self.address, self._gmail.ca_file).secrets
+        return replace(self.account, tokens=OneToken(secrets["access_token"]))
+
+    def in_trash(self, subject: str) -> bool:
+        return any("TRASH" in message.labels for message in self._mail.find(subject))
+
     def unread(self) -> int:
         return sum("UNREAD" in message.labels for message in self._mail.messages.values())
 
@@ -280,6 +289,13 @@ class GraphKit(CloudKit):
     def move_back(self, subject: str) -> None:
         for message in self._mail.with_subject(subject):
             self._mail.move(message, "inbox")
+
+    def allow_removing(self) -> Account:
+        return self.account
+
+    def in_trash(self, subject: str) -> bool:
+        trash = self._mail.folder("deleteditems")
+        return any(message.folder == trash for message in self._mail.with_subject(subject))
 
     def unread(self) -> int:
         return sum(not message.is_read for message in self._mail.messages.values())

@@ -64,6 +64,15 @@ class JmapKit:
     def move_back(self, subject: str) -> None:
         self.client.move(self.client.with_subject(subject, "Filed"), FOLDER)
 
+    def allow_removing(self) -> Account:
+        made = self.client.call("Mailbox/set", create={"new": {"name": "Bin", "role": "trash"}})
+        assert made.get("created"), made
+        return self.account
+
+    def in_trash(self, subject: str) -> bool:
+        listed = self.client.call("Email/get", ids=self.client.ids("trash"), properties=["subject"])["list"]
+        return any(one["subject"] == subject for one in listed)
+
     def unread(self) -> int:
         return len(self.client.ids(FOLDER, notKeyword="$seen"))
 

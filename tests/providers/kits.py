@@ -12,6 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
+from imapclient import IMAPClient
+
 from inboxops.ports import Account, Provider
 from inboxops.providers.imap import ImapProvider
 from inboxops_lab.testing.mailserver import MailServer
@@ -42,6 +44,12 @@ class Kit(Protocol):
         ...
 
     def move_back(self, subject: str) -> None: ...
+
+    def allow_removing(self) -> Account:
+        """The account with whatever right removing needs beyond reading."""
+        ...
+
+    def in_trash(self, subject: str) -> bool: ...
 
     def unread(self) -> int:
         """How many messages of the folder nobody has read."""
@@ -97,6 +105,10 @@ class ImapKit:
     def as_served(self, raw: bytes) -> bytes:
         return raw if self._server.name == "dovecot" else raw.replace(b"\r\n", b"\n")
 
+    def client(self) -> AbstractContextManager[IMAPClient]:
+        """Another program that uses the mailbox."""
+        return self._server.client(self._user)
+
     def delete(self, subject: str) -> None:
         with self._server.client(self._user) as client:
             client.select_folder("INBOX")
@@ -113,6 +125,15 @@ class ImapKit:
         with self._server.client(self._user) as client:
             client.select_folder(source)
             client.move(client.search(["SUBJECT", subject]), target)
+
+    def allow_removing(self) -> Account:
+        self._server.create_folder(self._user, "Trash")
+        return self.account
+
+    def in_trash(self, subject: str) -> bool:
+        with self.client() as client:
+            client.select_folder("Trash", readonly=True)
+            return bool(client.search(["SUBJECT", subject]))
 
     def unread(self) -> int:
         with self._server.client(self._user) as client:

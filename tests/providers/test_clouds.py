@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from inboxops.core.model import Batch, Cursor
-from inboxops.errors import AuthenticationFailed, OperatorError, ServerRefused, Throttled, TransientError
+from inboxops.errors import AuthenticationFailed, NotAllowed, OperatorError, ServerRefused, Throttled, TransientError
 from inboxops.ports import FetchLimits
 from inboxops.providers import prober
 from inboxops_local.standins.http import Fault
-from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer
-from tests.providers.test_contract import LIMITS, has_news, mail, messages, read, subjects, synced
+from tests.providers.cloud_kits import CloudKit, GmailKit, GmailServer, GraphKit, GraphServer, OneToken
+from tests.providers.test_contract import LIMITS, has_news, keys, left, mail, messages, read, subjects, synced
 
 READS = {"gmail": r"/messages|/batch", "microsoft": r"\$value"}
 
@@ -312,3 +312,16 @@ def test_a_shared_mailbox_is_read_with_the_account_of_who_may(graph: GraphKit, g
     graph_server.stand_in.share(shared, with_=graph.address)
     connection = {**graph.account.connection, "mailbox": shared}
     assert subjects(read(graph, Cursor(), LIMITS, replace(graph.account, connection=connection))) == ["for all of us"]
+
+
+def test_without_the_right_to_change_mail_nothing_is_removed_and_the_inbox_stays_connected(cloud: GmailKit) -> None:
+    _, known = keys(cloud, "one")
+    account = cloud.account
+    if isinstance(cloud, GraphKit):
+        token = cloud.stand_in.authority.grant(cloud.address, ["Mail.Read"])["access_token"]
+        account = replace(account, tokens=OneToken(token))
+    said = r"Mail\.ReadWrite" if isinstance(cloud, GraphKit) else r"INBOXOPS_GOOGLE_MAY_MODIFY=true.*gmail\.modify"
+    with pytest.raises(NotAllowed, match=said), cloud.provider.open(account) as mailbox:
+        mailbox.remove(known["one"])
+    assert left(cloud) == set(known.values())
+    assert not cloud.in_trash("one")

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from inboxops.core.model import Batch, Cursor, Listed, RawMessage
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage, Removed
 from inboxops.errors import AuthenticationFailed, Throttled, TransientError
 from inboxops.ports import Account, FetchLimits
 from tests.providers.kits import Kit
@@ -361,3 +361,52 @@ def test_what_a_listing_names_comes_as_fetch_brings_it_and_the_cursor_stays(kit:
     assert subjects(named) == ["one", "two"]
     with kit.provider.open(kit.account) as mailbox:
         assert messages(mailbox.named([], cursor, LIMITS)) == []
+
+
+def keys(kit: Kit, *subjects: str) -> tuple[Cursor, dict[str, str]]:
+    """Messages that were delivered and read, by their keys; and the cursor behind them."""
+    cursor = synced(kit)
+    for subject in subjects:
+        kit.deliver(mail(subject))
+    batches = read(kit, cursor)
+    return batches[-1].cursor, {_subject(message): message.key for message in messages(batches)}
+
+
+def left(kit: Kit) -> set[str]:
+    return {one.key for one in listing(kit, *span(hours=1))}
+
+
+def test_one_message_is_put_into_the_trash_and_no_other(kit: Kit) -> None:
+    cursor, known = keys(kit, "one", "two", "three")
+    with kit.provider.open(kit.allow_removing()) as mailbox:
+        assert mailbox.remove(known["two"]) is Removed.TRASHED
+        assert mailbox.remove(known["two"]) is Removed.GONE
+    assert left(kit) == {known["one"], known["three"]}
+    assert (kit.in_trash("two"), kit.in_trash("one"), kit.in_trash("three")) == (True, False, False)
+    assert not has_news(kit, cursor)
+    assert messages(read(kit, cursor)) == []
+    assert len(messages(read(kit, Cursor()))) == 2
+
+
+def test_what_went_or_was_moved_away_is_gone_and_left_alone(kit: Kit) -> None:
+    _, known = keys(kit, "deleted", "filed", "stays")
+    kit.delete("deleted")
+    kit.move_away("filed")
+    with kit.provider.open(kit.allow_removing()) as mailbox:
+        assert mailbox.remove(known["deleted"]) is Removed.GONE
+        assert mailbox.remove(known["filed"]) is Removed.GONE
+    assert left(kit) == {known["stays"]}
+    kit.move_back("filed")
+    assert len(left(kit)) == 2, "it is where its owner filed it"
+
+
+def test_a_connection_lost_while_removing_is_transient_and_the_next_try_ends_it(kit: Kit) -> None:
+    _, known = keys(kit, "one", "two")
+    account = kit.allow_removing()
+    kit.drop_after(200)
+    with pytest.raises(TransientError), kit.provider.open(account) as mailbox:
+        mailbox.remove(known["two"])
+    kit.drop_after(None)
+    with kit.provider.open(account) as mailbox:
+        assert mailbox.remove(known["two"]) in (Removed.TRASHED, Removed.GONE)
+    assert left(kit) == {known["one"]}

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from inboxops.core.model import Batch, Cursor
+from inboxops.core.model import Batch, Cursor, Removed
 from inboxops.errors import (
     AuthenticationFailed,
     InboxOpsError,
     InvalidInput,
     MailboxNotFound,
+    NotAllowed,
     OperatorError,
     ServerRefused,
     Throttled,
@@ -32,6 +33,8 @@ from inboxops_lab.testing.certificates import Authority
 from inboxops_lab.testing.mailserver import Dovecot, MailServer
 from inboxops_lab.testing.processes import free_ports
 from inboxops_lab.testing.proxy import Proxy
+from tests.providers.kits import ImapKit
+from tests.providers.test_contract import keys, left
 from tests.scripted import Answer, ScriptedImap
 
 LIMITS = FetchLimits()
@@ -580,3 +583,90 @@ def test_a_server_that_drips_cannot_hold_a_thread(command: str, slowly: Callable
         with pytest.raises(TransientError, match="in time"), impatient.open(of) as mailbox:
             mailbox.has_news(Cursor(uid_validity=7, last_uid=0))
             list(mailbox.batches(Cursor(uid_validity=7, last_uid=0), LIMITS))
+
+
+@pytest.fixture
+def box(mail_server: MailServer) -> Iterator[ImapKit]:
+    kit = ImapKit(mail_server)
+    yield kit
+    kit.close()
+
+
+@pytest.mark.parametrize("with_trash", [True, False])
+def test_what_others_have_marked_as_deleted_stays_when_one_message_is_removed(box: ImapKit, with_trash: bool) -> None:
+    _, known = keys(box, "marked", "ours", "kept")
+    if with_trash:
+        box.allow_removing()
+    with box.client() as client:
+        client.select_folder("INBOX")
+        client.delete_messages(client.search(["SUBJECT", "marked"]))
+    with box.provider.open(box.account) as mailbox:
+        assert mailbox.remove(known["ours"]) is (Removed.TRASHED if with_trash else Removed.DELETED)
+    assert left(box) == {known["marked"], known["kept"]}
+
+
+def test_a_uid_of_another_uid_validity_is_another_message_and_left_alone(box: ImapKit) -> None:
+    _, known = keys(box, "ours", "other")
+    box.expire_cursor()
+    before = left(box)
+    assert {key.rpartition("/")[2] for key in before} == {key.rpartition("/")[2] for key in known.values()}
+    with box.provider.open(box.account) as mailbox:
+        assert mailbox.remove(known["ours"]) is Removed.GONE
+    elsewhere = replace(box.account, connection={**box.account.connection, "folder": "Filed"})
+    with box.provider.open(elsewhere) as mailbox:
+        assert mailbox.remove(next(iter(before))) is Removed.GONE
+    assert left(box) == before
+
+
+_OPENED = "* 1 EXISTS\r\n* OK [UIDVALIDITY 7] valid\r\n* OK [UIDNEXT 2] next\r\n{tag} OK [READ-WRITE] done"
+_HAS_ONE = {"SELECT": _OPENED, "UID SEARCH": "* SEARCH 1\r\n{tag} OK done"}
+_TRASH = '* LIST (\\Trash) "/" "Bin"\r\n* LIST () "/" "INBOX"\r\n{tag} OK done'
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "trash", "changes", "removed"),
+    [
+        ("MOVE UIDPLUS", True, ["UID MOVE 1 Bin"], Removed.TRASHED),
+        ("MOVE", True, ["UID MOVE 1 Bin"], Removed.TRASHED),
+        (
+            "UIDPLUS",
+            True,
+            ["UID COPY 1 Bin", r"UID STORE 1 +FLAGS.SILENT (\Deleted)", "UID EXPUNGE 1"],
+            Removed.TRASHED,
+        ),
+        ("MOVE UIDPLUS", False, [r"UID STORE 1 +FLAGS.SILENT (\Deleted)", "UID EXPUNGE 1"], Removed.DELETED),
+        ("", True, [], None),
+        ("MOVE", False, [], None),
+    ],
+)
+def test_a_message_is_removed_by_no_command_that_could_take_another(
+    capabilities: str, trash: bool, changes: list[str], removed: Removed | None
+) -> None:
+    answers = {**_HAS_ONE, **({"LIST": _TRASH} if trash else {})}
+    with scripted(answers, capabilities=f"IMAP4rev1 {capabilities}".strip()) as (server, of):
+        if removed is None:
+            with pytest.raises(NotAllowed, match=r"UIDPLUS.*stays in the mailbox"), QUICK.open(of) as mailbox:
+                mailbox.remove("INBOX/7/1")
+        else:
+            with QUICK.open(of) as mailbox:
+                assert mailbox.remove("INBOX/7/1") is removed
+        said = [line.partition(" ")[2].replace('"', "") for line in server.heard]
+    asked = ("CAPABILITY", "LOGIN", "AUTHENTICATE", "SELECT", "UID SEARCH", "LIST", "LOGOUT")
+    assert [line for line in said if not line.startswith(asked)] == changes
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"SELECT": _OPENED.replace("READ-WRITE", "READ-ONLY")},
+        {**_HAS_ONE, "LIST": _TRASH, "UID MOVE": "{tag} NO [NOPERM] not yours"},
+        {**_HAS_ONE, "LIST": _TRASH, "UID MOVE": "{tag} NO Permission denied"},
+    ],
+)
+def test_a_mailbox_that_may_only_be_read_says_so_and_stays_connected(answers: dict[str, Answer | None]) -> None:
+    with (
+        scripted(answers, capabilities="IMAP4rev1 MOVE UIDPLUS") as (_, of),
+        pytest.raises(NotAllowed, match="right to delete"),
+        QUICK.open(of) as mailbox,
+    ):
+        mailbox.remove("INBOX/7/1")

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from inboxops.core.model import Cursor
+from inboxops.core.model import Cursor, Removed
 from inboxops.errors import InvalidInput, MailboxNotFound, ServerRefused
 from inboxops.ports import Account
 from inboxops_lab.testing.jmapserver import Cyrus
 from tests.providers.jmap_kit import FOLDER, JmapKit, answering
-from tests.providers.test_contract import mail, messages, read, synced
+from tests.providers.test_contract import keys, left, mail, messages, read, synced
 
 
 @pytest.fixture
@@ -71,3 +71,16 @@ def test_a_server_that_speaks_something_else_is_told_from_a_mailbox_without_mail
         account = with_connection(jmap, url=url)
         with pytest.raises(ServerRefused, match="Is this a JMAP server"), jmap.provider.open(account) as mailbox:
             mailbox.info()
+
+
+def test_a_message_goes_for_good_where_there_is_no_trash_and_stays_where_it_is_filed_elsewhere(jmap: JmapKit) -> None:
+    _, known = keys(jmap, "one", "two", "three")
+    filed = jmap.client.mailbox("Filed")
+    jmap.client.call("Email/set", update={known["two"]: {f"mailboxIds/{filed}": True}})
+    with jmap.provider.open(jmap.account) as mailbox:
+        assert mailbox.remove(known["one"]) is Removed.DELETED
+        assert mailbox.remove(known["two"]) is Removed.DELETED
+        assert mailbox.remove(known["one"]) is Removed.GONE
+    assert left(jmap) == {known["three"]}
+    assert jmap.client.call("Email/get", ids=[known["one"]])["notFound"] == [known["one"]]
+    assert jmap.client.with_subject("two", "Filed") == known["two"]

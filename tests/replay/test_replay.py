@@ -325,3 +325,15 @@ def test_people_that_are_read_rightly_today_take_part_in_the_ticket(desk: Replay
     assert ("ann@customer.example",) in people
     desk.undo(row["id"])
     assert desk.everything() == before
+
+
+def test_a_group_is_applied_after_another_was_and_both_are_taken_back(desk: Replays) -> None:
+    older(desk)
+    what = "SELECT body_text, customer ->> 'address' FROM messages WHERE inbox_id = %s AND subject = 'One'"
+    (before,) = desk.box.query(what, desk.box.inbox_id)
+    row = desk.apply(Group.TEXT)
+    assert desk.box.query(what, desk.box.inbox_id) == [("Please help.\n", "x@y.example")]
+    replaying.apply(desk.world, desk.tenant_id, row["id"], (Group.CUSTOMER,), here=True)
+    assert desk.box.query(what, desk.box.inbox_id) == [("Please help.\n", None)], "whoever wrote it is the customer"
+    desk.undo(row["id"])
+    assert desk.box.query(what, desk.box.inbox_id) == [before]

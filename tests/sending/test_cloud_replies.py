@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
-from inboxops.composition import canaries, connecting, mailboxes
+from inboxops.composition import canaries, certifying, connecting, mailboxes
 from inboxops.composition.world import World
 from inboxops.core.ids import normalise_message_id
 from inboxops.core.mime import parse
@@ -132,6 +132,32 @@ def test_a_canary_leaves_comes_back_and_opens_no_ticket(cloud: CloudDesk) -> Non
     cloud.box.deliver(*(sent_by(cloud.server, cloud.box.user)))
     cloud.box.run()
     assert (cloud.world.canaries.one(number)["state"], cloud.box.tickets()) == ("back", [])
+
+
+def test_a_canary_is_deleted_where_the_consent_covers_that_and_else_says_what_is_missing(cloud: CloudDesk) -> None:
+    world, inbox_id = cloud.world, cloud.box.inbox_id
+    world.canaries.wish(inbox_id, minutes=None, from_id=None, delete=True)
+    number = canaries.send(world, inbox_id)
+    assert number is not None
+    cloud.box.deliver(*(sent_by(cloud.server, cloud.box.user)))
+    cloud.box.run()
+    canaries.tend(world)
+    if isinstance(cloud.server, GmailServer):
+        assert "INBOXOPS_GOOGLE_MAY_MODIFY=true" in world.canaries.one(number)["removal_error"]
+        assert cloud.box.inbox.state == "connected"
+        consent = consented(cloud.server.consent(may_modify=True), cloud.box.user, cloud.server.ca_file)
+        again = (
+            "UPDATE canaries SET removal_tried_at = NULL WHERE id = %s RETURNING 1",
+            "UPDATE inboxes SET credentials_encrypted = %s WHERE id = %s RETURNING 1",
+        )
+        cloud.box.query(again[0], number)
+        cloud.box.query(again[1], world.vault.seal(consent.secrets), inbox_id)
+        canaries.tend(world)
+    assert world.canaries.one(number)["removed"] == "trashed"
+    cloud.box.run()
+    assert cloud.box.states() == {"dropped": 1}, "what went into the trash is no news"
+    made = certifying.certify(world, cloud.tenant_id)
+    assert (made.unaccounted, made.skipped) == (0, 0)
 
 
 def test_the_mailbox_shows_the_reply_in_the_customers_thread(cloud: CloudDesk) -> None:

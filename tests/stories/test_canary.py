@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from inboxops.composition import canaries, certifying, upkeep
 from inboxops.composition.world import World
-from inboxops.core.canary import Canary, mail
+from inboxops.core.canary import Canary, mail, means
 from inboxops.core.model import Address
 from inboxops.core.notices import KINDS
 from inboxops.errors import InboxOpsError, InvalidInput, OutcomeUnknown
 from inboxops.stories import canary as story
+from inboxops_lab.testing.processes import free_ports
 from tests.receiver import Receiver
 from tests.sending.conftest import Desk, desk
 from tests.stories.conftest import connect
+from tests.stories.conftest import mail as ordinary
 
 __all__ = ["desk"]
 
@@ -43,6 +46,14 @@ def arrive(desk: Desk) -> None:
 def state(desk: Desk, number: int | None) -> str:
     assert number is not None
     return str(desk.world.canaries.one(number)["state"])
+
+
+def figures(world: World) -> dict[str, float]:
+    with world.database.transaction() as t:
+        return {
+            row["name"]: row["value"]
+            for row in t.connection.execute(b"SELECT name, value FROM canary_metrics()").fetchall()
+        }
 
 
 def let_it_be_late(desk: Desk, number: int | None) -> None:
@@ -161,6 +172,42 @@ def test_a_run_that_was_killed_leaves_none_that_is_late(desk: Desk, world: World
     assert not world.canaries.hand_over(before.id), "a run that was taken for dead sends nothing"
 
 
+def test_one_in_doubt_is_told_once_and_so_is_its_end(desk: Desk, world: World, receiver: Receiver) -> None:
+    wish(desk)
+    made = world.canaries.add(desk.box.inbox_id, even_if_not_due=True)
+    assert made is not None and world.canaries.hand_over(made.id)
+    upkeep.notify(world)
+    assert (state(desk, made.id), receiver.told) == ("being_sent", []), "a run is at it"
+    let_it_be_late(desk, made.id)
+    desk.box.run()
+    for _ in range(3):
+        upkeep.notify(world)
+    assert (state(desk, made.id), receiver.told) == ("in_doubt", [("canary_in_doubt", False)])
+    assert b"ended at the last step" in receiver.taken[0][1]
+    assert figures(world)["canary_in_doubt_inboxes"] >= 1
+    canaries.send_due(world)
+    for _ in range(3):
+        upkeep.notify(world)
+    assert receiver.told == [("canary_in_doubt", False), ("canary_in_doubt", True)]
+
+
+def test_one_whose_outcome_the_server_never_told_is_in_doubt_at_once(
+    desk: Desk, world: World, receiver: Receiver
+) -> None:
+    wish(desk)
+    made = world.canaries.add(desk.box.inbox_id, even_if_not_due=True)
+    assert made is not None and world.canaries.hand_over(made.id)
+    world.canaries.not_sent(made.id, "the server was lost", in_doubt=True)
+    upkeep.notify(world)
+    assert receiver.told == [("canary_in_doubt", False)]
+    assert b"the server was lost" in receiver.taken[0][1]
+    ours = Address("", desk.box.inbox.email_address)
+    desk.box.deliver(mail(made, sender=ours, to=ours.address, signing_key=world.signing_key))
+    desk.box.run()
+    upkeep.notify(world)
+    assert receiver.told == [("canary_in_doubt", False), ("canary_in_doubt", True)]
+
+
 def test_one_in_doubt_that_comes_back_is_back(desk: Desk, world: World) -> None:
     made = world.canaries.add(desk.box.inbox_id, even_if_not_due=True)
     assert made is not None
@@ -177,6 +224,165 @@ def test_one_in_doubt_that_comes_back_is_back(desk: Desk, world: World) -> None:
     desk.box.deliver(mail(made, sender=ours, to=inbox.email_address, signing_key=world.signing_key))
     desk.box.run()
     assert state(desk, made.id) == "back"
+
+
+def keep_clean(desk: Desk) -> None:
+    """The inbox wishes that canaries are deleted from its mailbox, which has a trash."""
+    desk.box.server.create_folder(desk.box.user, "Trash")
+    desk.world.canaries.wish(desk.box.inbox_id, minutes=None, from_id=None, delete=True)
+
+
+def subjects(desk: Desk, folder: str = "INBOX") -> list[str]:
+    with desk.box.server.client(desk.box.user) as client:
+        client.select_folder(folder, readonly=True)
+        found = client.fetch(client.search(), ["ENVELOPE"]).values()
+    return sorted(one[b"ENVELOPE"].subject.decode()[:15] for one in found)
+
+
+def cleared(world: World) -> tuple[int, int]:
+    flown = canaries.tend(world)
+    return flown.removed, flown.not_removed
+
+
+def cleared_later(desk: Desk) -> tuple[int, int]:
+    """What an hour later is done."""
+    earlier = (
+        "UPDATE canaries SET removal_tried_at = removal_tried_at - interval '1 hour' WHERE inbox_id = %s RETURNING 1"
+    )
+    desk.box.query(earlier, desk.box.inbox_id)
+    return cleared(desk.world)
+
+
+def test_one_that_came_back_stays_in_the_mailbox_unless_its_inbox_wishes_otherwise(desk: Desk, world: World) -> None:
+    number = canaries.send(world, desk.box.inbox_id)
+    assert number is not None
+    arrive(desk)
+    assert cleared(world) == (0, 0)
+    assert subjects(desk) == ["InboxOps canary"]
+    keep_clean(desk)
+    assert cleared(world) == (1, 0)
+    assert (subjects(desk), subjects(desk, "Trash")) == ([], ["InboxOps canary"])
+    row = world.canaries.one(number)
+    assert (row["state"], row["removed"], row["removal_error"]) == ("back", "trashed", None)
+    assert means(row) == "it came back in time; then it was put into the trash"
+    assert cleared_later(desk) == (0, 0), "once"
+
+
+def test_it_is_accounted_for_when_it_is_deleted(desk: Desk, world: World) -> None:
+    desk.box.run()
+    keep_clean(desk)
+    canaries.send(world, desk.box.inbox_id)
+    arrive(desk)
+    desk.box.deliver(ordinary("Help"))
+    desk.box.run()
+    assert cleared(world) == (1, 0)
+    made = certifying.certify(world, desk.tenant_id)
+    assert (made.unaccounted, made.repaired, made.skipped) == (0, 0, 0)
+    desk.box.run()
+    assert desk.box.states() == {"dropped": 1, "persisted": 1}, "and nothing is read again"
+
+
+def test_what_is_no_canary_of_this_inbox_is_never_deleted(desk: Desk, world: World) -> None:
+    """Forged, answered, forwarded, a copy: all stay."""
+    keep_clean(desk)
+    number = canaries.send(world, desk.box.inbox_id)
+    (taken,) = desk.taken
+    token = taken.raw.partition(b"X-InboxOps-Canary: ")[2].split(b"\r\n")[0].strip().decode()
+    forged = taken.raw.replace(f"c{number}-".encode(), f"c{number}0-".encode())
+    desk.box.deliver(
+        forged.replace(f"From: {desk.box.inbox.email_address}".encode(), b"From: mallory@evil.example"),
+        ordinary(f"Re: InboxOps canary {token}", more=f"X-InboxOps-Canary: {token}", answers="x"),
+        ordinary(f"Fwd: InboxOps canary {token}", body=f"InboxOps canary {token}"),
+        ordinary("I got this", body=f"What is it?\n\nInboxOps canary {token}"),
+    )
+    desk.box.run()
+    before = subjects(desk)
+    assert len(before) == 4
+    assert cleared(world) == (0, 0)
+    assert subjects(desk) == before
+    assert state(desk, number) == "on_its_way"
+    arrive(desk)
+    desk.box.deliver(taken.raw)
+    desk.box.run()
+    assert cleared(world) == (1, 0)
+    assert len(subjects(desk)) == len(before) + 1, "the copy that came second stays, too"
+    assert subjects(desk, "Trash") == ["InboxOps canary"]
+
+
+def test_one_that_a_person_let_out_or_that_came_as_spam_stays(desk: Desk, world: World) -> None:
+    keep_clean(desk)
+    released, spam = (canaries.send(world, desk.box.inbox_id) for _ in range(2))
+    arrive(desk)
+    ((inbound,),) = desk.box.query("SELECT inbound_id FROM canaries WHERE id = %s", released)
+    world.inbound.send_back(int(str(inbound)), release=True)
+    desk.box.run()
+    desk.box.query("UPDATE canaries SET in_spam_folder = true WHERE id = %s RETURNING 1", spam)
+    assert cleared(world) == (0, 0)
+    assert len(subjects(desk)) == 2
+
+
+def test_another_mail_under_its_name_is_left_alone_and_told(desk: Desk, world: World) -> None:
+    """As after a restored backup, whose server gives the numbers of one day's mail to another's."""
+    keep_clean(desk)
+    desk.box.deliver(ordinary("Somebody's"))
+    desk.box.run()
+    number = canaries.send(world, desk.box.inbox_id)
+    assert number is not None
+    arrive(desk)
+    ((somebodys,),) = desk.box.query(
+        "SELECT provider_key FROM inbound WHERE inbox_id = %s AND state = 'persisted'", desk.box.inbox_id
+    )
+    desk.box.query(
+        "UPDATE inbound SET provider_key = 'x' WHERE inbox_id = %s AND state = 'persisted' RETURNING 1",
+        desk.box.inbox_id,
+    )
+    desk.box.query(
+        "UPDATE inbound SET provider_key = %s WHERE inbox_id = %s AND state = 'dropped' RETURNING 1",
+        somebodys,
+        desk.box.inbox_id,
+    )
+    assert cleared(world) == (0, 1)
+    assert subjects(desk) == ["InboxOps canary", "Somebody's"]
+    assert (
+        means(world.canaries.one(number))
+        == "it came back in time; still in the mailbox: another mail stands in its place"
+    )
+
+
+def test_numbers_that_the_server_gave_anew_mean_other_mail(desk: Desk, world: World) -> None:
+    keep_clean(desk)
+    number = canaries.send(world, desk.box.inbox_id)
+    assert number is not None
+    arrive(desk)
+    desk.box.server.change_uid_validity(desk.box.user)
+    assert cleared(world) == (1, 0)
+    assert world.canaries.one(number)["removed"] == "gone"
+    assert subjects(desk) == ["InboxOps canary"], "nothing says that this UID is still that mail"
+
+
+def test_a_mailbox_that_can_not_be_opened_says_why_and_is_tried_again_an_hour_later(desk: Desk, world: World) -> None:
+    keep_clean(desk)
+    number = canaries.send(world, desk.box.inbox_id)
+    assert number is not None
+    arrive(desk)
+    connection = dict(desk.box.inbox.connection)
+    broken = "UPDATE inboxes SET connection = connection || %s WHERE id = %s RETURNING 1"
+    desk.box.query(broken, Jsonb({"port": free_ports(1)[0]}), desk.box.inbox_id)
+    assert cleared(world) == (0, 1)
+    assert "still in the mailbox: nothing listens on port" in means(world.canaries.one(number))
+    desk.box.query(broken, Jsonb(connection), desk.box.inbox_id)
+    assert cleared(world) == (0, 0), "not every five minutes"
+    assert cleared_later(desk) == (1, 0)
+    assert means(world.canaries.one(number)).endswith("put into the trash")
+
+
+def test_a_refused_login_disconnects_the_inbox_as_everywhere(desk: Desk, world: World) -> None:
+    keep_clean(desk)
+    canaries.send(world, desk.box.inbox_id)
+    arrive(desk)
+    desk.box.server.add_user(desk.box.user, "quite another password")
+    assert cleared(world) == (0, 1)
+    assert desk.box.inbox.state == "disconnected"
 
 
 def test_old_ones_go_but_for_the_last(desk: Desk, world: World) -> None:

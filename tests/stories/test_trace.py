@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inboxops.composition import correcting
+from inboxops.composition import canaries, correcting, intake
 from inboxops.composition.world import World
 from inboxops.core.corrections import Kind, Request
 from inboxops.core.trace import Step, steps, wanted
@@ -61,6 +61,36 @@ def test_what_became_no_ticket_says_why(desk: Desk, world: World) -> None:
 def test_another_tenants_mail_is_not_told_of(desk: Desk, world: World) -> None:
     desk.ticket(id="ours")
     assert world.traces.find(wanted("<ours@customer.example>"), tenant_id=desk.tenant_id + 1_000_000, limit=5) == []
+
+
+def test_the_run_that_took_a_mail_in_is_named(desk: Desk, world: World) -> None:
+    desk.box.deliver(mail("Hello", id="hello"))
+    intake.fetch(world, desk.box.inbox_id, by="run scheduled__1, try 2")
+    desk.box.run()
+    (found,) = told(world, desk, "<hello@customer.example>")
+    assert "(run scheduled__1, try 2), " in found[1].what
+
+
+def test_a_canary_is_followed_from_who_sent_it(desk: Desk, world: World) -> None:
+    number = canaries.send(world, desk.box.inbox_id)
+    assert number is not None
+    desk.box.deliver(*(one.raw for one in desk.taken))
+    desk.box.run()
+    ((inbound,),) = desk.box.query("SELECT id FROM inbound WHERE inbox_id = %s", desk.box.inbox_id)
+    (found,) = told(world, desk, f"mail {inbound}")
+    assert [step.what for step in found if step.where == "canary"] == [
+        f"canary {number} was made for this inbox, to be sent by support",
+        f"canary {number} was handed over by support",
+        f"canary {number}: it came back in time",
+    ]
+    assert found[-1].what == "dropped: a canary came back"
+
+
+def test_only_mail_of_the_inboxes_that_may_be_seen_is_told_of(desk: Desk, world: World) -> None:
+    desk.ticket(id="mine")
+    asked = wanted("<mine@customer.example>")
+    assert world.traces.find(asked, inbox_ids=[desk.box.inbox_id + 1], limit=5) == []
+    assert len(world.traces.find(asked, inbox_ids=[desk.box.inbox_id], limit=5)) == 1
 
 
 def test_what_is_neither_ticket_id_nor_address_is_refused() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
+from inboxops.core.canary import helps, means
 
 app = typer.Typer(help="Canaries: mails that must come back, so that lost mail shows.", no_args_is_help=True)
 Tenant = Annotated[str | None, typer.Option(help="The tenant's short name; needed only when a name is not unique.")]
@@ -38,17 +39,29 @@ def list_(
     """Show the canaries and whether they came back, the newest first."""
     with opened() as world:
         inbox_id = world.inboxes.named(name, tenant).id if name else None
-        rows = world.canaries.listed(tenant=tenant, inbox_id=inbox_id, limit=limit + 1)
-    columns = {"no": "id", "inbox": "inbox", "from": "sender", "sent": "sent_at", "back": "back_at", "state": "state"}
+        rows = [_told(row) for row in world.canaries.listed(tenant=tenant, inbox_id=inbox_id, limit=limit + 1)]
+    columns = {
+        "no": "id",
+        "inbox": "inbox",
+        "from": "sender",
+        "sent": "sent_at",
+        "back": "back_at",
+        "state": "state",
+        "means": "means",
+    }
     listing("Canaries", columns, rows, limit=limit, json=json)
 
 
 @app.command()
 def show(number: Annotated[int, typer.Argument(help="The canary's number.")], json: Json = False) -> None:
-    """Show one canary: when it was sent, when it is late, when it came back and as which mail, or why it did not leave."""
+    """Show one canary: when it was sent, when it came back and as which mail, or why not; and what to do."""
     with opened() as world:
-        row = world.canaries.one(number)
+        row = _told(world.canaries.one(number))
     if json:
         json_lines([row])
     else:
         table(f"Canary {number}", ["", ""], row.items())
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "means": means(row), "helps": helps(row)}

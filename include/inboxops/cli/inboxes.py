@@ -145,6 +145,13 @@ def set_(
     canary_from: Annotated[
         str | None, typer.Option(help="The inbox that sends its canaries, of the same tenant; '' for itself.")
     ] = None,
+    canary_delete: Annotated[
+        bool | None,
+        typer.Option(
+            "--canary-delete/--canary-keep",
+            help="Delete its canaries from the mailbox once they were recognised, or let them stay (which they do).",
+        ),
+    ] = None,
     spam_header: Annotated[
         list[str] | None,
         typer.Option(
@@ -161,18 +168,23 @@ def set_(
             trusted_authserv_ids=_names(trusted_server),
             spam_headers=_names(spam_header),
         )
-        if canary_minutes is not None or canary_from is not None:
-            _wish(world, inbox, canary_minutes, canary_from)
+        if canary_minutes is not None or canary_from is not None or canary_delete is not None:
+            _wish(world, inbox, canary_minutes, canary_from, canary_delete)
         inbox = world.inboxes.get(inbox.id)
     table(f"Inbox {inbox.name}", ["", ""], _facts(inbox).items())
 
 
-def _wish(world: World, inbox: Inbox, minutes: int | None, sender: str | None) -> None:
+def _wish(world: World, inbox: Inbox, minutes: int | None, sender: str | None, delete: bool | None) -> None:
     """What is not given stays as it is."""
     from_id = inbox.canary_from_id if sender is None else None
     if sender:
         from_id = world.inboxes.named(sender, inbox.tenant).id
-    world.canaries.wish(inbox.id, minutes=inbox.canary_minutes if minutes is None else minutes or None, from_id=from_id)
+    world.canaries.wish(
+        inbox.id,
+        minutes=inbox.canary_minutes if minutes is None else minutes or None,
+        from_id=from_id,
+        delete=inbox.canary_delete if delete is None else delete,
+    )
 
 
 def _names(given: list[str] | None) -> list[str] | None:
@@ -293,6 +305,7 @@ def _facts(inbox: Inbox) -> dict[str, Any]:
         "trusted_servers": list(inbox.trusted_authserv_ids),
         "canary_minutes": inbox.canary_minutes,
         "canary_from": inbox.canary_from_id,
+        "canary_delete": inbox.canary_delete,
         "spam_headers": list(inbox.spam_headers),
         "resync_since": inbox.resync_since,
         "note": inbox.note,

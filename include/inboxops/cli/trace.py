@@ -8,7 +8,6 @@ import typer
 
 from inboxops.cli.show import Json, json_lines, say
 from inboxops.cli.world import opened
-from inboxops.errors import NotFound
 
 
 def register(app: typer.Typer) -> None:
@@ -16,22 +15,22 @@ def register(app: typer.Typer) -> None:
 
 
 def trace(
-    what: Annotated[str, typer.Argument(help="A Message-ID, a ticket (#12), or an address.")],
+    what: Annotated[
+        str, typer.Argument(help="A Message-ID, a ticket (#12), a mail's number (mail 481), or an address.")
+    ],
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many mails, the newest.")] = 20,
     json: Json = False,
 ) -> None:
-    """Tell the life of a mail: provider, raw bytes, verdict, ticket, events, sends, bounces, what people put right."""
-    from inboxops.core.trace import steps, wanted
+    """Tell the life of a mail: provider, raw bytes, verdict, ticket, events, sends, bounces, corrections, replays, canaries."""
+    from inboxops.core.trace import steps, unknown, wanted
 
     asked = wanted(what)
     with opened() as world:
         tenant_id = world.inboxes.tenant_id(tenant) if tenant else None
         found = world.traces.find(asked, tenant_id=tenant_id, limit=limit)
     if not found:
-        raise NotFound(
-            f"nothing here knows {what}", fix="Was it erased, or past its retention? Is it in the mailbox at all?"
-        )
+        raise unknown(what)
     if json:
         json_lines(_record(one.mail, steps(one)) for one in found)
         return

@@ -1,28 +1,75 @@
-"""Canaries: sent to the inboxes that wish for them."""
+"""Canaries: sent to the inboxes that wish for them, and deleted from their mailboxes where they wish so."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 from inboxops.composition import mailboxes
 from inboxops.composition.world import World
+from inboxops.core.model import InboxContext, Listed
+from inboxops.db.database import Row
 from inboxops.errors import AuthenticationFailed, InboxOpsError, NotFound
-from inboxops.providers import sender
+from inboxops.ports import Mailbox
+from inboxops.providers import provider, sender
 from inboxops.stories import canary as story
 from inboxops.stories.telling import log
 
+CLEARED_AT_ONCE = 500
 LEFT_MINUTES = 10
 """A run that has not handed its canary over for so long runs no more: a sender's time-outs before the last step are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flown:
-    """How many inboxes were due, and what became of their canaries. left: of killed runs, said to be not sent."""
+    """How many inboxes were due, and what became of their canaries. left: of killed runs, said to be not sent.
+
+    removed, not_removed: of those that came back, out of their mailboxes or for now still there.
+    """
 
     due: int = 0
     sent: int = 0
     not_sent: int = 0
     left: int = 0
+    removed: int = 0
+    not_removed: int = 0
+
+
+def tend(world: World) -> Flown:
+    """What is to be done every few minutes: send to whom it is due, delete what came back where that is wished."""
+    flown, removed, not_removed = send_due(world), 0, 0
+    rows = world.canaries.to_remove(limit=CLEARED_AT_ONCE)
+    for inbox_id, some in groupby(rows, key=itemgetter("inbox_id")):
+        returned = [story.Returned(row["id"], _mail(row)) for row in some]
+        cleared = _clear(world, inbox_id, returned)
+        removed, not_removed = removed + cleared, not_removed + len(returned) - cleared
+    log.info("canaries_cleared", removed=removed, not_removed=not_removed)
+    return replace(flown, removed=removed, not_removed=not_removed)
+
+
+def _clear(world: World, inbox_id: int, returned: list[story.Returned]) -> int:
+    """How many are out of the mailbox. One that can't be opened stops no other (invariant 7): its canaries say why."""
+    inbox = world.inboxes.get(inbox_id)
+
+    def opened() -> AbstractContextManager[Mailbox]:
+        return provider(inbox.connection_type).open(mailboxes.account(world, inbox))
+
+    context = InboxContext(inbox.tenant_id, inbox_id, inbox.email_address, signing_key=world.signing_key)
+    cleared = 0
+    try:
+        for _ in story.clear(returned, context, opened, world.canaries):
+            cleared += 1
+    except AuthenticationFailed as exc:
+        world.inboxes.disconnect(inbox_id, exc)  # invariant 6
+    except InboxOpsError:  # kept with the canaries, and logged there
+        pass
+    return cleared
+
+
+def _mail(row: Row) -> Listed:
+    return Listed(row["key"], row["size_bytes"], row["received_at"], row["thread_id"])
 
 
 def send_due(world: World) -> Flown:

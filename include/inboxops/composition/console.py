@@ -10,6 +10,7 @@ from inboxops.composition import connecting, mailboxes, pushing, replaying, resy
 from inboxops.composition.world import World
 from inboxops.core.inbox import REPLAY_DAG, Inbox
 from inboxops.core.pulse import State
+from inboxops.core.replay import Group
 from inboxops.errors import InvalidInput
 from inboxops.oauth.clients import CLIENTS
 
@@ -29,6 +30,7 @@ def act(
     days: int | None = None,
     replay_id: int | None = None,
     since: date | None = None,
+    group: str | None = None,
 ) -> str:
     """Do one of `ACTIONS`; a sentence that says what came of it. Raises InvalidInput for another, and what the action raises."""
     if action in MAIL_ACTIONS:
@@ -38,7 +40,7 @@ def act(
     if action == RESYNC:
         return _resync(world, world.inboxes.get(inbox_id), since)
     if action in REPLAY_ACTIONS:
-        return _replay(world, world.inboxes.get(inbox_id), action, replay_id)
+        return _replay(world, world.inboxes.get(inbox_id), action, replay_id, group)
     if action not in ACTIONS:
         known = (*ACTIONS, *MAIL_ACTIONS, PREVIEW, RESYNC, *REPLAY_ACTIONS)
         raise InvalidInput(f"there is no action {action!r}", fix=f"Known: {', '.join(known)}")
@@ -112,15 +114,18 @@ def _preview(world: World, inbox: Inbox, days: int | None, by: str) -> str:
     return f"replay {number} reads the mail of {days} days again: its report stands here when it is done"
 
 
-def _replay(world: World, inbox: Inbox, action: str, replay_id: int | None) -> str:
-    """Of a replay of this inbox alone: who may act on one inbox has no say in others."""
+def _replay(world: World, inbox: Inbox, action: str, replay_id: int | None, group: str | None) -> str:
+    """Of a replay of this inbox alone: who may act on one inbox has no say in others. group: what is applied, None for all."""
     if replay_id is None or world.replays.one(replay_id, tenant_id=inbox.tenant_id)["inbox_id"] != inbox.id:
         raise InvalidInput("name a replay of this inbox")
     if action == "replay_undo":
         replaying.undo(world, inbox.tenant_id, replay_id)
         return f"replay {replay_id} is taken back by a run of {REPLAY_DAG}"
-    replaying.apply(world, inbox.tenant_id, replay_id, ())
-    return f"replay {replay_id} is applied by a run of {REPLAY_DAG}"
+    if group is not None and group not in list(Group):
+        raise InvalidInput(f"there is no group {group!r}", fix=f"Known: {', '.join(Group)}")
+    replaying.apply(world, inbox.tenant_id, replay_id, () if group is None else (Group(group),))
+    said = "" if group is None else f" as to {group}"
+    return f"replay {replay_id} is applied{said} by a run of {REPLAY_DAG}"
 
 
 ACTIONS: dict[str, Callable[[World, Inbox], str]] = {

@@ -53,9 +53,10 @@ def wants_fetch(world: World, inbox_id: int) -> bool:
     return news and _has_room(world, inbox)
 
 
-def fetch(world: World, inbox_id: int) -> fetching.Fetched:
+def fetch(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """Take in what is behind the cursor; when this run's bound was reached, the inbox is woken for the rest.
 
+    by: which run and try this is, kept with the mail.
     `skipped` says why nothing is to be done at all: not live, or neither news nor mail left unfiled.
     """
     inbox = world.inboxes.get(inbox_id)
@@ -71,6 +72,7 @@ def fetch(world: World, inbox_id: int) -> fetching.Fetched:
             world.swift_objects,
             limits=limits,
             max_batches=BATCHES_PER_RUN,
+            by=by,
         )
         if inbox.resync_since is not None and not fetched.more:
             again = resyncing.take_in(world, inbox_id, inbox.resync_since, most=BATCHES_PER_RUN * limits.batch_messages)
@@ -86,21 +88,21 @@ def fetch(world: World, inbox_id: int) -> fetching.Fetched:
     return fetched
 
 
-def fetch_woken(world: World, inbox_id: int) -> fetching.Fetched:
+def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
     inbox = world.inboxes.get(inbox_id)
     if _has_room(world, inbox):
         try:
-            return fetch(world, inbox_id)
+            return fetch(world, inbox_id, by=by)
         except TransientError:
             world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
             raise
     return fetching.Fetched(skipped="the hourly limit is reached: the inbox is woken when there is room again")
 
 
-def fetch_by_clock(world: World, inbox_id: int) -> fetching.Fetched:
+def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
-    fetched = fetch(world, inbox_id)
+    fetched = fetch(world, inbox_id, by=by)
     if fetched.stored:
         world.push.note_poll(inbox_id)
     return fetched

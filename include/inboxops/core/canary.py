@@ -7,9 +7,10 @@ a gateway may drop, and alone in the subject and on the first line of the text, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from inboxops.core import compose
 from inboxops.core.ids import is_signed, signature
@@ -21,6 +22,32 @@ LATE_AFTER = timedelta(minutes=30)
 """Six polls: mail that takes longer does not come as people expect."""
 VALID_FOR = timedelta(days=7)
 """Longer than any mail server tries (RFC 5321, 4.5.4.1: four to five days); what comes later is judged as any other mail."""
+
+WHERE_TO_LOOK = (
+    "Look for its subject in the spam folder, at the server that forwards to the mailbox, and in its filter rules"
+)
+
+_MEANS = {
+    "being_sent": "a run is at it",
+    "not_sent": "it did not leave",
+    "in_doubt": "it may have left: nobody knows, so it is never called late",
+    "on_its_way": "a server took it",
+    "late": "it is not back",
+    "back": "it came back in time",
+    "back_late": "it came back late",
+    "spam": "it came back in the spam folder",
+}
+_REMOVED = {
+    "trashed": "; then it was put into the trash",
+    "deleted": "; then it was deleted",
+    "gone": "; then somebody else took it out of the mailbox",
+}
+_HELPS = {
+    "not_sent": "Another follows within 15 minutes; `inboxops inbox test {sender}` looks at the way out",
+    "in_doubt": "Nothing has to be done for it: the next one tells. `inboxops canary send {inbox}` sends that now",
+    "late": WHERE_TO_LOOK,
+    "spam": "Have the mailbox or its provider take mail from {sender} for no spam",
+}
 
 _TOKEN = re.compile(r"c([1-9][0-9]{0,18})-([1-9][0-9]{0,18})-([1-9][0-9]{0,11})-([a-z2-7]{26})", re.IGNORECASE)
 _SAID = re.compile(rf"InboxOps canary ({_TOKEN.pattern})", re.IGNORECASE)
@@ -95,3 +122,15 @@ def mail(canary: Canary, *, sender: Address, to: str, signing_key: SigningKey) -
             canary=known,
         )
     )
+
+
+def means(row: Mapping[str, Any]) -> str:
+    """What its state is in words, with the reason that was kept; the row as the database has it."""
+    why = row["error"] if row["state"] in ("not_sent", "in_doubt") else ""
+    still = f"; still in the mailbox: {row['removal_error']}" if row["removal_error"] else ""
+    return f"{_MEANS[row['state']]}{': ' + why if why else ''}{_REMOVED.get(row['removed'], still)}"
+
+
+def helps(row: Mapping[str, Any]) -> str:
+    """What to do about it, "" for nothing."""
+    return _HELPS.get(row["state"], "").format(inbox=row["inbox"], sender=row["sender"])

@@ -53,6 +53,7 @@ class Inbox:
     agents: frozenset[str] = frozenset()  # the tenant's people: addresses and domains, lower-cased
     canary_minutes: int | None = None  # one so often; None: none
     canary_from_id: int | None = None  # the inbox that sends them; None: itself
+    canary_delete: bool = False  # from the mailbox, once they were recognised there
     body_marker: bool = True  # replies end in a signed [ref:...]
     resync_since: datetime | None = None  # to be compared with its mailbox from then on, once
 

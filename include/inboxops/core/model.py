@@ -76,6 +76,14 @@ class Listed:
     thread_id: str | None = None
 
 
+class Removed(StrEnum):
+    """What became of a message that was to go. GONE: it is not where the inbox reads any more, and nothing was touched."""
+
+    TRASHED = "trashed"
+    DELETED = "deleted"
+    GONE = "gone"
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
     """A message among what a mailbox has sent: its Message-ID without brackets, and our loop mark where it is told."""

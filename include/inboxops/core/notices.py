@@ -8,6 +8,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 
+from inboxops.core.canary import WHERE_TO_LOOK
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -36,12 +38,15 @@ KINDS = {
     ),
     "canary_late": Kind(
         "mail to {inbox} does not arrive as it should",
-        "Look for that subject in the spam folder, at the server that forwards to the mailbox, and in its filter rules; "
-        "`inboxops canary list {name}` shows them all.",
+        f"{WHERE_TO_LOOK}; `inboxops canary list {{name}}` shows them all.",
     ),
     "canary_not_sent": Kind(
         "no canary could be sent to {inbox}",
         "Whether mail arrives is not known meanwhile. `inboxops canary send {name}` tries again now.",
+    ),
+    "canary_in_doubt": Kind(
+        "whether a canary to {inbox} left is not known",
+        "When it comes back, or when the next one is sent, this is over. `inboxops canary send {name}` sends one now.",
     ),
     "reply_failed": Kind("an answer in ticket #{ticket} was not sent", "Open the ticket and try again."),
     "reply_bounced": Kind("an answer in ticket #{ticket} came back", "Check the customer's address in the ticket."),

@@ -8,28 +8,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from inboxops.core.canary import means
 from inboxops.core.ids import id_key
-from inboxops.errors import InvalidInput
+from inboxops.errors import InvalidInput, NotFound
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """By what a mail is looked for; one of them is set. message_id: without brackets."""
+    """By what a mail is looked for; one of them is set. message_id: without brackets. inbound_id: the number in lists of mail."""
 
     message_id: str = ""
     ticket_number: int | None = None
+    inbound_id: int | None = None
     address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A mail's row with its events, bounces, corrections, and what replays changed of it, as the database has them."""
+    """A mail's row with its events, bounces, corrections, what replays changed of it, and the canary that it is."""
 
     mail: Mapping[str, Any]
     events: Sequence[Mapping[str, Any]]
     bounces: Sequence[Mapping[str, Any]]
     corrections: Sequence[Mapping[str, Any]]
     replays: Sequence[Mapping[str, Any]] = ()
+    canaries: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,29 @@ class Step:
 
 
 def wanted(text: str) -> Wanted:
-    """`#12` is a ticket, `<...>` a Message-ID, anything else with an @ both. Raises InvalidInput for what is none of them."""
+    """`#12` is a ticket, `mail 481` a mail of a list, `<...>` a Message-ID, anything else with an @ that or an address.
+
+    Raises InvalidInput for what is none of them.
+    """
     text = text.strip()
     if found := re.fullmatch(r"#?([1-9][0-9]{0,17})", text):
         return Wanted(ticket_number=int(found[1]))
+    if found := re.fullmatch(r"mail ([1-9][0-9]{0,17})", text):
+        return Wanted(inbound_id=int(found[1]))
     if text.startswith("<") and text.endswith(">"):
         return Wanted(message_id=id_key(text[1:-1]))
     if "@" in text:
         return Wanted(message_id=id_key(text), address=text.lower())
-    raise InvalidInput(f"{text!r} is no ticket, Message-ID or address", fix="Write #12, <id@host> or name@host")
+    raise InvalidInput(
+        f"{text!r} is no ticket, mail, Message-ID or address", fix="Write #12, mail 481, <id@host> or name@host"
+    )
+
+
+def unknown(text: str) -> NotFound:
+    """Nothing fits."""
+    return NotFound(
+        f"nothing here knows {text}", fix="Was it erased, or past its retention? Is it in the mailbox at all?"
+    )
 
 
 def steps(traced: Traced) -> list[Step]:
@@ -62,6 +79,8 @@ def _arrival(mail: Mapping[str, Any]) -> list[Step]:
     if mail["inbound_id"] is None:
         return []
     way = "imported by the first sync" if mail["imported"] else "taken in"
+    if mail["fetched_by"]:
+        way += f" ({mail['fetched_by']})"
     place = "its bytes are not kept"
     if mail["storage_key"]:
         start, end = mail["storage_offset"], mail["storage_offset"] + mail["storage_length"]
@@ -132,6 +151,8 @@ def _later(traced: Traced) -> list[Step]:
             told.append(Step(one["undone_at"], "people", f"taken back by {one['undone_by']}"))
     for one in traced.replays:
         told += _replayed(one)
+    for one in traced.canaries:
+        told += _flown(one)
     return told
 
 
@@ -145,4 +166,16 @@ def _replayed(change: Mapping[str, Any]) -> list[Step]:
         told.append(
             Step(change["undone_at"], "replay", f"{name} was taken back: {', '.join(change['groups'])} as before")
         )
+    return told
+
+
+def _flown(canary: Mapping[str, Any]) -> list[Step]:
+    """The way of a canary that came back as this mail."""
+    name = f"canary {canary['id']}"
+    told = [Step(canary["made_at"], "canary", f"{name} was made for this inbox, to be sent by {canary['sender']}")]
+    if canary["sent_at"]:
+        told.append(Step(canary["sent_at"], "canary", f"{name} was handed over by {canary['sender']}"))
+    # Providers tell whole seconds, by their own clocks.
+    back_at = max(canary["back_at"], canary["sent_at"] or canary["made_at"])
+    told.append(Step(back_at, "canary", f"{name}: {means(canary)}"))
     return told

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from inboxops.core.canary import LATE_AFTER, Canary
+from inboxops.core.model import Removed
 from inboxops.db.database import Database, Row
 from inboxops.errors import InvalidInput, NotFound
 
@@ -11,12 +14,15 @@ class CanaryStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def wish(self, inbox_id: int, *, minutes: int | None, from_id: int | None) -> None:
-        """From now on one every so many minutes, None for none. Raises InvalidInput for a sender that is not of the tenant."""
+    def wish(self, inbox_id: int, *, minutes: int | None, from_id: int | None, delete: bool = False) -> None:
+        """From now on one every so many minutes, None for none. delete: from the mailbox, once they were recognised there.
+
+        Raises InvalidInput for a sender that is not of the tenant.
+        """
         if minutes is not None and not 15 <= minutes <= 10_080:
             raise InvalidInput("canaries come every 15 to 10080 minutes", fix="Give another number, or none")
         with self._database.transaction() as t:
-            if not t.run("wish_for_canaries", id=inbox_id, minutes=minutes, from_id=from_id):
+            if not t.run("wish_for_canaries", id=inbox_id, minutes=minutes, from_id=from_id, delete=delete):
                 raise InvalidInput(
                     "canaries come from an inbox of the same tenant", fix="`inboxops inbox list` shows them"
                 )
@@ -52,6 +58,19 @@ class CanaryStore:
         """Say of those that a killed run left before the hand-over that they were not sent: how many."""
         with self._database.transaction() as t:
             return t.run("canaries_left", minutes=minutes)
+
+    def to_remove(self, *, limit: int) -> list[Row]:
+        """Those that may be deleted from their mailboxes now, by inbox: with the provider's key, size, time and thread."""
+        with self._database.transaction() as t:
+            return t.rows("canaries_to_remove", limit=limit)
+
+    def removed(self, canary_id: int, how: Removed) -> None:
+        with self._database.transaction() as t:
+            t.run("canary_removed", id=canary_id, removed=how.value)
+
+    def not_removed(self, canary_ids: Sequence[int], error: str) -> None:
+        with self._database.transaction() as t:
+            t.run("canaries_not_removed", ids=list(canary_ids), error=error)
 
     def listed(self, *, tenant: str | None = None, inbox_id: int | None = None, limit: int) -> list[Row]:
         """The newest first."""

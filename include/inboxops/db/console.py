@@ -27,7 +27,10 @@ class ConsoleStore:
         offset: int,
         limit: int,
     ) -> list[Row]:
-        """One page; each row has `total`, the number of all that fit, `lag` in seconds, and `rate`, mails of the last day.
+        """One page; each row has `total`, the number of all that fit, `lag` in seconds, `rate`, mails of the last day.
+
+        `canary`: the state of the last canary that something is known of, where that did not come back well.
+        `canary_from`: the inbox that sends them, None for itself.
 
         ids: those that the reader may see, None for all. sort: one of `SORTS`.
         """

@@ -26,15 +26,17 @@ class InboundStore:
         with self._database.transaction() as t:
             return sorted(row["id"] for row in t.rows("reserve_message_ids", count=count))
 
-    def add_batch(self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str) -> int:
-        """Rows and cursor in one transaction (invariant 1); returns how many rows are new.
+    def add_batch(
+        self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str, by: str = ""
+    ) -> int:
+        """Rows and cursor in one transaction (invariant 1); returns how many rows are new. by: which run took them in.
 
         Raises Overtaken when another run moved the cursor meanwhile: nothing is written then.
         """
         with self._database.transaction() as t:
             added = 0
             if rows:
-                added = t.run("add_inbound", tenant_id=inbox.tenant_id, inbox_id=inbox.id, rows=jsonb(rows))
+                added = t.run("add_inbound", tenant_id=inbox.tenant_id, inbox_id=inbox.id, by=by, rows=jsonb(rows))
             if old != new and not move_cursor(t, inbox.id, old, new, note):
                 raise Overtaken(f"another run moved the cursor of inbox {inbox.id}; this one starts again from there")
             return added

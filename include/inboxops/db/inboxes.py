@@ -284,4 +284,5 @@ def _inbox(row: Row) -> Inbox:
         canary_minutes=row["canary_minutes"],
         canary_from_id=row["canary_from_id"],
         resync_since=row["resync_since"],
+        canary_delete=row["canary_delete"],
     )

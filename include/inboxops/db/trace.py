@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 from inboxops.core.trace import Traced, Wanted
@@ -16,14 +16,21 @@ class TraceStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, wanted: Wanted, *, tenant_id: int | None, limit: int) -> list[Traced]:
-        """What fits, the newest first, each with what happened to it. Reads without an index: for a person, now and then."""
+    def find(
+        self, wanted: Wanted, *, tenant_id: int | None = None, inbox_ids: Collection[int] | None = None, limit: int
+    ) -> list[Traced]:
+        """What fits, the newest first, each with what happened to it. Reads without an index: for a person, now and then.
+
+        tenant_id, inbox_ids: mail of these alone, None for all.
+        """
         with self._database.transaction() as t:
             rows = t.rows(
                 "traced",
                 tenant_id=tenant_id,
                 key=wanted.message_id,
                 number=wanted.ticket_number,
+                inbound_id=wanted.inbound_id,
+                inbox_ids=None if inbox_ids is None else list(inbox_ids),
                 address=wanted.address,
                 limit=limit,
             )
@@ -35,6 +42,7 @@ class TraceStore:
             bounces = _by_message(t.rows("traced_bounces", messages=messages)) if messages else {}
             corrections = t.rows("traced_corrections", messages=messages, inbound=inbound) if rows else []
             replays = t.rows("traced_replays", inbound=inbound) if inbound else []
+            canaries = t.rows("traced_canaries", inbound=inbound) if inbound else []
         return [
             Traced(
                 mail=row,
@@ -48,6 +56,7 @@ class TraceStore:
                     or len(rows) == 1
                 ],
                 replays=[one for one in replays if one["inbound_id"] == row["inbound_id"]],
+                canaries=[one for one in canaries if one["inbound_id"] == row["inbound_id"]],
             )
             for row in rows
         ]

@@ -23,6 +23,7 @@ def _google(settings: Settings) -> ConsentClient:
         revoke_url=settings.google_revoke_url,
         api_url=settings.google_api_url,
         ca_file=settings.provider_ca_file,
+        may_modify=settings.google_may_modify,
     )
 
 

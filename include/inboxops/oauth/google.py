@@ -25,6 +25,8 @@ SCOPES = (
     "https://www.googleapis.com/auth/gmail.send",
 )
 """`openid` names the account; reading includes watching and finding what was sent."""
+MODIFYING = (SCOPES[0], "https://www.googleapis.com/auth/gmail.modify", SCOPES[2])
+"""Modifying includes reading. It is needed to put canaries into the bin, and asked for only where the operator wants that."""
 
 
 class GoogleConsent:
@@ -40,7 +42,9 @@ class GoogleConsent:
         revoke_url: str,
         api_url: str,
         ca_file: str = "",
+        may_modify: bool = False,
     ) -> None:
+        self._scopes = MODIFYING if may_modify else SCOPES
         self._client_id, self._client_secret = client_id, client_secret
         self._authorize_url, self._token_url, self._revoke_url = authorize_url, token_url, revoke_url
         self._api_url, self._ca_file = api_url.rstrip("/"), ca_file
@@ -56,7 +60,7 @@ class GoogleConsent:
             "client_id": self._client_id,
             "redirect_uri": redirect_uri,
             "response_type": "code",
-            "scope": " ".join(SCOPES),
+            "scope": " ".join(self._scopes),
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
@@ -79,7 +83,7 @@ class GoogleConsent:
                 redirect_uri=redirect_uri,
                 code_verifier=secrets["verifier"],
             )
-            require_scopes("Google", str(granted.get("scope", "")), SCOPES)
+            require_scopes("Google", str(granted.get("scope", "")), self._scopes)
             if "refresh_token" not in granted:
                 raise AuthenticationFailed("Google gave no refresh token", fix="Connect again")
             address = self._address(http, granted["access_token"])

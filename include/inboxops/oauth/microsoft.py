@@ -20,7 +20,8 @@ from inboxops.ports import AccessToken, Consent, ConsentRequest
 
 OWN = ("User.Read", "Mail.ReadWrite", "Mail.Send")
 SHARED = (*OWN, "Mail.ReadWrite.Shared", "Mail.Send.Shared")
-"""ReadWrite instead of Read for one thing only: a message that is too large for one request is sent as a draft of ours."""
+"""ReadWrite instead of Read for a message that is too large for one request, which is sent as a draft of ours, and for
+canaries that are to be deleted."""
 
 _CACHE, _SCOPES = "cache", "scopes"
 

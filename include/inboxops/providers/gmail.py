@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from inboxops.core import model
-from inboxops.core.model import Batch, Cursor, RawMessage
+from inboxops.core.model import Batch, Cursor, RawMessage, Removed
 from inboxops.errors import CursorExpired
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.gmail_session import CALLS_PER_BATCH, GmailSession, Listed
@@ -109,6 +109,12 @@ class GmailMailbox:
         return batched(
             (Step(message, here) for _, message in found), limits, start=here, note="", cursor=lambda _: cursor
         )
+
+    def remove(self, key: str) -> Removed:
+        if not _is_read(self._session.listed([key]), key):
+            return Removed.GONE
+        self._session.trash(key)
+        return Removed.TRASHED
 
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is not None:

@@ -19,6 +19,7 @@ from inboxops.errors import (
     InboxOpsError,
     InvalidInput,
     MailboxNotFound,
+    NotAllowed,
     ServerRefused,
     Throttled,
     TransientError,
@@ -26,8 +27,10 @@ from inboxops.errors import (
 
 # "Resolve errors" in the Gmail API's guide, and google.rpc.Code where only `status` is given.
 _PATIENCE = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded", "RESOURCE_EXHAUSTED"}
-_NO_CONSENT = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "authError"}
+_TOO_LITTLE = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
+_NO_CONSENT = _TOO_LITTLE | {"authError"}
 _NOT_SET_UP = {"accessNotConfigured", "SERVICE_DISABLED"}
+_MODIFY = "Set INBOXOPS_GOOGLE_MAY_MODIFY=true and connect the inbox again, which then asks for gmail.modify"
 _RECONNECT = "Connect the inbox again and grant all that is asked for"
 
 
@@ -59,6 +62,8 @@ def answered(status: int, content: bytes, headers: Mapping[str, str], server: st
     wait = retry_after(headers.get("retry-after"), now=datetime.now(UTC))
     if status == 429 or (status == 403 and reasons & _PATIENCE):
         return Throttled(said, retry_after=wait)
+    if what == "trash" and status == 403 and reasons & _TOO_LITTLE:
+        return NotAllowed("Google lets InboxOps read and send, but not delete", fix=_MODIFY)
     if status == 401 or (status == 403 and reasons & _NO_CONSENT):
         return AuthenticationFailed(f"Google refuses the credentials: {said}", fix=_RECONNECT)
     if status >= 500 or status == 408:

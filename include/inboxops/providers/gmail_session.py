@@ -28,7 +28,7 @@ API_URL = "https://gmail.googleapis.com"
 CALLS_PER_BATCH = 50  # Google takes 100 and advises against more than 50, which trip its limits
 
 # Quota units (Gmail API usage limits).
-_UNITS = {"profile": 1, "history": 2, "list": 5, "get": 5, "send": 100, "watch": 100, "stop": 50}
+_UNITS = {"profile": 1, "history": 2, "list": 5, "get": 5, "trash": 5, "send": 100, "watch": 100, "stop": 50}
 _MINIMAL = "id,threadId,labelIds,internalDate,sizeEstimate"  # not the snippet: it quotes the body
 
 
@@ -143,6 +143,10 @@ class GmailSession:
             id_: {one["name"].lower(): one["value"] for one in resource.get("payload", {}).get("headers", [])}
             for id_, resource in found.items()
         }
+
+    def trash(self, id_: str) -> None:
+        """Put a message into the bin. Raises NotAllowed where the consent covers reading alone."""
+        self.call("trash", self.resources.messages.trash(userId="me", id=id_))
 
     def send(self, raw: bytes, thread_id: str | None, *, commit: Callable[[], None]) -> httpx.Response:
         """messages.send as an upload of the message beside its thread. The answer is below 500, and definite.

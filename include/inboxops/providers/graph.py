@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from inboxops.core import model
-from inboxops.core.model import Batch, Cursor, RawMessage
+from inboxops.core.model import Batch, Cursor, RawMessage, Removed
 from inboxops.errors import CursorExpired, ServerRefused
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.graph_session import CALLS_AT_ONCE, MOST_PAGES, GraphSession
@@ -126,6 +126,12 @@ class GraphMailbox:
         return batched(
             (Step(message, here) for _, message in found), limits, start=here, note="", cursor=lambda _: cursor
         )
+
+    def remove(self, key: str) -> Removed:
+        here, _ = self._session.get("folder", self._folder, {"$select": "id"})
+        if self._session.folder_of(key) != here["id"] or not self._session.move(key, "deleteditems"):
+            return Removed.GONE
+        return Removed.TRASHED
 
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is not None and not self._session.leads_here(stored.token):

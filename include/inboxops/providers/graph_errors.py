@@ -14,6 +14,7 @@ from inboxops.errors import (
     InboxOpsError,
     InvalidInput,
     MailboxNotFound,
+    NotAllowed,
     Throttled,
     TransientError,
 )
@@ -42,6 +43,8 @@ def translated(response: httpx.Response, server: str, what: str) -> InboxOpsErro
         return TransientError(said)
     if status == 401:
         return AuthenticationFailed(f"Microsoft refuses the credentials: {said}", fix="Connect the inbox again")
+    if status == 403 and what == "move":
+        return NotAllowed(said, fix="Connect the inbox again, which asks for Mail.ReadWrite")
     if status in (403, 404) or code.lower() in _NO_MAILBOX:
         return MailboxNotFound(said, fix=_CANT_BE_OPENED)
     return InvalidInput(said)

@@ -99,6 +99,20 @@ class GraphSession:
                         break
             return b"" if response.status_code == 404 else head.partition(b"\r\n\r\n")[0]
 
+    def folder_of(self, message_id: str) -> str:
+        """The id of the folder that a message is in, "" when it was deleted."""
+        url = self._url(f"/messages/{quote(message_id)}")
+        query = {"$select": "parentFolderId"}
+        with self._answered("message", "GET", url, headers={"Prefer": _IDS}, gone=404, params=query) as response:
+            response.read()
+            return "" if response.status_code == 404 else str(response.json()["parentFolderId"])
+
+    def move(self, message_id: str, folder: str) -> bool:
+        """Move a message to a folder; False when it was deleted. Raises NotAllowed where the consent covers reading alone."""
+        url, wanted = self._url(f"/messages/{quote(message_id)}/move"), {"destinationId": folder}
+        with self._answered("move", "POST", url, headers={"Prefer": _IDS}, gone=404, json=wanted) as response:
+            return response.status_code != 404
+
     def send(self, path: str, body: bytes, *, content_type: str, commit: Callable[[], None]) -> None:
         """The request after which a message may have left. Raises as `ports.Sender.send`."""
         response = hand_over(

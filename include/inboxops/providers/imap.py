@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from imapclient import IMAPClient
 
-from inboxops.core.model import Batch, Cursor, Listed, RawMessage
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage, Removed
 from inboxops.errors import Throttled, TransientError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.imap_errors import passes_by
@@ -128,6 +128,16 @@ class ImapMailbox:
         in_spam_folder = bool(uids) and self._session.is_junk()
         for group in self._groups(uids, limits):
             yield Batch(self._messages(group, plan, limits, in_spam_folder=in_spam_folder), cursor)
+
+    def remove(self, key: str) -> Removed:
+        """By MOVE (RFC 6851), or UID EXPUNGE (RFC 4315): a plain EXPUNGE would take what others have marked."""
+        here = self._key(self._session.select().uid_validity, "")
+        uid = key.removeprefix(here)
+        if not key.startswith(here) or not self._still_there([int(uid)]):
+            return Removed.GONE
+        trash = self._session.trash()
+        self._session.move(int(uid), trash)
+        return Removed.TRASHED if trash else Removed.DELETED
 
     def _key(self, uid_validity: int, uid: int | str) -> str:
         return f"{self._session.endpoint.folder}/{uid_validity}/{uid}"

@@ -14,6 +14,7 @@ from inboxops.errors import (
     AuthenticationFailed,
     InboxOpsError,
     MailboxNotFound,
+    NotAllowed,
     ServerRefused,
     Throttled,
     TransientError,
@@ -21,6 +22,7 @@ from inboxops.errors import (
 
 _RESPONSE_CODE = re.compile(r"\[([A-Z][A-Z0-9-]*)(?: [^]]*)?\]")
 _CREDENTIALS_FIX = "Enter the credentials of the inbox again; some providers want an app password"
+RIGHTS_FIX = "Give this account the right to delete there (RFC 4314), or let it stay"
 _FOLDER_FIX = "Check the folder's name and that this account may open it"
 
 # RFC 5530 section 3, RFC 9051 section 7.1, and what Gmail (WEBALERT, OVERQUOTA for bandwidth) and Yahoo (THROTTLED)
@@ -71,7 +73,7 @@ def passes_by(text: str) -> bool:
 def speaking(server: str, step: str) -> Iterator[None]:
     """Translate whatever goes wrong in one exchange with `server` ("host:port").
 
-    step: "connect", "starttls", "login", "folder" or "read". ValueError, LookupError and TypeError are how the client
+    step: "connect", "starttls", "login", "folder", "read" or "remove". ValueError, LookupError and TypeError are how the client
     library trips over an answer that is no IMAP, so the body is one call of it and nothing of ours.
     """
     try:
@@ -170,6 +172,7 @@ _WITHOUT_A_HINT: dict[str, Callable[[str], InboxOpsError]] = {
     "starttls": lambda said: ServerRefused(said, fix='Use security "tls"; plain text is never fallen back to'),
     "login": lambda said: AuthenticationFailed(said, fix=_CREDENTIALS_FIX),
     "folder": lambda said: MailboxNotFound(said, fix=_FOLDER_FIX),
+    "remove": lambda said: NotAllowed(said, fix=RIGHTS_FIX),
 }
 
 

@@ -15,12 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from imapclient import IMAPClient
+from imapclient import DELETED, IMAPClient
+from imapclient.exceptions import IMAPClientReadOnlyError
+from imapclient.imapclient import TRASH
 
 from inboxops.core.reach import Reach
-from inboxops.errors import InvalidInput, OperatorError, ServerRefused
+from inboxops.errors import InvalidInput, NotAllowed, OperatorError, ServerRefused
 from inboxops.ports import Account
-from inboxops.providers.imap_errors import speaking
+from inboxops.providers.imap_errors import RIGHTS_FIX, speaking
 from inboxops.providers.imap_wire import TimedClient
 from inboxops.providers.reaching import check_name, check_peer
 
@@ -145,6 +147,45 @@ class Session:
             raise self._without_uids()
         return self._state(answer)
 
+    def select(self) -> FolderState:
+        """Open the folder to change it. Raises NotAllowed where it may only be read."""
+        with self.speaking("folder"):
+            try:
+                answer = self.client.select_folder(self.endpoint.folder)
+            except IMAPClientReadOnlyError as exc:
+                raise NotAllowed(
+                    f"{self.endpoint.server} lets {self.endpoint.folder!r} only be read", fix=RIGHTS_FIX
+                ) from exc
+        return self._state(answer)
+
+    def trash(self) -> str | None:
+        """The account's \\Trash (RFC 6154), or what usually is; None when there is none, or it is the folder itself."""
+        with self.speaking("folder"):
+            found = self.client.find_special_folder(TRASH)
+        return None if found is None or found == self.endpoint.folder else str(found)
+
+    def move(self, uid: int, target: str | None) -> None:
+        """One message of the selected folder to another one, or out of the mailbox. Raises NotAllowed."""
+        with self.speaking("remove"):
+            moves, expunges = (self.client.has_capability(name) for name in ("MOVE", "UIDPLUS"))
+        if target and moves:
+            with self.speaking("remove"):
+                self.client.move([uid], target)
+            return
+        if not expunges:
+            raise NotAllowed(
+                f"{self.endpoint.server} offers no way to remove one message alone "
+                f"({'neither MOVE nor UIDPLUS' if target else 'no UIDPLUS'})",
+                fix="It stays in the mailbox",
+            )
+        if target:
+            with self.speaking("remove"):
+                self.client.copy([uid], target)
+        with self.speaking("remove"):
+            self.client.add_flags([uid], [DELETED], silent=True)
+        with self.speaking("remove"):
+            self.client.uid_expunge([uid])
+
     def _state(self, answer: Mapping[bytes, Any]) -> FolderState:
         uid_validity = answer.get(b"UIDVALIDITY")
         if not isinstance(uid_validity, int):
@@ -185,7 +226,7 @@ class Session:
 
 
 _GOODBYE_SECONDS = 2.0
-_READS = {"connect": 2, "starttls": 2, "login": 2, "folder": 2, "read": 10}
+_READS = {"connect": 2, "starttls": 2, "login": 2, "folder": 2, "read": 10, "remove": 2}
 """How many times `read_seconds` a whole exchange may take: 10 minutes for a batch of mail by default, 2 for the rest."""
 
 

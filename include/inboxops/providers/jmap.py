@@ -19,10 +19,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from inboxops.core import model
-from inboxops.core.model import Batch, Cursor, RawMessage
-from inboxops.errors import CursorExpired, MailboxNotFound
+from inboxops.core.model import Batch, Cursor, RawMessage, Removed
+from inboxops.errors import CursorExpired, InboxOpsError, MailboxNotFound, NotAllowed, Throttled, TransientError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
-from inboxops.providers.jmap_session import CALLS_AT_ONCE, PAGE, JmapSession
+from inboxops.providers.jmap_session import CALLS_AT_ONCE, FAILED, PAGE, JmapSession
 from inboxops.providers.patience import Patience
 from inboxops.providers.place import Place, Step, batched, delta_cursor, mark, milliseconds, moment
 from inboxops.providers.probing import RequestProber
@@ -142,6 +142,25 @@ class JmapMailbox:
             (Step(message, here) for _, message in found), limits, start=here, note="", cursor=lambda _: cursor
         )
 
+    def remove(self, key: str) -> Removed:
+        """Out of this mailbox and into the trash; a message that is filed elsewhere, too, stays there."""
+        listed = self._mailboxes()
+        here = str(self._among(listed)["id"])
+        trash = next((str(one["id"]) for one in listed if one.get("role") == "trash"), here)
+        [answer] = self._session.call("get", ("Email/get", {"ids": [key], "properties": ["mailboxIds"]}))
+        found = {str(id_) for one in answer["list"] for id_ in one["mailboxIds"]}
+        if here not in found:
+            return Removed.GONE
+        if trash == here and found == {here}:
+            [answer] = self._session.call("remove", ("Email/set", {"destroy": [key]}))
+        else:
+            filed = {f"mailboxIds/{here}": None} | ({f"mailboxIds/{trash}": True} if trash != here else {})
+            [answer] = self._session.call("remove", ("Email/set", {"update": {key: filed}}))
+        refused = ((answer.get("notDestroyed") or {}) | (answer.get("notUpdated") or {})).get(key)
+        if refused:
+            raise _not_removed(self._session.server, refused)
+        return Removed.DELETED if trash == here else Removed.TRASHED
+
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is None:
             return self._begin_again("first sync", limits.first_sync_days, limits.first_sync_messages, limits)
@@ -228,20 +247,36 @@ class JmapMailbox:
 
     def _mailbox(self) -> dict[str, Any]:
         """The inbox's mailbox, by its role or its name. Raises MailboxNotFound with the names that there are."""
+        return self._among(self._mailboxes())
+
+    def _mailboxes(self) -> list[dict[str, Any]]:
         [answer] = self._session.call("mailboxes", ("Mailbox/get", {"ids": None, "properties": _MAILBOX}))
+        return list(answer["list"])
+
+    def _among(self, listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
         wanted = self._folder.casefold()
         for key in ("role", "name"):
-            for one in answer["list"]:
+            for one in listed:
                 if str(one.get(key) or "").casefold() == wanted:
-                    found: dict[str, Any] = one
-                    return found
-        names = ", ".join(sorted(str(one["name"]) for one in answer["list"]))
+                    return one
+        names = ", ".join(sorted(str(one["name"]) for one in listed))
         raise MailboxNotFound(f"there is no mailbox {self._folder!r}", fix=f"Those there are: {names}")
 
 
 def _text(moment: datetime) -> str:
     """UTCDate (RFC 8620, 1.4)."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _not_removed(server: str, why: Mapping[str, Any]) -> InboxOpsError:
+    """What a SetError means (RFC 8620, 5.3)."""
+    kind = str(why.get("type", ""))
+    said = f"{server} says {kind} {why.get('description') or ''}"[:400].strip()
+    if kind == "rateLimit":
+        return Throttled(said)
+    if kind in FAILED or kind == "notFound":
+        return TransientError(said)  # not found: it went just now, and the next look says so
+    return NotAllowed(said, fix="Give this login the right to remove messages, or let it stay")
 
 
 def _message(

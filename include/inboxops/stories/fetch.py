@@ -28,7 +28,9 @@ class Batches(Protocol):
 
     def reserve(self, count: int) -> list[int]: ...
 
-    def add_batch(self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str) -> int: ...
+    def add_batch(
+        self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str, by: str
+    ) -> int: ...
 
 
 class Puts(Protocol):
@@ -93,15 +95,17 @@ def fetch(
     *,
     limits: FetchLimits,
     max_batches: int,
+    by: str = "",
 ) -> Fetched:
     """Take in everything behind the inbox's cursor, at most `max_batches` batches a run so that other inboxes go on.
 
+    by: the run that does it, kept with the mail.
     Raises the provider's errors, after `standing` has recorded them, and TransientError when the object store is away.
     """
     log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, behind=str(inbox.cursor))
     with standing(inbox, inboxes), provider.open(account) as mailbox:
         behind = islice(mailbox.batches(inbox.cursor, limits), max_batches)
-        fetched, count = _take_in(inbox, behind, batches, objects)
+        fetched, count = _take_in(inbox, behind, batches, objects, by)
     is_read(inbox, inboxes)
     return _ended(replace(fetched, more=count == max_batches))
 
@@ -120,17 +124,18 @@ def fetch_named(
     """As `fetch`, of those of a listing that are still there; the cursor stays where it is, and what is known is absorbed."""
     log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, named=len(wanted))
     with standing(inbox, inboxes), provider.open(account) as mailbox:
-        fetched, _ = _take_in(inbox, mailbox.named(wanted, inbox.cursor, limits), batches, objects)
+        fetched, _ = _take_in(inbox, mailbox.named(wanted, inbox.cursor, limits), batches, objects, "a certificate")
     return _ended(fetched)
 
 
-def _take_in(inbox: Inbox, source: Iterator[Batch], batches: Batches, objects: Puts) -> tuple[Fetched, int]:
+def _take_in(inbox: Inbox, source: Iterator[Batch], batches: Batches, objects: Puts, by: str) -> tuple[Fetched, int]:
     """Make batch after batch durable: what was done, and of how many batches."""
     stored = refused = size = 0
     cursor, count = inbox.cursor, 0
     told, told_refused = Telling("mail_stored"), Telling("mail_refused")
     for batch in _durable(inbox, source, batches.reserve, objects):
-        new = batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=batch.note or inbox.note)
+        about = batch.note or inbox.note
+        new = batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=about, by=by)
         stored += new
         size += sum(row.size_bytes for row in batch.rows)
         for row in batch.rows:

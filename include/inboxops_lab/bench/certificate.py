@@ -21,7 +21,7 @@ from inboxops.composition import certifying
 from inboxops.composition.world import World
 from inboxops.core import certificate as core
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import Batch, Copy, Cursor, Listed, RawMessage
+from inboxops.core.model import Batch, Copy, Cursor, Listed, RawMessage, Removed
 from inboxops.errors import OperatorError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.smtp import SmtpSender
@@ -138,6 +138,9 @@ class Full:
         keys = {one.key for one in wanted}
         for batch in self.batches(cursor, limits):
             yield Batch(tuple(message for message in batch.messages if message.key in keys), cursor)
+
+    def remove(self, key: str) -> Removed:
+        return Removed.GONE
 
 
 class Listing(Full):

@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from inboxops.composition import intake, mailboxes
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import Batch, Cursor, Listed, RawMessage
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage, Removed
 from inboxops.errors import OperatorError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.stories.fetch import fetch
@@ -163,3 +163,6 @@ class _OneMail:
         raw = b"From: ann@customer.example\r\nTo: bench@bench.example\r\nSubject: How long?\r\n\r\nHow long?\r\n"
         now = datetime.now(UTC)
         yield Batch(tuple(RawMessage(one.key, raw, now, len(raw)) for one in wanted), cursor)
+
+    def remove(self, key: str) -> Removed:
+        return Removed.GONE

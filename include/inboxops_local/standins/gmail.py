@@ -18,6 +18,7 @@ from inboxops_local.standins.http import Call, Refused, Reply, StandIn
 from inboxops_local.standins.pubsub import PubSub
 
 READ = "https://www.googleapis.com/auth/gmail.readonly"
+MODIFY = "https://www.googleapis.com/auth/gmail.modify"
 SEND = "https://www.googleapis.com/auth/gmail.send"
 WATCH_SECONDS = 7 * 24 * 3600
 _HISTORY_FIELDS = {
@@ -58,6 +59,7 @@ class Gmail(StandIn):
             ("GET", "messages/{id}", READ, self._get),
             ("GET", "history", READ, self._history),
             ("POST", "messages/send", SEND, sending.from_json),
+            ("POST", "messages/{id}/trash", MODIFY, self._trash),
             ("POST", "watch", READ, self._watch),
             ("POST", "stop", READ, self._stop),
         ):
@@ -94,7 +96,7 @@ class Gmail(StandIn):
             owner = self.authority.user(token)
             if owner is None:
                 return failure(401, "authError", "Invalid Credentials", "UNAUTHENTICATED")
-            if self.authority.user(token, scope) is None:
+            if not any(self.authority.user(token, one) for one in {scope, MODIFY if scope == READ else scope}):
                 return failure(403, "insufficientPermissions", "Insufficient Permission", "PERMISSION_DENIED")
             if user not in ("me", owner.address):
                 return failure(403, "forbidden", f"Delegation denied for {owner.address}", "PERMISSION_DENIED")
@@ -141,6 +143,11 @@ class Gmail(StandIn):
             headers = [{"name": n, "value": str(v)} for n, v in head.items() if not wanted or n.lower() in wanted]
             resource["payload"] = {"mimeType": head.get_content_type(), "headers": headers}
         return Reply.json(_selected(resource, call.query.get("fields", "")))
+
+    def _trash(self, call: Call, mailbox: Mailbox, id: str) -> Reply:
+        if id not in mailbox.messages:
+            return failure(404, "notFound", "Requested entity was not found.", "NOT_FOUND")
+        return Reply.json(mailbox.relabel(id, add=["TRASH"], remove=["INBOX"]).resource("minimal"))
 
     def _history(self, call: Call, mailbox: Mailbox) -> Reply:
         start = call.query.get("startHistoryId", "")

@@ -173,6 +173,7 @@ class Graph(StandIn):
                 ("POST", "/messages", WRITE, self.sending.create_draft),
                 ("POST", "/mailFolders/{folder}/messages", WRITE, self.sending.create_draft),
                 ("DELETE", "/messages/{id}", WRITE, self.sending.delete),
+                ("POST", "/messages/{id}/move", WRITE, self._move),
                 ("POST", "/messages/{id}/attachments", WRITE, self.sending.attach),
                 ("POST", "/messages/{id}/attachments/createUploadSession", WRITE, self.sending.create_upload),
                 ("POST", "/messages/{id}/send", SEND, self.sending.send_draft),
@@ -197,6 +198,11 @@ class Graph(StandIn):
         return Reply.json(
             chosen(self._folder_facts(mailbox, _existing(mailbox, folder)), call.query.get("$select", ""))
         )
+
+    def _move(self, call: Call, mailbox: Mailbox, id: str) -> Reply:
+        message = found(mailbox, id)
+        mailbox.move(message, _existing(mailbox, call.json()["destinationId"]))
+        return Reply.json(message.resource(immutable=prefers_immutable_ids(call)), 201)
 
     def _folder_facts(self, mailbox: Mailbox, id_: str) -> dict[str, Any]:
         inside = list(mailbox.within(id_))

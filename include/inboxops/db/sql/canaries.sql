@@ -1,6 +1,6 @@
 -- name: wish_for_canaries
 -- Who sends them is an inbox of the same tenant.
-UPDATE inboxes i SET canary_minutes = %(minutes)s, canary_from_id = %(from_id)s, updated_at = now()
+UPDATE inboxes i SET canary_minutes = %(minutes)s, canary_from_id = %(from_id)s, canary_delete = %(delete)s, updated_at = now()
 WHERE i.id = %(id)s AND i.removed_at IS NULL
   AND (%(from_id)s::bigint IS NULL
        OR EXISTS (SELECT FROM inboxes f WHERE f.id = %(from_id)s AND f.tenant_id = i.tenant_id AND f.removed_at IS NULL))
@@ -50,12 +50,28 @@ WHERE c.id = r.id AND c.inbox_id = %(inbox_id)s AND c.back_at IS NULL
 
 -- name: canaries
 SELECT c.id, c.tenant_id, t.slug AS tenant, c.inbox_id, i.name AS inbox, s.name AS sender, c.made_at, c.sent_at, c.late_at, c.back_at,
-       c.inbound_id, c.error, c.state
+       c.inbound_id, c.error, c.removed, c.removal_tried_at, c.removal_error, c.state
 FROM canary_states c JOIN inboxes i ON i.id = c.inbox_id JOIN inboxes s ON s.id = c.sender_id JOIN tenants t ON t.id = c.tenant_id
 WHERE (%(tenant)s::text IS NULL OR t.slug = %(tenant)s) AND (%(inbox_id)s::bigint IS NULL OR c.inbox_id = %(inbox_id)s)
   AND (%(id)s::bigint IS NULL OR c.id = %(id)s)
 ORDER BY c.id DESC
 LIMIT %(limit)s
+
+-- name: canaries_to_remove
+-- Recognised, filed as nothing else, and tried at most once an hour. One that came back as spam stays: it shows people what to allow.
+SELECT c.id, c.inbox_id, b.provider_key AS key, b.size_bytes, b.received_at, b.provider_thread_id AS thread_id
+FROM canary_states c JOIN inboxes i ON i.id = c.inbox_id JOIN inbound b ON b.id = c.inbound_id AND b.inbox_id = c.inbox_id
+WHERE i.canary_delete AND i.removed_at IS NULL AND i.connected_at IS NOT NULL AND i.paused_at IS NULL
+  AND c.removed IS NULL AND c.state IN ('back', 'back_late') AND b.state = 'dropped'
+  AND (c.removal_tried_at IS NULL OR c.removal_tried_at < now() - interval '1 hour')
+ORDER BY c.inbox_id, c.id
+LIMIT %(limit)s
+
+-- name: canary_removed
+UPDATE canaries SET removed = %(removed)s, removal_tried_at = now(), removal_error = NULL WHERE id = %(id)s
+
+-- name: canaries_not_removed
+UPDATE canaries SET removal_error = left(%(error)s, 1000), removal_tried_at = now() WHERE id = ANY (%(ids)s) AND removed IS NULL
 
 -- name: forget_canaries
 -- The last of each inbox stays: it says how mail arrives.

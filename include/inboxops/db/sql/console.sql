@@ -15,8 +15,15 @@ WITH unfiled AS (
                 WHEN i.connection_type = 'jmap' THEN 'polled'
                 WHEN i.push_error IS NOT NULL THEN 'failed' WHEN i.push_missed_in_row > 0 THEN 'silent'
                 WHEN i.push_registered_at IS NOT NULL
-                      AND coalesce(i.gmail_watch_expires_at, i.graph_subscription_expires_at) > now() THEN 'push' ELSE 'polled' END AS push
+                      AND coalesce(i.gmail_watch_expires_at, i.graph_subscription_expires_at) > now() THEN 'push' ELSE 'polled' END AS push,
+           CASE WHEN c.state NOT IN ('back', 'back_late') THEN c.state END AS canary,
+           f.name || CASE WHEN f.removed_at IS NULL THEN '' ELSE ' (removed)' END AS canary_from
     FROM inboxes i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN unfiled u ON u.inbox_id = i.id LEFT JOIN parked p ON p.inbox_id = i.id
+    LEFT JOIN inboxes f ON f.id = i.canary_from_id
+    LEFT JOIN LATERAL ( -- the last of which anything is known
+        SELECT state FROM canary_states s WHERE s.inbox_id = i.id AND i.canary_minutes IS NOT NULL AND s.state NOT IN ('being_sent', 'on_its_way')
+        ORDER BY s.id DESC LIMIT 1
+    ) c ON true
     WHERE i.removed_at IS NULL AND (%(ids)s::bigint[] IS NULL OR i.id = ANY (%(ids)s))
 )
 SELECT s.*, count(*) OVER () AS total
@@ -24,7 +31,7 @@ FROM shown s
 WHERE (%(q)s::text = '' OR strpos(lower(s.tenant || ' ' || s.name || ' ' || s.email_address), lower(%(q)s)) > 0)
   AND (%(state)s::text = '' OR s.state = %(state)s)
   AND (%(kind)s::text = '' OR s.kind = %(kind)s)
-  AND (NOT %(trouble)s OR s.last_error IS NOT NULL OR s.parked > 0 OR s.push IN ('failed', 'silent'))
+  AND (NOT %(trouble)s OR s.last_error IS NOT NULL OR s.parked > 0 OR s.push IN ('failed', 'silent') OR s.canary IS NOT NULL)
 ORDER BY
     CASE WHEN NOT %(down)s THEN CASE %(sort)s WHEN 'tenant' THEN s.tenant WHEN 'name' THEN s.name WHEN 'kind' THEN s.kind
                                               WHEN 'state' THEN s.state WHEN 'push' THEN s.push END END,

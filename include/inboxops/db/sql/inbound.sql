@@ -3,9 +3,10 @@ SELECT nextval('message_id_seq') AS id FROM generate_series(1, %(count)s)
 
 -- name: add_inbound
 INSERT INTO inbound (tenant_id, inbox_id, provider_key, state, reason, storage_key, storage_offset, storage_length,
-                     size_bytes, received_at, in_spam_folder, provider_thread_id, imported, reserved_message_id, detached_bytes)
+                     size_bytes, received_at, in_spam_folder, provider_thread_id, imported, reserved_message_id, detached_bytes,
+                     fetched_by)
 SELECT %(tenant_id)s, %(inbox_id)s, r.key, r.state, r.reason, r.storage_key, r."offset", r.length, r.size_bytes, r.received_at,
-       r.in_spam_folder, r.thread_id, r.imported, r.message_id, r.detached_bytes
+       r.in_spam_folder, r.thread_id, r.imported, r.message_id, r.detached_bytes, nullif(%(by)s, '')
 FROM jsonb_to_recordset(%(rows)s) AS r (key text, state text, reason text, storage_key text, "offset" bigint, length bigint,
      size_bytes bigint, received_at timestamptz, in_spam_folder boolean, thread_id text, imported boolean,
      message_id bigint, detached_bytes bigint[])

@@ -3,7 +3,7 @@ SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_n
        i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
        i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
        i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days, t.name AS tenant_name,
-       t.agents, i.body_marker, i.canary_minutes, i.canary_from_id, i.resync_since
+       t.agents, i.body_marker, i.canary_minutes, i.canary_from_id, i.canary_delete, i.resync_since
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
 WHERE i.removed_at IS NULL
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)

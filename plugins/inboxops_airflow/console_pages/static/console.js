@@ -58,7 +58,7 @@ document.addEventListener("click", async (event) => {
     const answer = await fetch(`act?${new URLSearchParams({ dag_id: button.dataset.dag })}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-InboxOps-Console": "1" },
-      body: JSON.stringify({ action: button.dataset.action, inbound_id: number(button.dataset.inbound), days: number(button.dataset.days), replay_id: number(button.dataset.replay), since }),
+      body: JSON.stringify({ action: button.dataset.action, inbound_id: number(button.dataset.inbound), days: number(button.dataset.days), replay_id: number(button.dataset.replay), group: button.dataset.group ?? null, since }),
     });
     const told = await answer.json();
     said.textContent = told.said ?? told.detail ?? `Airflow answered ${answer.status}.`;
