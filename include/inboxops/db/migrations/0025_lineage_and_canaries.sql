@@ -9,7 +9,7 @@ DROP VIEW canary_states;
 -- An inbox may have its canaries deleted from the mailbox once they were recognised there.
 ALTER TABLE inboxes ADD COLUMN canary_delete boolean NOT NULL DEFAULT false;
 ALTER TABLE canaries
-    ADD COLUMN removed text CHECK (removed IN ('trashed', 'deleted', 'gone')), -- out of the mailbox; gone: it was not there any more
+    ADD COLUMN removed text CHECK (removed IN ('trashed', 'deleted', 'gone')), -- out of the mailbox, by us or, gone, by others before
     ADD COLUMN removal_tried_at timestamptz,
     ADD COLUMN removal_error text; -- why it is still there
 
