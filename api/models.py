@@ -473,7 +473,7 @@ class Canary(BaseModel):
     inbound_id: int | None = Field(description="The mail that it came back as.")
     error: str | None
     removed: Literal["trashed", "deleted", "gone"] | None = Field(
-        description="How it went out of the mailbox, where `canary_delete` is on; gone: somebody else took it out."
+        description="How it went out of the mailbox, where `canary_delete` is on; gone: it was not there any more."
     )
     removal_error: str | None = Field(description="Why it is still in the mailbox.")
 

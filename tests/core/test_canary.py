@@ -122,7 +122,7 @@ def test_each_state_says_what_it_means_and_what_helps(state: str, error: str | N
         (None, None, "it came back late"),
         (None, "no right", "it came back late; still in the mailbox: no right"),
         ("trashed", None, "it came back late; then it was put into the trash"),
-        ("gone", None, "it came back late; then somebody else took it out of the mailbox"),
+        ("gone", None, "it came back late; then it was not there any more"),
     ],
 )
 def test_it_says_what_became_of_the_mail_in_the_mailbox(removed: str | None, why: str | None, said: str) -> None:

@@ -124,12 +124,12 @@ def test_a_mail_that_goes_while_it_is_looked_for_is_none_that_is_missing(
 ) -> None:
     box.query("DELETE FROM inbound WHERE inbox_id = %s AND state = 'listed' RETURNING 1", box.inbox_id)
 
-    def fetch(world: World, inbox_id: int, fetch: Callable[..., Any] = intake.fetch) -> Any:
+    def fetch(world: World, inbox_id: int, *, by: str, fetch: Callable[..., Any] = intake.fetch) -> Any:
         with box.server.client(box.user) as client:
             client.select_folder("INBOX")
             client.delete_messages(client.search(["SUBJECT", "Spam"]))
             client.expunge()
-        return fetch(world, inbox_id)
+        return fetch(world, inbox_id, by=by)
 
     monkeypatch.setattr(intake, "fetch", fetch)
     assert found(certify(box)) == []

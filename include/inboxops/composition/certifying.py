@@ -25,6 +25,8 @@ from inboxops.stories.certify_mailbox import Door
 from inboxops.stories.certify_objects import Stocktaking
 from inboxops.stories.telling import log
 
+CERTIFYING = "a certificate"
+"""Who took in mail that was missing, in the life of a mail."""
 FETCHES = 10
 """Bounded fetches in a row of one inbox: with a larger backlog its next certificate is the one that tells."""
 
@@ -97,6 +99,7 @@ def way_in(world: World, inbox: Inbox) -> Door:
             world.swift_objects,
             wanted,
             limits=FetchLimits(),
+            by=CERTIFYING,
         )
 
     return Door(
@@ -115,7 +118,7 @@ def _fetch(world: World, inbox: Inbox) -> None:
     """Everything behind the cursor. Raises TransientError when that has no end here."""
     for _ in range(FETCHES):
         try:
-            if not intake.fetch(world, inbox.id).more:
+            if not intake.fetch(world, inbox.id, by=CERTIFYING).more:
                 return
         except Overtaken:  # the inbox's own run takes it in
             continue

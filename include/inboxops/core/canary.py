@@ -40,7 +40,7 @@ _MEANS = {
 _REMOVED = {
     "trashed": "; then it was put into the trash",
     "deleted": "; then it was deleted",
-    "gone": "; then somebody else took it out of the mailbox",
+    "gone": "; then it was not there any more",
 }
 _HELPS = {
     "not_sent": "Another follows within 15 minutes; `inboxops inbox test {sender}` looks at the way out",

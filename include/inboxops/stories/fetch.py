@@ -120,11 +120,12 @@ def fetch_named(
     wanted: Sequence[Listed],
     *,
     limits: FetchLimits,
+    by: str = "",
 ) -> Fetched:
     """As `fetch`, of those of a listing that are still there; the cursor stays where it is, and what is known is absorbed."""
     log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, named=len(wanted))
     with standing(inbox, inboxes), provider.open(account) as mailbox:
-        fetched, _ = _take_in(inbox, mailbox.named(wanted, inbox.cursor, limits), batches, objects, "a certificate")
+        fetched, _ = _take_in(inbox, mailbox.named(wanted, inbox.cursor, limits), batches, objects, by)
     return _ended(fetched)
 
 
