@@ -28,7 +28,7 @@ from inboxops.settings import Settings
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.home import GENERATED, PREVIOUS_POSTGRES_PASSWORD, PREVIOUS_S3_KEY, read_env, write_private
 from inboxops_local.stack.layout import command
-from inboxops_local.stack.record import Record
+from inboxops_local.stack.record import Record, exclusive
 from inboxops_local.stack.rotation import KNOWN, ON_DEMAND, S3_KEY, SEALING, finished, renewed
 from inboxops_local.stack.testing import running
 from tests.e2e.conftest import eventually
@@ -226,10 +226,15 @@ def test_what_does_not_use_a_secret_is_left_alone_and_one_that_can_not_be_read_c
         assert moved == {"redis"}
         assert after.parts["redis"].restarts == 0
         whole = kept(home)
-        write(home / "inboxops.env", whole | {"STACK_REDIS_PASSWORD": ""})
-        done = tried(home, "--reload")
-        assert (done.returncode, "goes on with the old secrets: STACK_REDIS_PASSWORD" in done.stderr) == (1, True)
-        assert speaks(whole["INBOXOPS_REDIS_URL"])
+        for name, wrong in (("STACK_REDIS_PASSWORD", ""), (PREVIOUS_S3_KEY, "a:b@tomorrow")):
+            write(home / "inboxops.env", whole | {name: wrong})
+            done = tried(home, "--reload")
+            assert (done.returncode, f"goes on with the old secrets: {name}" in done.stderr) == (1, True)
+            assert speaks(whole["INBOXOPS_REDIS_URL"])
+        with exclusive(home / "rotate.lock"):
+            assert "renewed already" in tried(home, "STACK_REDIS_PASSWORD").stderr, (
+                "one at a time: none loses another's key"
+            )
         write(home / "inboxops.env", whole)
         rotate(home, "--reload")
 
@@ -242,8 +247,10 @@ def test_without_a_running_stack_nothing_is_renewed(tmp_path: Path) -> None:
 def test_composes_file_is_renewed_in_two_steps(tmp_path: Path) -> None:
     values, path = {name: make() for name, make in GENERATED.items()}, tmp_path / ".env"
     write(path, values)
+    path.write_text(f"# ours\nTZ=UTC\n{path.read_text()}")
     rotate(tmp_path / "home", "--env-file", str(path), "--all")
     new = read_env(path)
+    assert path.read_text().startswith("# ours\nTZ=UTC\n")
     assert {name for name in GENERATED if new[name] == values[name]} == {"STACK_POSTGRES_PASSWORD"}
     for name in SEALING:
         assert new[name].split(",")[1:] == [values[name]]

@@ -160,6 +160,8 @@ def _check_secrets(home: Home, values: Mapping[str, str]) -> None:
                 f"{name} is missing in {home.env_file}, and the data beside it was made with it",
                 fix="Put the file back from a backup, or begin anew with another INBOXOPS_HOME",
             )
+    if not re.fullmatch(r"(\w+:\w+@\d{4}-\d\d-\d\dT[\d:.]+\+00:00)?", values.get(PREVIOUS_S3_KEY, "")):
+        raise OperatorError(f"{PREVIOUS_S3_KEY} in {home.env_file} is not ACCESS:SECRET@UNTIL", fix="Delete the line")
     for key in values.get("INBOXOPS_CREDENTIAL_KEYS", _fernet_key()).split(","):
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", key.strip()):
             raise OperatorError(

@@ -170,8 +170,8 @@ async def _work(
         try:
             layout = Layout(layout.home, layout.ports, load_or_make_secrets(layout.home, layout.ports))
             await supervisor.renew(choose(layout))
-        except OperatorError as exc:
-            supervisor.refused(str(exc))
+        except (OperatorError, OSError) as exc:
+            supervisor.renewed(refused=str(exc))
             await asyncio.sleep(1)  # an end that could not be written down comes at once again
 
 

@@ -106,10 +106,10 @@ class Record:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, *, said: str = "the stack in {} is already running") -> Iterator[None]:
     """Hold the home for one supervisor; the kernel lets go of the lock when the process dies, however it dies.
 
-    Raises OperatorError when another supervisor holds it, or the folder can't be written.
+    Raises OperatorError when another holds it, which `said` says of the folder, or the folder can't be written.
     """
     with writing(path.parent):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -118,7 +118,7 @@ def exclusive(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise OperatorError(
-                f"the stack in {path.parent} is already running",
+                said.format(path.parent),
                 fix="See `inboxops status`, or stop it with `inboxops down`",
             ) from exc
         yield

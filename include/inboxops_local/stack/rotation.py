@@ -35,7 +35,7 @@ from inboxops_local.stack.home import (
 )
 from inboxops_local.stack.launch import RENEW
 from inboxops_local.stack.layout import Layout
-from inboxops_local.stack.record import Record, held
+from inboxops_local.stack.record import Record, exclusive, held
 from inboxops_local.stack.show import SETTLED
 
 SIGNS_ON = timedelta(hours=1)
@@ -124,16 +124,16 @@ def rotate(home: Home, names: Collection[str], *, forget: bool = False) -> Rotat
             f"{', '.join(set_)} is set in the environment, which wins over {home.env_file}",
             fix="Unset it here and where `inboxops up` runs",
         )
-    before = read_env(home.env_file)
-    after = renewed(before, names, now=datetime.now(UTC), forget=forget)
-    _write(home.env_file, after)
-    follow(home, record)
-    kept = read_env(home.env_file)  # with the addresses that follow from the passwords
-    if {*SEALING} & set(names):
-        seal_anew(Layout(home, Ports(base=record.port_base), Secrets(kept)))
-    if (done := finished(kept)) != kept:
-        _write(home.env_file, done)
-        follow(home, Record.read(home.record) or record)
+    with exclusive(home.path / "rotate.lock", said="secrets in {} are being renewed already"):
+        before = read_env(home.env_file)
+        _write(home.env_file, renewed(before, names, now=datetime.now(UTC), forget=forget))
+        follow(home, record)
+        kept = read_env(home.env_file)  # with the addresses that follow from the passwords
+        if {*SEALING} & set(names):
+            seal_anew(Layout(home, Ports(base=record.port_base), Secrets(kept)))
+        if (done := finished(kept)) != kept:
+            _write(home.env_file, done)
+            follow(home, Record.read(home.record) or record)
     return Rotated(tuple(sorted(name for name in KNOWN if before.get(name) != done.get(name))))
 
 
@@ -197,5 +197,14 @@ def seal_anew(layout: Layout) -> None:
 
 
 def _write(path: Path, values: Mapping[str, str]) -> None:
+    """What else stands in the file, comments too, stays where it is."""
+    left, lines = dict(values), []
+    for line in path.read_text().splitlines():
+        name = line.partition("=")[0]
+        if line.startswith("#") or "=" not in line:
+            lines.append(line)
+        elif name in left:
+            lines.append(f"{name}={left.pop(name)}")
+    lines += [f"{name}={value}" for name, value in left.items()]
     with writing(path):
-        write_private(path, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))
+        write_private(path, "".join(f"{line}\n" for line in lines))

@@ -101,15 +101,14 @@ class Supervisor:
             async with asyncio.timeout(RENEWAL_SECONDS):
                 for name in moved:
                     await self._ready[name].wait()
-        self.record.renewals += 1
-        self.record.refused = ""
-        self.record.write(self._record_path)
+        self.renewed()
 
-    def refused(self, why: str) -> None:
-        """Say that the secrets could not be read again: what runs goes on as it is."""
+    def renewed(self, *, refused: str = "") -> None:
+        """Say that the secrets were read again. refused: why they could not be: what runs goes on as it is."""
         self.record.renewals += 1
-        self.record.refused = why
-        self.record.write(self._record_path)
+        self.record.refused = refused
+        with suppress(OSError):  # a full disk, as in `_set`
+            self.record.write(self._record_path)
 
     async def _end_parts(self, names: Collection[str]) -> None:
         """End them and tend them no more, the ones that others need last."""
