@@ -47,10 +47,16 @@ class InboxOpsPlugin(AirflowPlugin):
             "category": "browse",
         },
         {"name": "Inbox", "href": "inboxops/inbox?dag_id={DAG_ID}", "destination": "dag", "url_route": "inbox"},
-        {
-            "name": "What came",
-            "href": "inboxops/came?dag_id={DAG_ID}&run_id={RUN_ID}",
-            "destination": "dag_run",
-            "url_route": "came",
-        },
+        *(
+            {
+                "name": "What came",
+                "href": "inboxops/came?dag_id={DAG_ID}&run_id={RUN_ID}",
+                "destination": place,
+                "url_route": route,
+            }
+            for place, route in (
+                ("dag_run", "came"),
+                ("task_instance", "task-came"),
+            )  # from its run, and from each task
+        ),
     ]

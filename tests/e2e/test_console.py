@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import jwt
@@ -106,7 +107,7 @@ def test_actions_are_done_told_and_written_into_the_audit_log(
 
 
 def test_what_came_with_a_run_leads_to_its_tickets_and_mail_set_aside_is_released(
-    operator: Console, mailbox: Mailbox, world: World, airflow: Airflow
+    operator: Console, mailbox: Mailbox, world: World, airflow: Airflow, browser: Browser
 ) -> None:
     dag = mailbox.inbox.dag_id
     mailbox.deliver(mail("<b>Hello</b>"), mail("You have won", more="X-Spam-Flag: YES"))
@@ -126,6 +127,7 @@ def test_what_came_with_a_run_leads_to_its_tickets_and_mail_set_aside_is_release
     assert "&lt;b&gt;Hello&lt;/b&gt;" in page
     assert "<b>Hello" not in page
     assert "spam.scanner" in page
+    _opens_from_the_task(operator, browser, airflow, dag)
 
     ((aside,),) = mailbox.query("SELECT id FROM inbound WHERE inbox_id = %s AND state = 'listed'", mailbox.inbox_id)
     posed = dag.rpartition("__")[0] + "__posed"
@@ -133,6 +135,19 @@ def test_what_came_with_a_run_leads_to_its_tickets_and_mail_set_aside_is_release
     assert operator.http.get("inbox", params={"dag_id": posed}).status_code == 404
     assert operator.act(dag, "release", inbound_id=aside).status_code == 200
     eventually("it is a ticket", lambda: len(mailbox.tickets()) == 2)
+
+
+def _opens_from_the_task(operator: Console, browser: Browser, airflow: Airflow, dag: str) -> None:
+    """Whoever looks at a task's log is one tab away from what became of its mail."""
+    run = airflow.get(f"/dags/{dag}/dagRuns", order_by="-run_after")["dag_runs"][0]["dag_run_id"]  # type: ignore[index]
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{operator.url}/dags/{dag}/runs/{quote(run, safe='')}/tasks/persist")
+    page.get_by_role("link", name="What came").click()
+    expect(_console(page, "/inboxops/came?").get_by_role("heading", level=1)).to_contain_text("What came")
+    context.close()
 
 
 def test_the_pages_open_in_airflows_ui_and_work_by_keyboard(
