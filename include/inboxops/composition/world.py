@@ -19,6 +19,7 @@ from inboxops.db.erasure import ErasureStore
 from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
+from inboxops.db.looks import LookStore
 from inboxops.db.mail_rules import MailRuleStore
 from inboxops.db.notices import NoticeStore
 from inboxops.db.outbound import OutboundStore
@@ -91,6 +92,7 @@ class World:
     erasures = _on_database(ErasureStore)
     traces = _on_database(TraceStore)
     canaries = _on_database(CanaryStore)
+    looks = _on_database(LookStore)
     certificates = _on_database(CertificateStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
