@@ -6,6 +6,7 @@ import os
 import resource
 import secrets
 import socket
+from contextlib import suppress
 from datetime import timedelta
 
 from inboxops.composition import intake, runs
@@ -39,10 +40,16 @@ def _every(world: World) -> timedelta:
     return timedelta(minutes=world.settings.look_minutes)
 
 
+FILES = 65_536
+
+
 def _allow_connections() -> None:
-    """As many files as the system lets this process have: each inbox's connection is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """As many files as the system lets this process have, up to FILES: each inbox's connection is one."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(most, FILES)
+    if resource.RLIM_INFINITY != allowed < wanted:
+        with suppress(ValueError, OSError):  # a system that has another bound, too: then fewer are kept
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 class _Inboxes:

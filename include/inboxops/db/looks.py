@@ -34,10 +34,10 @@ class LookStore:
             looks = [Look(**row) for row in t.rows("claim_looks", by=by, limit=limit, lease=LEASE, patience=PATIENCE)]
         return sorted(looks, key=lambda look: look.due_at)
 
-    def renew(self, by: str) -> None:
-        """Keep what is claimed for another lease."""
+    def renew(self, by: str, inbox_ids: Sequence[int]) -> None:
+        """Keep these, which are claimed, for another lease."""
         with self._database.transaction() as t:
-            t.run("renew_looks", by=by, lease=LEASE)
+            t.run("renew_looks", by=by, ids=list(inbox_ids), lease=LEASE)
 
     def done(self, by: str, looks: Sequence[Seen]) -> None:
         """Keep what was seen; what another looker has taken over meanwhile is left to it."""

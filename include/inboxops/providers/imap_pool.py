@@ -25,12 +25,12 @@ def fingerprint(account: Account) -> str:
 
 OTHER_FILES = 1000
 """What else a process has open, IDLE's connections included."""
-FEW = 200
+FEW, MANY = 200, 60_000
 
 
 def _most_connections() -> int:
     may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(may_open - OTHER_FILES, FEW)
+    return MANY if may_open == resource.RLIM_INFINITY else max(may_open - OTHER_FILES, FEW)
 
 
 @dataclass(frozen=True, slots=True)

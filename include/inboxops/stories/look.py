@@ -37,7 +37,7 @@ class Looks(Protocol):
 
     def claim(self, by: str, *, limit: int) -> list[Look]: ...
 
-    def renew(self, by: str) -> None: ...
+    def renew(self, by: str, inbox_ids: Sequence[int]) -> None: ...
 
     def done(self, by: str, looks: Sequence[Seen]) -> None: ...
 
@@ -108,7 +108,8 @@ class Looker:
                 self._inboxes.forget(inbox_id, connection_type)
             self._follow_at = now + FOLLOW_SECONDS
         if now >= self._renew_at:
-            self._looks.renew(self._name)
+            # No more than that: what was claimed and lost on the way to here comes back when its lease is over.
+            self._looks.renew(self._name, list(self._under_way))
             self._renew_at = now + LEASE.total_seconds() / 3
         room = AT_ONCE - len(self._under_way)
         for look in self._looks.claim(self._name, limit=room) if room else ():

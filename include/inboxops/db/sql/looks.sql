@@ -30,7 +30,7 @@ WHERE l.inbox_id IN (
 RETURNING l.inbox_id, l.due_at, i.connection_type || ' ' || coalesce(i.connection ->> 'host', '') AS place, l.failures, l.failed_as
 
 -- name: renew_looks
-UPDATE inbox_looks SET claimed_until = now() + %(lease)s WHERE claimed_by = %(by)s
+UPDATE inbox_looks SET claimed_until = now() + %(lease)s WHERE claimed_by = %(by)s AND inbox_id = ANY (%(ids)s)
 
 -- name: looks_done
 -- Of those that are still the looker's: another one that took over says what it saw itself.
