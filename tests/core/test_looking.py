@@ -15,7 +15,7 @@ HOST = "imap imap.example.com"
 
 
 def look(inbox_id: int = 7, *, failures: int = 0, failed_as: str = "") -> Look:
-    return Look(inbox_id, NOW - timedelta(seconds=1), HOST, failures, failed_as)
+    return Look(inbox_id, NOW - timedelta(seconds=1), NOW, HOST, failures, failed_as)
 
 
 @pytest.mark.parametrize("count", [10, 100, 1000, 10_000])

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
@@ -16,6 +16,7 @@ from inboxops.composition import intake, looking, upkeep
 from inboxops.composition.world import World
 from inboxops.core.looking import LATE
 from inboxops.errors import AuthenticationFailed, InboxOpsError, OperatorError, TransientError
+from inboxops.stories import look
 from inboxops.stories.look import AT_ONCE, Looker
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.processes import free_ports
@@ -60,7 +61,7 @@ def eventually(what: str, seen: Callable[[], object], *, seconds: float = 30) ->
 def due(world: World, *inbox_ids: int) -> None:
     """Their turn is now, nobody else's is soon, and who looked last does not matter."""
     world.looks.follow(EVERY)
-    run(world, "UPDATE inbox_looks SET due_at = now() + interval '1 hour', claimed_until = NULL, looked_by = NULL")
+    run(world, "UPDATE inbox_looks SET due_at = now() + interval '4 minutes', claimed_until = NULL, looked_by = NULL")
     run(world, "UPDATE inbox_looks SET due_at = now() WHERE inbox_id = ANY (%s)", list(inbox_ids))
 
 
@@ -269,6 +270,17 @@ def test_a_look_that_breaks_as_nobody_foresaw_stops_no_other(world: World, many:
     assert {result(world, id_) for id_ in many[1:]} == {"nothing"}
 
 
+def test_nor_does_a_wake_up_that_breaks(world: World, many: list[int]) -> None:
+    class Unwakeable(Watched):
+        def wake(self, inbox_id: int) -> None:
+            raise ZeroDivisionError("nobody foresaw it")
+
+    due(world, *many[:50])
+    inboxes = Unwakeable({id_: OperatorError("a certificate that nobody trusts") for id_ in many[:50]})
+    with at_work(looker(world, "only", inboxes)):
+        eventually("more were looked at than it does at once", lambda: all(result(world, id_) for id_ in many[:50]))
+
+
 def test_a_person_that_has_to_help_is_shown_one_failed_run(world: World, many: list[int]) -> None:
     inboxes = Watched({many[0]: OperatorError("a certificate that nobody trusts")})
     with at_work(looker(world, "only", inboxes)):
@@ -287,6 +299,35 @@ def test_a_paused_inbox_is_looked_at_no_more_until_it_is_resumed(world: World, m
     world.inboxes.pause(many[0], paused=False)
     world.looks.follow(EVERY)
     assert world.looks.last(many[0]) is not None
+
+
+def test_every_look_goes_by_the_databases_clock(world: World, many: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose clock is behind would find every inbox due again at once, one that is ahead would look too seldom."""
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Behind:
+            return cls.fromtimestamp(time.time() - 3600, tz)
+
+    monkeypatch.setattr(look, "datetime", Behind)
+    inboxes = Watched()
+    due(world, *many)
+    with at_work(looker(world, "only", inboxes)):
+        eventually("all were looked at", lambda: all(result(world, id_) for id_ in many))
+    for id_ in many:
+        last = world.looks.last(id_)
+        assert last is not None
+        assert last["due_at"] > datetime.now(UTC)
+        assert datetime.now(UTC) - last["looked_at"] < timedelta(minutes=1)
+
+
+def test_a_clock_that_was_put_back_keeps_no_inbox_waiting(world: World, many: list[int]) -> None:
+    world.looks.follow(EVERY)
+    run(world, "UPDATE inbox_looks SET due_at = now() + interval '3 hours' WHERE inbox_id = %s", many[0])
+    world.looks.follow(EVERY)
+    last = world.looks.last(many[0])
+    assert last is not None
+    assert last["due_at"] < datetime.now(UTC) + EVERY + timedelta(seconds=30)
 
 
 def test_looks_that_nobody_does_are_told(world: World, many: list[int]) -> None:

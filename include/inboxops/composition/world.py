@@ -147,7 +147,7 @@ class World:
     def prober(self, connection_type: str) -> Prober:
         """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
         if connection_type not in self._probers:
-            self._probers[connection_type] = prober(connection_type)
+            self._probers.setdefault(connection_type, prober(connection_type))  # of two threads the first one's
         return self._probers[connection_type]
 
     def of_tenant(self, tenant_id: int) -> World:

@@ -50,11 +50,13 @@ class Result(StrEnum):
 class Look:
     """One that is due and claimed. place: the server that is asked, with the kind of mailbox.
 
+    claimed_at: by the database's clock, the only one that all lookers share.
     failures: in a row until now; failed_as: whose turn it was to help then (`InboxOpsError.kind`), "" after a success.
     """
 
     inbox_id: int
     due_at: datetime
+    claimed_at: datetime
     place: str
     failures: int = 0
     failed_as: str = ""

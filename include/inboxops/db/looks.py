@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from inboxops.core.looking import LEASE, PATIENCE, Look, Seen, Standing, next_turn, standing
 from inboxops.db.database import Database, Row
@@ -15,12 +15,12 @@ class LookStore:
 
     def follow(self, every: timedelta) -> list[tuple[int, str]]:
         """Have every inbox looked at that is to be read, and no other: those that it ended for, with their connection_type."""
-        now = datetime.now(UTC)
         with self._database.transaction() as t:
             ended = [(row["inbox_id"], row["connection_type"]) for row in t.rows("end_looks")]
-            ids = [row["id"] for row in t.rows("looks_to_begin")]
-            if ids:
-                t.run("begin_looks", ids=ids, due=[next_turn(id_, every, now) for id_ in ids])
+            t.run("bring_looks_back", every=every)
+            begun = {row["id"]: next_turn(row["id"], every, row["now"]) for row in t.rows("looks_to_begin")}
+            if begun:
+                t.run("begin_looks", ids=list(begun), due=list(begun.values()))
         return ended
 
     def end(self) -> int:

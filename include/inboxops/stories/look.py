@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,6 +83,7 @@ class Looker:
         self._unsaved: list[Seen] = []
         self._turn = Lock()  # a round that is cancelled goes on in its thread
         self._follow_at = self._renew_at = 0.0
+        self._ahead = timedelta()  # the database's clock, which all lookers go by, is so far ahead of this host's
 
     async def run(self) -> NoReturn:
         """Look until this is cancelled. What is away, the database too, is waited for."""
@@ -99,6 +100,8 @@ class Looker:
                 self._go_on()
             except InboxOpsError as exc:
                 log.warning("looks_not_read", why=str(exc), who_can_help=WHO[exc.kind])
+            except Exception:  # nobody foresaw it; the next round may be better, and none would be worse
+                log.exception("looks_broke")
 
     def _go_on(self) -> None:
         self._save()
@@ -113,10 +116,14 @@ class Looker:
             self._renew_at = now + LEASE.total_seconds() / 3
         room = AT_ONCE - len(self._under_way)
         for look in self._looks.claim(self._name, limit=room) if room else ():
+            self._ahead = look.claimed_at - datetime.now(UTC)
             self._begin(look)
 
+    def _now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
     def _begin(self, look: Look) -> None:
-        now = datetime.now(UTC)
+        now = self._now()
         resting = self._places.rests(look.place, now)
         if resting:
             self._inboxes.note(look.inbox_id, TransientError(resting))
@@ -126,21 +133,22 @@ class Looker:
 
     def _look(self, look: Look) -> None:
         """In a thread."""
-        began_at, found, of_server = datetime.now(UTC), False, True
-        error: InboxOpsError | None = None
+        began_at = self._now()
+        found, error = self._tried(self._inboxes.look, look)
+        of_server = error is not None
+        if found or (error is not None and looking.needs_run(look, error.kind)):
+            _, not_woken = self._tried(self._inboxes.wake, look)
+            error = error or not_woken
+        self._answers.put(_Answer(look, began_at, found, error, of_server))
+
+    def _tried(self, do: Callable[[int], bool | None], look: Look) -> tuple[bool, InboxOpsError | None]:
         try:
-            found = self._inboxes.look(look.inbox_id)
+            return bool(do(look.inbox_id)), None
         except InboxOpsError as exc:
-            error = exc
+            return False, exc
         except Exception as exc:  # nobody foresaw it, and no other inbox shall suffer
             log.exception("look_broke", inbox_id=look.inbox_id)
-            error = TransientError(f"{type(exc).__name__}: {exc}")
-        if found or (error is not None and looking.needs_run(look, error.kind)):
-            try:
-                self._inboxes.wake(look.inbox_id)
-            except InboxOpsError as exc:
-                error, of_server = error or exc, error is not None
-        self._answers.put(_Answer(look, began_at, found, error, of_server))
+            return False, TransientError(f"{type(exc).__name__}: {exc}")
 
     def _save(self) -> None:
         with suppress(Empty):
@@ -157,7 +165,7 @@ class Looker:
         if error is None or not answer.of_server or isinstance(error, TenantAdminError):
             self._places.answered(look.place)
         else:
-            self._places.failed(look.place, look.inbox_id, str(error), datetime.now(UTC))
+            self._places.failed(look.place, look.inbox_id, str(error), self._now())
         if error is None:
             if answer.found:
                 log.info("look_found_mail", inbox_id=look.inbox_id)

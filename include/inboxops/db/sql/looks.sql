@@ -1,5 +1,5 @@
 -- name: looks_to_begin
-SELECT i.id FROM inboxes i
+SELECT i.id, now() AS now FROM inboxes i
 WHERE i.removed_at IS NULL AND i.connected_at IS NOT NULL AND i.paused_at IS NULL
   AND NOT EXISTS (SELECT FROM inbox_looks l WHERE l.inbox_id = i.id)
 
@@ -14,6 +14,10 @@ DELETE FROM inbox_looks l USING inboxes i
 WHERE i.id = l.inbox_id AND (i.removed_at IS NOT NULL OR i.connected_at IS NULL OR i.paused_at IS NOT NULL)
 RETURNING l.inbox_id, i.connection_type
 
+-- name: bring_looks_back
+-- No turn is so far ahead, unless the clock was put back, or the interval was longer.
+UPDATE inbox_looks SET due_at = now() + random() * %(every)s WHERE failures = 0 AND due_at > now() + %(every)s + interval '1 minute'
+
 -- name: end_all_looks
 DELETE FROM inbox_looks
 
@@ -27,7 +31,7 @@ WHERE l.inbox_id IN (
       AND (looked_by = %(by)s OR looked_by IS NULL OR due_at <= now() - %(patience)s)
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) AND i.id = l.inbox_id
-RETURNING l.inbox_id, l.due_at, i.connection_type || ' ' || coalesce(i.connection ->> 'host', '') AS place, l.failures, l.failed_as
+RETURNING l.inbox_id, l.due_at, clock_timestamp() AS claimed_at, i.connection_type || ' ' || coalesce(i.connection ->> 'host', '') AS place, l.failures, l.failed_as
 
 -- name: renew_looks
 UPDATE inbox_looks SET claimed_until = now() + %(lease)s WHERE claimed_by = %(by)s AND inbox_id = ANY (%(ids)s)
