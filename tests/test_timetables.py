@@ -10,7 +10,7 @@ from airflow.sdk import timezone
 from airflow.settings import dispose_orm
 from airflow.timetables.base import DataInterval, TimeRestriction
 
-from inboxops_airflow.timetables import EveryPeriod, offset_of
+from inboxops_airflow.timetables import EveryPeriod
 
 ANY_TIME = TimeRestriction(
     earliest=timezone.coerce_datetime(datetime(2026, 1, 1, tzinfo=UTC)), latest=None, catchup=False
@@ -49,14 +49,6 @@ def test_an_inbox_that_was_never_polled_is_polled_at_once() -> None:
 def test_missed_polls_are_not_made_up() -> None:
     due = after(EveryPeriod(300, 73), datetime.now(UTC) - timedelta(days=3))
     assert datetime.now(UTC) - due <= timedelta(seconds=301)
-
-
-@pytest.mark.parametrize("count", [10, 100, 1000])
-def test_however_many_inboxes_there_are_no_moment_has_many(count: int) -> None:
-    seconds = [offset_of(inbox_id, 300) for inbox_id in range(5000, 5000 + count)]
-    assert all(0 <= second < 300 for second in seconds)
-    busiest = max(sum(at <= second < at + 10 for second in seconds) for at in range(0, 300, 10))
-    assert busiest <= count / 30 + 2
 
 
 def test_what_is_serialised_is_the_same_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 import redis.asyncio
@@ -16,7 +17,7 @@ from redis.exceptions import RedisError
 from starlette.datastructures import State
 
 import inboxops
-from inboxops.core import pulse
+from inboxops.core import looking, pulse
 from inboxops.db.queries import sql
 from inboxops.settings import Settings
 
@@ -35,11 +36,15 @@ class Health(BaseModel):
 
 
 class Readiness(Health):
-    """pulse: when something last went the whole way of a mail, or which hop keeps it. stalled: no task runs."""
+    """pulse: when something last went the whole way of a mail, or which hop keeps it. stalled: no task runs.
+
+    looks: whether inboxes that are looked at without a run are so in time.
+    """
 
     pulse: str
     pulse_seconds: float | None
     stalled: bool
+    looks: str
 
 
 @asynccontextmanager
@@ -70,19 +75,16 @@ async def healthz(request: Request, response: Response) -> Health:
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def readyz(request: Request, response: Response) -> Readiness:
-    """The whole installation: 200 when database and Redis answer and the pulse is in time, else 503 and which hop keeps mail."""
-    found = await _readiness(request.app.state)
+    """The whole installation: 200 when database and Redis answer and pulse and looks are in time, else 503 and what keeps mail."""
+    found, _ = await _readiness(request.app.state)
     response.status_code = 200 if found.status == "ok" else 503
     return found
 
 
 async def wrong(here: State) -> str:
     """What keeps mail, in words; "" when nothing does. here: the application's state."""
-    found = await _readiness(here)
-    if found.status == "ok":
-        return ""
-    parts = {"the database": found.database, "Redis": found.redis}
-    return "; ".join(f"{name}: {said}" for name, said in parts.items() if said != "ok") or f"the pulse is {found.pulse}"
+    _, said = await _readiness(here)
+    return said
 
 
 async def _health(here: State) -> Health:
@@ -91,21 +93,28 @@ async def _health(here: State) -> Health:
     return Health(status=status, version=inboxops.__version__, database=database, redis=events)
 
 
-async def _readiness(here: State) -> Readiness:
+async def _readiness(here: State) -> tuple[Readiness, str]:
+    """How it stands, and what keeps mail, "" when nothing does."""
     health = await _health(here)
     try:
-        beat = await asyncio.wait_for(_last_beat(here), SECONDS + 1)
+        beat, looks = await asyncio.wait_for(_last_beat_and_looks(here), SECONDS + 1)
     except (TimeoutError, PoolTimeout, psycopg.Error) as exc:
-        found = pulse.State(False, f"not known: {type(exc).__name__}", None)
+        unknown = f"not known: {type(exc).__name__}"
+        beats, looked = pulse.State(False, unknown, None), looking.Standing(False, unknown, None)
     else:
-        found = pulse.state(beat)
-    return Readiness(
+        beats, looked = pulse.state(beat), looking.standing(**looks)
+    parts = {"the database": health.database, "Redis": health.redis}
+    away = "; ".join(f"{name}: {said}" for name, said in parts.items() if said != "ok")
+    late = "; ".join([*([] if beats.well else [f"the pulse is {beats.said}"]), *([] if looked.well else [looked.said])])
+    found = Readiness(
         **health.model_dump(exclude={"status"}),
-        status=health.status if found.well else "unavailable",
-        pulse=found.said,
-        pulse_seconds=found.seconds,
-        stalled=found.stalled,
+        status="unavailable" if away or late else "ok",
+        pulse=beats.said,
+        pulse_seconds=beats.seconds,
+        stalled=beats.stalled,
+        looks=looked.said,
     )
+    return found, away or late
 
 
 @router.get("/livez")
@@ -114,11 +123,12 @@ async def livez() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def _last_beat(here: State) -> pulse.Pulse | None:
+async def _last_beat_and_looks(here: State) -> tuple[pulse.Pulse | None, dict[str, Any]]:
     async with here.database.connection(timeout=SECONDS) as connection:
-        cursor = await connection.cursor(row_factory=dict_row).execute(sql("last_beat"))
-        row = await cursor.fetchone()
-    return pulse.Pulse(**row) if row else None
+        cursor = connection.cursor(row_factory=dict_row)
+        beat = await (await cursor.execute(sql("last_beat"))).fetchone()
+        looks = await (await cursor.execute(sql("looks_standing"))).fetchone()
+    return pulse.Pulse(**beat) if beat else None, looks or {"inboxes": 0, "overdue": 0.0}
 
 
 async def _database(here: State) -> None:

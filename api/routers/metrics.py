@@ -36,6 +36,9 @@ MEANINGS = {
     "canary_late_inboxes": "Inboxes whose last canary is late or came back as spam.",
     "canary_not_sent_inboxes": "Inboxes whose last canary could not be sent.",
     "canary_in_doubt_inboxes": "Inboxes of whose last canary nobody knows whether it left.",
+    "looks_total": "Looks at inboxes without a run, by what came of them.",
+    "look_overdue_seconds": "How long the most overdue look waits.",
+    "look_failing_inboxes": "Inboxes whose last looks failed.",
 }
 """Name without `inboxops_` -> what Prometheus shows beside it."""
 
@@ -65,7 +68,8 @@ class _Figures:
         for name, meaning in MEANINGS.items():
             mine = [row for row in self._rows if row["name"] == name]
             labels = sorted({label for row in mine for label in row["labels"]})
-            family = GaugeMetricFamily(f"inboxops_{name}", meaning, labels=labels)
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(f"inboxops_{name}", meaning, labels=labels)
             for row in mine:
                 family.add_metric([str(row["labels"].get(label, "")) for label in labels], row["value"])
             yield family

@@ -162,6 +162,14 @@ class Settings(BaseSettings):
     idle_poll_minutes: int | None = Field(
         default=None, ge=1, description="the same for inboxes held in IDLE; poll_minutes unless it is set"
     )
+    look_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        description="look at each inbox so often without a run, for large installations; unset: each look is a run",
+    )
+    look_run_minutes: int = Field(
+        default=60, ge=1, description="how often an inbox that is looked at has a run by the clock all the same"
+    )
     idle_inboxes: int = Field(
         default=IDLE_INBOXES, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off"
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,11 +33,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout an
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """What is being done now, on stderr."""
+    """What is being done now, on stderr, and what the product logs meanwhile: stdout is the result's."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    with console.status("") as status:
+    with redirect_stdout(sys.stderr), console.status("") as status:
 
         def say(what: str) -> None:
             if console.is_terminal:
@@ -141,6 +142,27 @@ def poll(
     with _progress() as say:
         result = measure(inboxes, Design(design), every=every, minutes=minutes, with_naive=naive, say=say)
     _show(f"{inboxes} inboxes, every {every} minutes", result, json=json)
+
+
+@bench.command()
+def look(
+    inboxes: Annotated[
+        int, typer.Option(min=1, help="Inboxes, up to 100 of them on Dovecot, the others simulated.")
+    ] = 10_000,
+    every: Annotated[int, typer.Option(min=1, max=30, help="Minutes between two looks at one inbox.")] = 5,
+    minutes: Annotated[float, typer.Option(min=0.5, help="How long to measure: one interval or more.")] = 5,
+    watchers: Annotated[int, typer.Option(min=1, help="Processes that share the looks.")] = 1,
+    held: Annotated[int, typer.Option(min=0, help="Mails to an inbox in IDLE, with the whole stack; 0: none.")] = 20,
+    json: Json = False,
+) -> None:
+    """Inboxes looked at without a run: how late, at what cost. Ends with 1 when one was looked at twice, or mail was not seen."""
+    from inboxops_lab.bench.look import look as measure
+
+    with _progress() as say:
+        result = measure(inboxes, every=every, minutes=minutes, watchers=watchers, held=held, say=say)
+    _show(f"{inboxes} inboxes, looked at every {every} minutes", result, json=json)
+    if result.double_looks or result.mails_found < result.mails_delivered:
+        raise typer.Exit(1)
 
 
 @bench.command()

@@ -120,7 +120,7 @@ def inboxes(
         offset=page * PAGE,
         limit=PAGE,
     )
-    pulse, outbox = console.vitals(world)
+    pulse, looks, outbox = console.vitals(world)
     asked = {"q": q, "state": state, "kind": kind, "trouble": trouble, "sort": sort, "down": down}
     total = rows[0]["total"] if rows else 0
     return _page(
@@ -132,6 +132,7 @@ def inboxes(
         asked=asked,
         to=partial(_to, asked),
         pulse=pulse,
+        looks=looks,
         outbox=outbox,
         thinned=world.settings.idle_poll_minutes,
     )
@@ -154,6 +155,7 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
         inbox=known,
         connection=without_secrets(known.connection),
         row=row,
+        look=world.looks.last(id_),
         counts=world.console.counts(id_),
         channel=world.push.channels([id_])[id_],
         runs=runs,

@@ -9,15 +9,20 @@ from typing import Any, cast
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 
 from inboxops.core.inbox import asset_name, asset_uri
+from inboxops.core.looking import offset_of
 from inboxops_airflow.operators import Classify, Fetch, Persist
 from inboxops_airflow.roster import Seat
-from inboxops_airflow.timetables import EveryPeriod, offset_of
+from inboxops_airflow.timetables import EveryPeriod
 from inboxops_airflow.triggers import IdleTrigger
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY_MINUTES = int(os.environ.get("INBOXOPS_POLL_MINUTES", "5"))
 HELD_MINUTES = int(os.environ.get("INBOXOPS_IDLE_POLL_MINUTES", EVERY_MINUTES))
 """Of an inbox that IDLE holds: as every other, unless a large installation thins its polls."""
+
+LOOK_MINUTES = int(os.environ.get("INBOXOPS_LOOK_MINUTES") or 0)
+LOOK_RUN_MINUTES = int(os.environ.get("INBOXOPS_LOOK_RUN_MINUTES") or 60)
+"""Where inboxes are looked at without a run (`dags/looks.py`), runs by the clock are seldom: what a look missed, they find."""
 
 DOC = """\
 **fetch** asks in the triggerer whether anything is new; with mail it goes on in a worker: raw mail to the object store,
@@ -32,7 +37,7 @@ def inbox_dag(seat: Seat) -> DAG:
     if seat.watched:
         watchers.append(AssetWatcher(name="imap-idle", trigger=IdleTrigger(inbox_id=seat.inbox_id)))
     asset = Asset(name=asset_name(seat.inbox_id), uri=asset_uri(seat.inbox_id), watchers=watchers)
-    period = 60 * (HELD_MINUTES if seat.held else EVERY_MINUTES)
+    period = 60 * (LOOK_RUN_MINUTES if LOOK_MINUTES else HELD_MINUTES if seat.held else EVERY_MINUTES)
     clock = EveryPeriod(period, offset_of(seat.inbox_id, period))
     # Airflow takes timetables of plugins here, which derive from another class than its own.
     schedule = AssetOrTimeSchedule(timetable=cast(Any, clock), assets=[asset])

@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from airflow.timetables.base import TimeRestriction
     from pendulum import DateTime
 
-_GOLDEN = 0.6180339887498949  # the fractions of its multiples lie evenly, however many ids there are
-
-
-def offset_of(inbox_id: int, period_seconds: int) -> int:
-    """Seconds into the period at which an inbox is polled."""
-    return int(inbox_id * _GOLDEN % 1 * period_seconds)
-
 
 class EveryPeriod(Timetable):
     """Every `period` seconds, `offset` seconds into the period (counted from the epoch, in UTC). Missed polls are not made up."""

@@ -17,6 +17,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent
 from inboxops.errors import AuthenticationFailed, InboxOpsError
 
 if TYPE_CHECKING:
+    from inboxops.composition.looking import Looker
     from inboxops.composition.mailboxes import IdleHub
 
 log = structlog.get_logger("inboxops.probe")
@@ -126,6 +127,48 @@ class IdleTrigger(BaseEventTrigger):
         """Only for the abstract method's sake: with a shared stream the triggerer never calls it."""
         raise AssertionError("IdleTrigger listens on its shared stream")
         yield
+
+
+class LookTrigger(BaseEventTrigger):
+    """One share of looking at all inboxes without a run. Whoever has shares, one triggerer or several, looks with the others.
+
+    It has no event: an inbox is woken by an event of its own asset, as a push wakes it, so that it is all one which triggerer
+    looked at it.
+    """
+
+    def __init__(self, share: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.share = share
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return "inboxops_airflow.triggers.LookTrigger", {"share": self.share}
+
+    def shared_stream_key(self) -> Hashable:
+        return ("inboxops", "looks")
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[TriggerEvent]:
+        looker = await asyncio.to_thread(_looker)
+        await looker.run()
+        yield
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[TriggerEvent]) -> AsyncIterator[TriggerEvent]:
+        async for event in shared_stream:
+            yield event
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Only for the abstract method's sake: with a shared stream the triggerer never calls it."""
+        raise AssertionError("LookTrigger looks on its shared stream")
+        yield
+
+
+def _looker() -> Looker:
+    from inboxops.composition import looking
+    from inboxops_airflow.connections import world
+
+    here = world()
+    _yield_to_the_event_loop()
+    return looking.looker(here)
 
 
 async def _follow(hub: IdleHub) -> None:

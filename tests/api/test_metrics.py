@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from api.app import create_app
 from api.routers.metrics import MEANINGS
 from inboxops.composition import upkeep
 from inboxops.composition.world import World
+from inboxops.core import looking
 from inboxops.settings import Settings
 from tests.sending.conftest import Desk
 
@@ -34,7 +35,9 @@ def watched(services: Settings) -> Iterator[TestClient]:
 def figures(client: TestClient) -> dict[str, list[tuple[dict[str, str], float]]]:
     text = client.get("/metrics", headers=TOKEN).text
     return {
-        family.name.removeprefix("inboxops_"): [(dict(one.labels), one.value) for one in family.samples]
+        family.name.removeprefix("inboxops_") + ("_total" if family.type == "counter" else ""): [
+            (dict(one.labels), one.value) for one in family.samples
+        ]
         for family in text_string_to_metric_families(text)
     }
 
@@ -52,7 +55,7 @@ def test_they_tell_of_mail_inboxes_sends_and_the_pulse(watched: TestClient, desk
     desk.reply(desk.ticket())
     upkeep.pulse(world, datetime.now(UTC))
     found = figures(watched)
-    assert set(found) == {*MEANINGS, "log_ins_refused"}
+    assert set(found) == {*MEANINGS, "log_ins_refused_total"}
 
     def total(said: dict[str, list[tuple[dict[str, str], float]]], name: str, **labels: str) -> float:
         return sum(value for known, value in said[name] if labels.items() <= known.items())
@@ -63,6 +66,27 @@ def test_they_tell_of_mail_inboxes_sends_and_the_pulse(watched: TestClient, desk
     assert total(found, "pulse_age_seconds") < 60
     assert {value for _, value in found["pulse_hop_up"]} == {1.0}
     assert total(found, "arrival_to_ticket_seconds", quantile="0.5") >= 0
+
+
+def test_they_tell_of_looks(watched: TestClient, desk: Desk, world: World) -> None:
+    def of(name: str, **labels: str) -> float:
+        return next(value for known, value in figures(watched)[name] if known == labels)
+
+    inbox_id, now = desk.box.inbox_id, datetime.now(UTC)
+    world.looks.follow(timedelta(minutes=5))
+    with world.database.transaction() as t:
+        t.connection.execute(
+            b"UPDATE inbox_looks SET due_at = now() - interval '1 hour' WHERE inbox_id = %s", (inbox_id,)
+        )
+    assert 3600 <= of("look_overdue_seconds") < 3700
+    failed = of("looks_total", result="failed")
+    [look] = world.looks.claim("this test", limit=1)
+    done = looking.failed(look, "transient", "away", retry_after=None, every=timedelta(minutes=5), at=now)
+    world.looks.done("this test", [done])
+    assert of("looks_total", result="failed") == failed + 1
+    assert of("look_failing_inboxes") == 1
+    assert of("look_overdue_seconds") == 0
+    world.looks.end()
 
 
 def test_no_address_subject_or_tenant_is_in_them(watched: TestClient, desk: Desk) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from fastapi.testclient import TestClient
 
 from inboxops.composition import upkeep
 from inboxops.composition.world import World
+from tests.sending.conftest import Desk
 
 
 def test_it_is_ready_while_the_pulse_beats_and_says_what_stands_still_when_it_does_not(
@@ -27,4 +28,21 @@ def test_it_is_ready_while_the_pulse_beats_and_says_what_stands_still_when_it_do
     assert "scheduler" in answer.json()["pulse"]
     assert http_client.get("/healthz").status_code == 200, "the API itself serves on"
     upkeep.pulse(world, datetime.now(UTC))
+    assert http_client.get("/readyz").status_code == 200
+
+
+def test_looks_that_are_late_make_it_not_ready(http_client: TestClient, world: World, desk: Desk) -> None:
+    upkeep.pulse(world, datetime.now(UTC))
+    world.looks.end()
+    assert http_client.get("/readyz").json()["looks"] == "off: each look is a run"
+    world.looks.follow(timedelta(minutes=5))
+    assert "in time" in http_client.get("/readyz").json()["looks"]
+    with world.database.transaction() as t:
+        t.connection.execute(
+            b"UPDATE inbox_looks SET due_at = now() - interval '10 minutes' WHERE inbox_id = %s", (desk.box.inbox_id,)
+        )
+    answer = http_client.get("/readyz")
+    assert (answer.status_code, answer.json()["stalled"]) == (503, False), "a scheduler has no part in it"
+    assert "looks are late by 600 s" in answer.json()["looks"]
+    world.looks.end()
     assert http_client.get("/readyz").status_code == 200

@@ -24,12 +24,12 @@ needs_dovecot = pytest.mark.skipif(dovecot_binary() is None, reason="needs Dovec
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def bench(*arguments: str, tmp_path: Path) -> dict[str, Any]:
+def bench(*arguments: str, tmp_path: Path, seconds: float = 280) -> dict[str, Any]:
     done = subprocess.run(
         command("bench", *arguments, "--json"),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=seconds,
         env={**os.environ, "INBOXOPS_HOME": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr
@@ -135,3 +135,16 @@ def test_a_certificate_accounts_for_every_mail_and_says_what_was_simulated(tmp_p
     assert result["seconds"] > 0
     assert result["peak_rss_mb"] > 10
     assert "lists" in result["simulated"]
+
+
+@needs_dovecot
+@pytest.mark.timeout(600)
+def test_looks_are_in_time_and_find_every_mail_and_none_is_done_twice_by_two_who_look(tmp_path: Path) -> None:
+    arguments = ("look", "--inboxes", "150", "--every", "1", "--minutes", "1", "--watchers", "2", "--held", "0")
+    result = bench(*arguments, tmp_path=tmp_path, seconds=560)
+    assert result["inboxes_looked_at"] == 150
+    assert result["looks"] >= 150
+    assert result["double_looks"] == 0
+    assert result["mails_found"] == result["mails_delivered"] == 100
+    assert result["watcher_pss_mb"] > 50
+    assert "simulated" in result["simulated"]

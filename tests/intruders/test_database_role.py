@@ -26,6 +26,8 @@ DEFINER = {
     "metrics": "counts and ages of the whole installation",
     "certificate_metrics": "the same of certificates",
     "canary_metrics": "the same of canaries",
+    "look_metrics": "the same of looks",
+    "looks_standing": "how many inboxes are looked at, and how late",
 }
 """Functions that run as the owner -> all that they tell or do. One more has to be thought about, and tried below."""
 

@@ -9,15 +9,16 @@ from typing import Any
 from inboxops.composition import connecting, mailboxes, pushing, replaying, resyncing, runs, upkeep
 from inboxops.composition.world import World
 from inboxops.core.inbox import REPLAY_DAG, Inbox
+from inboxops.core.looking import Standing
 from inboxops.core.pulse import State
 from inboxops.core.replay import Group
 from inboxops.errors import InvalidInput
 from inboxops.oauth.clients import CLIENTS
 
 
-def vitals(world: World) -> tuple[State, list[dict[str, Any]]]:
-    """The pulse, and what waits in the outbox."""
-    return upkeep.pulse_state(world), world.console.outbox()
+def vitals(world: World) -> tuple[State, Standing, list[dict[str, Any]]]:
+    """The pulse, whether inboxes are looked at in time, and what waits in the outbox."""
+    return upkeep.pulse_state(world), upkeep.looks_state(world), world.console.outbox()
 
 
 def act(

@@ -40,17 +40,28 @@ def wants_fetch(world: World, inbox_id: int) -> bool:
     Raises the provider's errors, after they were recorded on the inbox.
     """
     inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
-    if has_work:
-        return True
+    return has_work or (_has_news(world, inbox, sealed) and _has_room(world, inbox))
+
+
+def look(world: World, inbox_id: int) -> bool:
+    """As `wants_fetch`, for who wakes the inbox then: a fetch that was woken asks for its room itself.
+
+    A refused login is not recorded here: the run that is woken is refused as well, fails, and tells as ever.
+    """
+    inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
+    return has_work or _has_news(world, inbox, sealed, disconnects=False)
+
+
+def _has_news(world: World, inbox: Inbox, sealed: bytes | None, *, disconnects: bool = True) -> bool:
     if not inbox.is_live:
-        world.prober(inbox.connection_type).forget(inbox_id)
+        world.prober(inbox.connection_type).forget(inbox.id)
         return False
-    with fetching.standing(inbox, world.inboxes):
+    with fetching.standing(inbox, world.inboxes, disconnects=disconnects):
         account = mailboxes.opened(world, inbox, sealed)
         news = world.prober(inbox.connection_type).has_news(account, inbox.cursor)
     if not news:
         fetching.is_read(inbox, world.inboxes)
-    return news and _has_room(world, inbox)
+    return news
 
 
 def fetch(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
@@ -75,7 +86,8 @@ def fetch(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
             by=by,
         )
         if inbox.resync_since is not None and not fetched.more:
-            again = resyncing.take_in(world, inbox_id, inbox.resync_since, most=BATCHES_PER_RUN * limits.batch_messages)
+            most = BATCHES_PER_RUN * limits.batch_messages
+            again = resyncing.take_in(world, inbox_id, inbox.resync_since, most=most, by=by)
             fetched = fetching.Fetched(
                 fetched.stored + again.stored, fetched.refused + again.refused, fetched.bytes + again.bytes, again.more
             )
@@ -91,9 +103,11 @@ def fetch(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
 def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
     inbox = world.inboxes.get(inbox_id)
+    # Where inboxes are looked at without a run, a look may have found what no push told of.
+    fetch_now = _fetch_noting_pushes if world.settings.look_minutes else fetch
     if _has_room(world, inbox):
         try:
-            return fetch(world, inbox_id, by=by)
+            return fetch_now(world, inbox_id, by=by)
         except TransientError:
             world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
             raise
@@ -102,6 +116,10 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
+    return _fetch_noting_pushes(world, inbox_id, by=by)
+
+
+def _fetch_noting_pushes(world: World, inbox_id: int, *, by: str) -> fetching.Fetched:
     fetched = fetch(world, inbox_id, by=by)
     if fetched.stored:
         world.push.note_poll(inbox_id)

@@ -29,7 +29,7 @@ def wish(world: World, inbox_id: int, since: datetime) -> bool:
     return runs.wake(world, inbox_id)
 
 
-def take_in(world: World, inbox_id: int, since: datetime, *, most: int) -> fetching.Fetched:
+def take_in(world: World, inbox_id: int, since: datetime, *, most: int, by: str = "") -> fetching.Fetched:
     """Take in up to so many of what is missing, as old mail: nobody is answered automatically. The wish is over with the last.
 
     Raises the provider's errors, after they were recorded on the inbox.
@@ -44,7 +44,9 @@ def take_in(world: World, inbox_id: int, since: datetime, *, most: int) -> fetch
     taken = fetching.Fetched()
     if found.missing:
         stores = (world.inbound, world.inboxes, world.swift_objects)
-        taken = fetching.fetch_named(inbox, account, mailbox, *stores, found.missing[:most], limits=FetchLimits())
+        taken = fetching.fetch_named(
+            inbox, account, mailbox, *stores, found.missing[:most], limits=FetchLimits(), by=by
+        )
     more = len(found.missing) > most
     if not more:
         said = f"compared with its mailbox from {since:%Y-%m-%d}: {found.listed} there, {len(found.missing)} of them taken in"

@@ -9,6 +9,7 @@ from functools import partial
 
 from inboxops.composition import intake, runs, sending
 from inboxops.composition.world import World
+from inboxops.core.looking import Standing
 from inboxops.core.pulse import Pulse, State, state
 from inboxops.core.push import Errand
 from inboxops.events import webhook
@@ -33,6 +34,8 @@ def drain(world: World) -> draining.Drained:
     resumed, unresolved = draining.resume_left_sends(world.outbound, send, minutes=LEFT_MINUTES)
     filed, failed = draining.file_left_mail(world.inboxes, file, minutes=LEFT_MINUTES)
     notified = notify(world)
+    if not world.settings.look_minutes:
+        world.looks.end()  # each look is a run here, so none is late
     return draining.Drained(
         events=events,
         wakes=wakes,
@@ -58,6 +61,11 @@ def pulse(world: World, due_at: datetime) -> Pulse:
 def pulse_state(world: World) -> State:
     """How the pulse is, by the database's last beat."""
     return state(world.heart.last())
+
+
+def looks_state(world: World) -> Standing:
+    """Whether inboxes that are looked at without a run are so in time."""
+    return world.looks.standing()
 
 
 def notify(world: World) -> notifying.Notified:

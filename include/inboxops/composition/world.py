@@ -21,6 +21,7 @@ from inboxops.db.erasure import ErasureStore
 from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
 from inboxops.db.inboxes import InboxStore
+from inboxops.db.looks import LookStore
 from inboxops.db.mail_rules import MailRuleStore
 from inboxops.db.notices import NoticeStore
 from inboxops.db.outbound import OutboundStore
@@ -99,6 +100,7 @@ class World:
     erasures = _on_database(ErasureStore)
     traces = _on_database(TraceStore)
     canaries = _on_database(CanaryStore)
+    looks = _on_database(LookStore)
     certificates = _on_database(CertificateStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
@@ -153,7 +155,7 @@ class World:
     def prober(self, connection_type: str) -> Prober:
         """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
         if connection_type not in self._probers:
-            self._probers[connection_type] = prober(connection_type)
+            self._probers.setdefault(connection_type, prober(connection_type))  # of two threads the first one's
         return self._probers[connection_type]
 
     def of_tenant(self, tenant_id: int) -> World:

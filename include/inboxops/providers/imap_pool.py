@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import threading
 import time
 from collections import OrderedDict
@@ -22,6 +23,16 @@ def fingerprint(account: Account) -> str:
     return hashlib.sha256(shown.encode("utf-8")).hexdigest()
 
 
+OTHER_FILES = 1000
+"""What else a process has open, IDLE's connections included."""
+FEW, MANY = 200, 60_000
+
+
+def _most_connections() -> int:
+    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MANY if may_open == resource.RLIM_INFINITY else max(may_open - OTHER_FILES, FEW)
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     session: Session
@@ -32,12 +43,12 @@ class _Kept:
 class ImapProber:
     """`ports.Prober` for IMAP, safe to share between threads.
 
-    At most `kept` connections wait between polls, the least recently used one leaves first; none waits longer than
-    `idle_seconds` (servers log out after 30 minutes, RFC 9051, 5.4).
+    At most `kept` connections wait between polls, by default as many as this process may open; the least recently used one
+    leaves first. None waits longer than `idle_seconds` (servers log out after 30 minutes, RFC 9051, 5.4).
     """
 
     def __init__(
-        self, provider: ImapProvider | None = None, *, kept: int = 2000, idle_seconds: float = 20 * 60
+        self, provider: ImapProvider | None = None, *, kept: int | None = None, idle_seconds: float = 20 * 60
     ) -> None:
         self._provider = provider or ImapProvider(connect_seconds=10, read_seconds=20)
         self._kept = kept
@@ -103,7 +114,8 @@ class ImapProber:
             if doubled is not None:  # two threads asked about the same inbox
                 leaving.append(doubled)
             self._waiting[inbox_id] = kept
-            while self._waiting and (len(self._waiting) > self._kept or self._has_expired()):
+            most = _most_connections() if self._kept is None else self._kept
+            while self._waiting and (len(self._waiting) > most or self._has_expired()):
                 leaving.append(self._waiting.popitem(last=False)[1])
         for left in leaving:
             left.session.close()

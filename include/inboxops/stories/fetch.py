@@ -61,8 +61,10 @@ class Fetched:
 
 
 @contextmanager
-def standing(inbox: Inbox, store: Standing) -> Iterator[None]:
+def standing(inbox: Inbox, store: Standing, *, disconnects: bool = True) -> Iterator[None]:
     """Keep `last_error` and `connected_at` true while the inbox is read; `is_read` says that nothing is in the way any more.
+
+    disconnects: False for who leaves a refused login to a run of the inbox.
 
     Raises what it was given: AuthenticationFailed has disconnected the inbox by then; any other stands in `last_error`, so that
     an inbox says what it waits for.
@@ -70,7 +72,8 @@ def standing(inbox: Inbox, store: Standing) -> Iterator[None]:
     try:
         yield
     except AuthenticationFailed as exc:
-        store.disconnect(inbox.id, exc)
+        if disconnects:
+            store.disconnect(inbox.id, exc)
         raise
     except Overtaken:
         raise

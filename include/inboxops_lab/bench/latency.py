@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -33,9 +33,12 @@ class Latency:
     api_to_task_p50_seconds: float
 
 
-def latency(samples: int, *, say: Say) -> Latency:
-    """Raises OperatorError without Dovecot, or when a mail is not a ticket within a minute."""
-    settings = {"INBOXOPS_FETCH_LIMIT_PER_HOUR": str(PER_HOUR), "INBOXOPS_IDLE_INBOXES": "1"}
+def latency(samples: int, *, more: Mapping[str, str] | None = None, say: Say) -> Latency:
+    """more: added to the stack's environment.
+
+    Raises OperatorError without Dovecot, or when a mail is not a ticket within a minute.
+    """
+    settings = {"INBOXOPS_FETCH_LIMIT_PER_HOUR": str(PER_HOUR), "INBOXOPS_IDLE_INBOXES": "1", **(more or {})}
     say("starting the whole stack and Dovecot")
     with place(more=settings) as here:
         # IDLE holds the inbox with the lowest id, and no other.

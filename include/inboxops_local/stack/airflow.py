@@ -28,7 +28,13 @@ POOLS = {
 ADMIN = "admin"
 """The person's account. The API's and the tasks' own may do nothing but what they need: `inboxops_airflow.auth`."""
 
-DAG_SETTINGS = ("INBOXOPS_POLL_MINUTES", "INBOXOPS_IDLE_POLL_MINUTES", "INBOXOPS_IDLE_INBOXES")
+DAG_SETTINGS = (
+    "INBOXOPS_POLL_MINUTES",
+    "INBOXOPS_IDLE_POLL_MINUTES",
+    "INBOXOPS_IDLE_INBOXES",
+    "INBOXOPS_LOOK_MINUTES",
+    "INBOXOPS_LOOK_RUN_MINUTES",
+)
 """DAG files read these from the environment, because reading all settings costs more than making a hundred DAGs."""
 
 COMPONENTS = {

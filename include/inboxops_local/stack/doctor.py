@@ -19,6 +19,8 @@ import inboxops
 from inboxops import settings
 from inboxops.composition import upkeep
 from inboxops.composition.world import World
+from inboxops.core.looking import Standing
+from inboxops.core.pulse import State
 from inboxops.errors import InboxOpsError, OperatorError
 from inboxops.settings import Ports, Settings
 from inboxops_local.stack.home import Home
@@ -50,7 +52,8 @@ def examine(home: Home) -> list[Finding]:
         ("s3", lambda: _s3(known)),
         ("airflow", lambda: _airflow(known)),
         ("api", lambda: _api(known)),
-        ("pulse", lambda: _pulse(known)),
+        ("pulse", lambda: _standing(known, upkeep.pulse_state)),
+        ("looks", lambda: _standing(known, upkeep.looks_state)),
     ]
     if record is not None:
         ports = Ports(base=record.port_base)
@@ -133,11 +136,11 @@ def _api(known: Settings) -> str:
     return f"InboxOps API {health['version']}"
 
 
-def _pulse(known: Settings) -> str:
-    """Whether tasks run and reach what they need."""
+def _standing(known: Settings, of: Callable[[World], State | Standing]) -> str:
+    """Whether tasks run and reach what they need, or inboxes are looked at."""
     world = World(known)
     try:
-        found = upkeep.pulse_state(world)
+        found = of(world)
     finally:
         world.close()
     if not found.well:

@@ -8,7 +8,7 @@ WITH unfiled AS (
 ), shown AS (
     SELECT i.id, t.slug AS tenant, i.name, i.email_address, i.connection_type AS kind,
            CASE WHEN i.connected_at IS NULL THEN 'disconnected' WHEN i.paused_at IS NOT NULL THEN 'paused' ELSE 'connected' END AS state,
-           i.last_fetch_at, i.last_error, i.last_error_kind, i.last_error_at, coalesce(u.unfiled, 0) AS unfiled, coalesce(p.parked, 0) AS parked,
+           greatest(i.last_fetch_at, l.looked_at) AS looked_at, l.result AS look_result, i.last_error, i.last_error_kind, i.last_error_at, coalesce(u.unfiled, 0) AS unfiled, coalesce(p.parked, 0) AS parked,
            greatest(u.waiting, CASE WHEN i.connected_at IS NOT NULL AND i.paused_at IS NULL
                                     THEN extract(epoch FROM now() - coalesce(i.last_fetch_at, i.connected_at))::float8 END) AS lag,
            CASE WHEN i.connection_type = 'imap' THEN CASE WHEN i.idle_seen_at > now() - interval '3 minutes' THEN 'idle' ELSE 'polled' END
@@ -24,6 +24,7 @@ WITH unfiled AS (
         SELECT state FROM canary_states s WHERE s.inbox_id = i.id AND i.canary_minutes IS NOT NULL AND s.state NOT IN ('being_sent', 'on_its_way')
         ORDER BY s.id DESC LIMIT 1
     ) c ON true
+    LEFT JOIN inbox_looks l ON l.inbox_id = i.id
     WHERE i.removed_at IS NULL AND (%(ids)s::bigint[] IS NULL OR i.id = ANY (%(ids)s))
 )
 SELECT s.*, count(*) OVER () AS total
@@ -37,7 +38,7 @@ ORDER BY
                                               WHEN 'state' THEN s.state WHEN 'push' THEN s.push END END,
     CASE WHEN %(down)s THEN CASE %(sort)s WHEN 'tenant' THEN s.tenant WHEN 'name' THEN s.name WHEN 'kind' THEN s.kind
                                           WHEN 'state' THEN s.state WHEN 'push' THEN s.push END END DESC,
-    CASE %(sort)s WHEN 'lag' THEN s.lag WHEN 'parked' THEN s.parked WHEN 'seen' THEN extract(epoch FROM s.last_fetch_at)
+    CASE %(sort)s WHEN 'lag' THEN s.lag WHEN 'parked' THEN s.parked WHEN 'seen' THEN extract(epoch FROM s.looked_at)
     END * CASE WHEN %(down)s THEN -1 ELSE 1 END NULLS LAST,
     s.id
 LIMIT %(limit)s OFFSET %(offset)s

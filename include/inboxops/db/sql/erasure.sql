@@ -150,6 +150,7 @@ WITH messages_ AS (DELETE FROM messages WHERE tenant_id = %(tenant_id)s RETURNIN
      certificates_ AS (DELETE FROM certificates WHERE tenant_id = %(tenant_id)s),
      erasures_ AS (DELETE FROM erasures WHERE tenant_id = %(tenant_id)s),
      rules_ AS (DELETE FROM mail_rule_sets WHERE tenant_id = %(tenant_id)s),
+     looks_ AS (DELETE FROM inbox_looks WHERE tenant_id = %(tenant_id)s),
      canaries_ AS (DELETE FROM canaries WHERE tenant_id = %(tenant_id)s),
      notices_ AS (DELETE FROM notices WHERE tenant_id = %(tenant_id)s),
      channels_ AS (DELETE FROM notify_channels WHERE tenant_id = %(tenant_id)s),

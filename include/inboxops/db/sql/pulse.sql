@@ -15,3 +15,5 @@ UNION ALL
 SELECT name, labels, value FROM certificate_metrics()
 UNION ALL
 SELECT name, labels, value FROM canary_metrics()
+UNION ALL
+SELECT name, labels, value FROM look_metrics()
