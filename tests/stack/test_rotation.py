@@ -29,7 +29,7 @@ from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.home import GENERATED, PREVIOUS_POSTGRES_PASSWORD, PREVIOUS_S3_KEY, read_env, write_private
 from inboxops_local.stack.layout import command
 from inboxops_local.stack.record import Record, exclusive
-from inboxops_local.stack.rotation import KNOWN, ON_DEMAND, S3_KEY, SEALING, finished, renewed
+from inboxops_local.stack.rotation import KNOWN, ON_DEMAND, S3_KEY, SEALING, SIGNS_TWICE, finished, renewed
 from inboxops_local.stack.testing import running
 from tests.e2e.conftest import eventually
 from tests.intruders.test_cores import core_limit
@@ -280,8 +280,7 @@ def test_a_second_renewal_keeps_what_the_first_put_away() -> None:
     key = signing.read(second["INBOXOPS_SIGNING_KEY"], second["INBOXOPS_PREVIOUS_SIGNING_KEYS"])
     signed = [one.secret.decode() for one in key.previous]
     assert signed == [first["INBOXOPS_SIGNING_KEY"], before["INBOXOPS_SIGNING_KEY"]]
-    for name in ON_DEMAND:
-        assert second[name].split()[1] == first[name].split()[0]
+    assert second[SIGNS_TWICE].split()[1] == first[SIGNS_TWICE].split()[0]
     assert PREVIOUS_POSTGRES_PASSWORD in second
     assert PREVIOUS_POSTGRES_PASSWORD not in finished(second)
 
