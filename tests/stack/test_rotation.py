@@ -261,6 +261,10 @@ def test_composes_file_is_renewed_in_two_steps(tmp_path: Path) -> None:
         assert read_env(path)[name] == new[name].split(",")[0]
     assert path.stat().st_mode & 0o777 == 0o600
     assert tried(tmp_path / "home", "--env-file", str(path), "STACK_POSTGRES_PASSWORD").returncode == 1
+    write(path, {name: value for name, value in values.items() if name not in S3_KEY})  # the store is another's
+    rotate(tmp_path / "home", "--env-file", str(path), "--all")
+    assert not {*S3_KEY} & set(read_env(path))
+    assert "no INBOXOPS_S3_" in tried(tmp_path / "home", "--env-file", str(path), S3_KEY[0]).stderr
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -79,6 +79,8 @@ def renewed(
     chosen = set(names) | ({*S3_KEY} if set(S3_KEY) & set(names) else set())
     if unknown := sorted(chosen - set(KNOWN)):
         raise InvalidInput(f"{', '.join(unknown)} can't be made here", fix=f"Known: {', '.join(KNOWN)}")
+    if absent := sorted(chosen - set(ON_DEMAND) - set(values)):
+        raise InvalidInput(f"there is no {', '.join(absent)} to be renewed", fix="Rotate them where they are kept")
     made = {name: {**GENERATED, **ON_DEMAND}[name]() for name in KNOWN if name in chosen}
     after = {**values, **made}
     for name in SEALING:
