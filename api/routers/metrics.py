@@ -45,10 +45,10 @@ MEANINGS = {
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request, authorization: Annotated[str, Header()] = "") -> Response:
-    tokens = request.app.state.world.settings.metrics_token.get_secret_value().split()
-    if not tokens:
+    token = request.app.state.world.settings.metrics_token.get_secret_value()
+    if not token:
         raise HTTPException(404, "no metrics here")
-    if not any(hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()) for token in tokens):
+    if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
         raise HTTPException(401, "metrics need their token", headers={"WWW-Authenticate": "Bearer"})
     async with request.app.state.database.connection() as connection:
         cursor = await connection.cursor(row_factory=dict_row).execute(sql("metrics"))

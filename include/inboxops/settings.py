@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     )
     metrics_token: SecretStr = Field(
         default=SecretStr(""),
-        description="bearer token of /metrics, or two with a space between; closed without",
+        description="bearer token of /metrics; without it there is none",
     )
     provider_ca_file: str = Field(default="", description="PEM to trust for Google's and Microsoft's endpoints, too")
     notify_smtp_url: SecretStr = Field(

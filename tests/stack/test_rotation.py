@@ -29,7 +29,7 @@ from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.home import GENERATED, PREVIOUS_POSTGRES_PASSWORD, PREVIOUS_S3_KEY, read_env, write_private
 from inboxops_local.stack.layout import command
 from inboxops_local.stack.record import Record, exclusive
-from inboxops_local.stack.rotation import KNOWN, ON_DEMAND, S3_KEY, SEALING, finished, renewed
+from inboxops_local.stack.rotation import KNOWN, ON_DEMAND, S3_KEY, SEALING, SIGNS_TWICE, finished, renewed
 from inboxops_local.stack.testing import running
 from tests.e2e.conftest import eventually
 from tests.intruders.test_cores import core_limit
@@ -261,6 +261,10 @@ def test_composes_file_is_renewed_in_two_steps(tmp_path: Path) -> None:
         assert read_env(path)[name] == new[name].split(",")[0]
     assert path.stat().st_mode & 0o777 == 0o600
     assert tried(tmp_path / "home", "--env-file", str(path), "STACK_POSTGRES_PASSWORD").returncode == 1
+    write(path, {name: value for name, value in values.items() if name not in S3_KEY})  # the store is another's
+    rotate(tmp_path / "home", "--env-file", str(path), "--all")
+    assert not {*S3_KEY} & set(read_env(path))
+    assert "no INBOXOPS_S3_" in tried(tmp_path / "home", "--env-file", str(path), S3_KEY[0]).stderr
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -280,8 +284,7 @@ def test_a_second_renewal_keeps_what_the_first_put_away() -> None:
     key = signing.read(second["INBOXOPS_SIGNING_KEY"], second["INBOXOPS_PREVIOUS_SIGNING_KEYS"])
     signed = [one.secret.decode() for one in key.previous]
     assert signed == [first["INBOXOPS_SIGNING_KEY"], before["INBOXOPS_SIGNING_KEY"]]
-    for name in ON_DEMAND:
-        assert second[name].split()[1] == first[name].split()[0]
+    assert second[SIGNS_TWICE].split()[1] == first[SIGNS_TWICE].split()[0]
     assert PREVIOUS_POSTGRES_PASSWORD in second
     assert PREVIOUS_POSTGRES_PASSWORD not in finished(second)
 

@@ -49,7 +49,10 @@ ON_DEMAND: Mapping[str, Callable[[], str]] = {
     "INBOXOPS_METRICS_TOKEN": lambda: secrets.token_hex(32),
     "INBOXOPS_OPERATOR_WEBHOOK_SECRET": lambda: f"whsec_{base64.b64encode(os.urandom(32)).decode()}",
 }
-"""What an operator sets, or not, and we can make. Whoever is at the other end has to be told, so both count for a while."""
+"""What an operator sets, or not, and we can make. Whoever is at the other end has to be told."""
+
+SIGNS_TWICE = "INBOXOPS_OPERATOR_WEBHOOK_SECRET"
+"""The one before goes on signing beside it, so that a receiver may change over."""
 
 S3_KEY = ("INBOXOPS_S3_ACCESS_KEY", "INBOXOPS_S3_SECRET_KEY")
 SEALING = ("INBOXOPS_CREDENTIAL_KEYS", "STACK_AIRFLOW_FERNET_KEY")
@@ -76,14 +79,15 @@ def renewed(
     chosen = set(names) | ({*S3_KEY} if set(S3_KEY) & set(names) else set())
     if unknown := sorted(chosen - set(KNOWN)):
         raise InvalidInput(f"{', '.join(unknown)} can't be made here", fix=f"Known: {', '.join(KNOWN)}")
+    if absent := sorted(chosen - set(ON_DEMAND) - set(values)):
+        raise InvalidInput(f"there is no {', '.join(absent)} to be renewed", fix="Rotate them where they are kept")
     made = {name: {**GENERATED, **ON_DEMAND}[name]() for name in KNOWN if name in chosen}
     after = {**values, **made}
     for name in SEALING:
         if name in made and values.get(name):
             after[name] = f"{made[name]},{values[name]}"
-    for name in ON_DEMAND:
-        if name in made and values.get(name) and not forget:
-            after[name] = f"{made[name]} {values[name].split()[0]}"
+    if SIGNS_TWICE in made and values.get(SIGNS_TWICE) and not forget:
+        after[SIGNS_TWICE] = f"{made[SIGNS_TWICE]} {values[SIGNS_TWICE].split()[0]}"
     if "INBOXOPS_SIGNING_KEY" in made:
         after["INBOXOPS_PREVIOUS_SIGNING_KEYS"] = "" if forget else _previous_keys(values, now + SIGNS_ON)
     if S3_KEY[0] in made:

@@ -141,7 +141,7 @@ def rotate(
             console.print(name, highlight=False)
         return
     if env_file is not None:
-        chosen = set(GENERATED) - {"STACK_POSTGRES_PASSWORD"} if all_ else names
+        chosen = (set(GENERATED) & set(read_env(env_file))) - {"STACK_POSTGRES_PASSWORD"} if all_ else names
         done = rotation.rotate_file(env_file, chosen, forget=forget, finish=finish)
     elif finish:
         raise InvalidInput("--finish goes with --env-file", fix="The local stack does that by itself")
