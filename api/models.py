@@ -85,6 +85,7 @@ class Sending(BaseModel):
     attempt: int = Field(description="Counts from 0; one more for each retry that somebody asked for.")
     sent_at: datetime | None
     error: str | None
+    answer: str | None = Field(description="What the mail server said as it took it.")
     refused_recipients: list[Refused]
     bounced_at: datetime | None
     wire_message_id: str | None = Field(description="The id it really went out under, where the provider changed it.")
@@ -166,6 +167,7 @@ class Message(BaseModel):
                     "attempt": row["send_attempt"],
                     "sent_at": row["sent_at"],
                     "error": row["send_error"],
+                    "answer": row["sent_answer"],
                     "refused_recipients": row["refused_recipients"],
                     "bounced_at": row["bounce_received_at"],
                     "wire_message_id": row["wire_message_id"],

@@ -211,10 +211,14 @@ class RefusedRecipient:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message that was taken. wire_message_id: the id it really went out under, "" when it is the one it was composed with."""
+    """A message that was taken. wire_message_id: the id it really went out under, "" when it is the one it was composed with.
+
+    answer: what the server said to it, at most some 300 characters: by this its operators find the mail in their logs.
+    """
 
     wire_message_id: str = ""
     refused: tuple[RefusedRecipient, ...] = ()
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,11 @@ _numbers = itertools.count(1)
 
 
 class SenderKit(Protocol):
+    """answer: what the server says as it takes a message, as a pattern."""
+
     sender: Sender
     account: Account
+    answer: str
 
     def arrived(self) -> list[bytes]:
         """Every message that the server took, oldest first."""
@@ -55,6 +58,8 @@ class SenderKit(Protocol):
 
 class SmtpKit:
     """An IMAP inbox with its submission server."""
+
+    answer = "250 .*"
 
     def __init__(self, mail_server: MailServer) -> None:
         self._user, self._mail_server = f"sender{next(_numbers)}", mail_server
@@ -104,6 +109,7 @@ class CloudSenderKit:
 
     box: CloudKit
     refusal: str
+    answer: str
     _server: GmailServer | GraphServer
 
     def arrived(self) -> list[bytes]:
@@ -147,6 +153,7 @@ class CloudSenderKit:
 
 
 class GmailSenderKit(CloudSenderKit):
+    answer = r"Gmail took it as \w+"
     refusal = '{"error": {"code": 400, "message": "Invalid To header", "errors": [{"reason": "invalidArgument"}]}}'
 
     def __init__(self, server: GmailServer) -> None:
@@ -156,6 +163,7 @@ class GmailSenderKit(CloudSenderKit):
 
 
 class GraphSenderKit(CloudSenderKit):
+    answer = r"Microsoft took it with 202, request-id [0-9a-f-]{36}"
     refusal = '{"error": {"code": "ErrorInvalidRecipients", "message": "At least one recipient is not valid."}}'
 
     def __init__(self, server: GraphServer) -> None:
@@ -166,6 +174,8 @@ class GraphSenderKit(CloudSenderKit):
 
 class JmapSenderKit:
     """Cyrus, which hands on what it is given to an SMTP server of ours."""
+
+    answer = r"localhost:\d+ took it as submission \S+"
 
     def __init__(self, server: Cyrus) -> None:
         self.box = JmapKit(server, "support@acme.example")

@@ -101,7 +101,9 @@ def parsed(raw: bytes) -> EmailMessage:
 def test_what_arrives_is_what_was_sent_and_permission_was_asked_once_before(kit: SenderKit) -> None:
     seen: list[int] = []
     sent = kit.sender.send(kit.account, SMALL, ENVELOPE, commit=lambda: seen.append(len(kit.arrived())), thread_id=None)
-    assert (seen, kit.arrived(), sent) == ([0], [SMALL], Sent())
+    assert (seen, kit.arrived()) == ([0], [SMALL])
+    assert (sent.wire_message_id, sent.refused) == ("", ())
+    assert re.fullmatch(kit.answer, sent.answer), "by this the server's operators find it"
 
 
 def test_what_left_is_among_the_copies_where_they_are_kept(kit: SenderKit) -> None:
@@ -156,7 +158,7 @@ def test_an_answer_that_is_lost_leaves_the_outcome_unknown(kit: SenderKit) -> No
 
 
 def test_large_files_arrive_byte_for_byte(kit: SenderKit) -> None:
-    assert send(kit, LARGE) == Sent()
+    assert send(kit, LARGE).wire_message_id == ""
     [arrived] = kit.arrived()
     there, here = parsed(arrived), parsed(LARGE)
     for name in ("Message-ID", "In-Reply-To", "References", "Subject", "From", "To", "X-InboxOps-Loop"):
@@ -202,7 +204,7 @@ def test_a_message_in_doubt_is_found_among_what_was_sent(cloud: CloudSenderKit, 
 @pytest.mark.parametrize("raw", [SMALL, LARGE], ids=["small", "large"])
 def test_the_id_that_went_out_is_told(cloud: CloudSenderKit, raw: bytes) -> None:
     cloud.box.stand_in.replaces_message_id = True
-    assert send(cloud, raw) == Sent(wire_id(cloud))
+    assert send(cloud, raw).wire_message_id == wire_id(cloud)
     assert wire_id(cloud) != OURS
 
 

@@ -38,7 +38,9 @@ def test_an_answer_is_followed_until_it_left_and_what_people_said_of_it(desk: De
     answer, question = told(world, desk, "#1")
     assert where(answer)[0] == "reply"
     assert "by Ann Agent" in answer[0].what
-    assert any(step.where == "send" and "over the wire as io." in step.what for step in answer)
+    (left,) = [step.what for step in answer if step.where == "send"]
+    assert "over the wire as io." in left
+    assert "; 250 " in left, "what the server said"
     ((message,),) = desk.box.query(
         "SELECT id FROM messages WHERE direction = 'inbound' AND inbox_id = %s", desk.box.inbox_id
     )

@@ -117,11 +117,12 @@ def _departure(mail: Mapping[str, Any]) -> list[Step]:
     ]
     if mail["sent_at"]:
         tries = "" if not mail["send_attempt"] else f" at try {mail['send_attempt'] + 1}"
+        answer = f"; {mail['sent_answer']}" if mail["sent_answer"] else ""
         told.append(
             Step(
                 mail["sent_at"],
                 "send",
-                f"sent{tries}, over the wire as {mail['wire_message_id'] or mail['message_id_header']}",
+                f"sent{tries}, over the wire as {mail['wire_message_id'] or mail['message_id_header']}{answer}",
             )
         )
     elif mail["send_error"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from inboxops.core.outbound import Accepted, Answered, Claim, NewOutbound, Outbo
 from inboxops.db.database import Database, Row, Transaction, jsonb
 from inboxops.db.outbox import add_event
 from inboxops.errors import Conflict, NotFound
-from inboxops.ports import RefusedRecipient
+from inboxops.ports import Sent
 
 REFERENCES_KEPT = 64
 
@@ -148,9 +148,10 @@ class OutboundStore:
         with self._database.transaction() as t:
             t.run("is_not_sent", id=claim.id, token=claim.token)
 
-    def sent(self, claim: Claim, wire_message_id: str, refused: Sequence[RefusedRecipient]) -> None:
+    def sent(self, claim: Claim, sent: Sent) -> None:
+        about = {"wire_message_id": sent.wire_message_id, "refused": jsonb(sent.refused), "answer": sent.answer}
         with self._database.transaction() as t:
-            row = t.row("sent", id=claim.id, wire_message_id=wire_message_id, refused=jsonb(refused))
+            row = t.row("sent", id=claim.id, **about)
             _tell(t, row)
 
     def not_sent(self, claim: Claim, status: str, error: str, *, handed_over_attempt: int | None) -> None:

@@ -55,7 +55,8 @@ class GmailSender:
                 answer = session.send(raw, None, commit=_is_permitted)
             if not answer.is_success:
                 raise refused(answered(answer.status_code, answer.content, answer.headers, session.server, "send"))
-            return Sent(_wire_id(session, answer.content, message_id_of(raw)))
+            id_ = _id(answer.content)
+            return Sent(_wire_id(session, id_, message_id_of(raw)), answer=f"Gmail took it as {id_}")
 
     def check(self, account: Account) -> str:
         with closing(self._provider.session(account)) as session:
@@ -90,10 +91,16 @@ def _is_permitted() -> None:
     """The permission was taken for a request that did nothing."""
 
 
-def _wire_id(session: GmailSession, content: bytes, ours: str) -> str:
+def _id(content: bytes) -> str:
+    """Gmail's own id of the message it took, "" where it told none."""
+    with suppress(ValueError, LookupError):
+        return str(json.loads(content)["id"])
+    return ""
+
+
+def _wire_id(session: GmailSession, id_: str, ours: str) -> str:
     """The id that a sent message really bears, "" where it is ours. The message has left: no failure here may say otherwise."""
     with suppress(InboxOpsError, ValueError, LookupError):
-        id_ = json.loads(content)["id"]
         wire = normalise_message_id(session.headers([id_], "Message-ID")[id_]["message-id"])
         return "" if wire == ours else wire
     return ""

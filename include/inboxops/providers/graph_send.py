@@ -55,11 +55,11 @@ class GraphSender:
         with closing(self._provider.session(account)) as session:
             encoded = base64.b64encode(raw)
             if len(encoded) > graph_draft.REQUEST_BYTES:
-                wire = _send_draft(session, raw, ours, commit)
+                wire, answer = _send_draft(session, raw, ours, commit)
             else:
-                session.send("/sendMail", encoded, content_type="text/plain", commit=commit)
+                answer = session.send("/sendMail", encoded, content_type="text/plain", commit=commit)
                 wire = self._wire_id(session, ours)
-        return Sent("" if wire == ours else wire)
+        return Sent("" if wire == ours else wire, answer=answer)
 
     def check(self, account: Account) -> str:
         with closing(self._provider.session(account)) as session:
@@ -100,8 +100,8 @@ class GraphSender:
         return ""
 
 
-def _send_draft(session: GraphSession, raw: bytes, ours: str, commit: Callable[[], None]) -> str:
-    """The id that the draft bears: sending leaves it as it is. A draft that did not leave is taken back."""
+def _send_draft(session: GraphSession, raw: bytes, ours: str, commit: Callable[[], None]) -> tuple[str, str]:
+    """The id that the draft bears, which sending leaves as it is, and Graph's answer. A draft that did not leave is taken back."""
     for left in _with_id(session, "/mailFolders/drafts/messages", ours):  # of a run that was killed
         graph_draft.delete(session, left["id"])
     text, files = graph_draft.split(raw)
@@ -109,14 +109,14 @@ def _send_draft(session: GraphSession, raw: bytes, ours: str, commit: Callable[[
     try:
         for file in files:
             graph_draft.attach(session, draft, file)
-        session.send(graph_draft.path(draft, "/send"), b"", content_type="application/json", commit=commit)
+        answer = session.send(graph_draft.path(draft, "/send"), b"", content_type="application/json", commit=commit)
     except OutcomeUnknown:
         raise
     except InboxOpsError:
         with suppress(InboxOpsError):
             graph_draft.delete(session, draft["id"])
         raise
-    return normalise_message_id(str(draft.get("internetMessageId", "")))
+    return normalise_message_id(str(draft.get("internetMessageId", ""))), answer
 
 
 def _with_id(session: GraphSession, path: str, message_id: str) -> Iterator[dict[str, Any]]:

@@ -113,8 +113,12 @@ class GraphSession:
         with self._answered("move", "POST", url, headers={"Prefer": _IDS}, gone=404, json=wanted) as response:
             return response.status_code != 404
 
-    def send(self, path: str, body: bytes, *, content_type: str, commit: Callable[[], None]) -> None:
-        """The request after which a message may have left. Raises as `ports.Sender.send`."""
+    def send(self, path: str, body: bytes, *, content_type: str, commit: Callable[[], None]) -> str:
+        """The request after which a message may have left: what Graph said of it. Raises as `ports.Sender.send`.
+
+        Microsoft asks for the request-id when somebody wants to know what became of a request ("Best practices for working with
+        Microsoft Graph").
+        """
         response = hand_over(
             self._http,
             self._tokens,
@@ -126,6 +130,7 @@ class GraphSession:
         )
         if not response.is_success:
             raise refused(translated(response, self.server, "send"))
+        return f"Microsoft took it with {response.status_code}, request-id {response.headers.get('request-id', 'not told')}"
 
     def upload(self, url: str, piece: bytes, *, at: int, of: int) -> None:
         """A piece of a file, `at` so many bytes of `of`, to the address of an upload session, which is no secret of ours: the

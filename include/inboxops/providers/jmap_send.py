@@ -52,13 +52,13 @@ class JmapSender:
             _discard(session, _with_id(session, message_id_of(raw), draft=True))  # of a run that was killed
             email = _stored(session, raw, drafts)
             try:
-                _submit(session, email, identity, envelope, drafts, sent, commit)
+                submission = _submit(session, email, identity, envelope, drafts, sent, commit)
             except OutcomeUnknown:
                 raise
             except InboxOpsError:
                 _discard(session, [email])
                 raise
-        return Sent()
+        return Sent(answer=f"{session.server} took it as submission {submission}")
 
     def check(self, account: Account) -> str:
         with closing(self._provider.session(account)) as session:
@@ -147,8 +147,8 @@ def _submit(
     drafts: str,
     sent: str,
     commit: Callable[[], None],
-) -> None:
-    """Make it leave. What the server does with the draft then is part of the same request.
+) -> str:
+    """Make it leave; the submission's id. What the server does with the draft then is part of the same request.
 
     Raises OutcomeUnknown where the server does not say that it took the message or refused it.
     """
@@ -164,8 +164,8 @@ def _submit(
     answer = session.submit(
         ("EmailSubmission/set", {"create": {"new": submission}, "onSuccessUpdateEmail": {"#new": filed}}), commit=commit
     )[0]
-    if "new" in (answer.get("created") or {}):
-        return
+    if "new" in (created := answer.get("created") or {}):
+        return str((created["new"] or {}).get("id", ""))
     why = (answer.get("notCreated") or {}).get("new") or {"type": "serverFail"}
     if why.get("type") in FAILED:
         raise OutcomeUnknown(str(_failed(session, why).args[0]))

@@ -116,12 +116,12 @@ class SmtpSender:
                 refused = _hand_over_envelope(smtp, raw, envelope, endpoint.server)
                 _hand_over_body(smtp, raw, endpoint.server)
             commit()
-            self._end(smtp, endpoint.server)
+            answer = self._end(smtp, endpoint.server)
             with suppress(smtplib.SMTPException, OSError):  # it is taken: nothing said after that matters
                 smtp.docmd("QUIT")
         finally:
             smtp.close()
-        return Sent(refused=refused)
+        return Sent(refused=refused, answer=answer)
 
     def find_sent(self, account: Account, message_id: str, *, since: datetime) -> Trace:
         session = ImapProvider().session(account)
@@ -185,8 +185,8 @@ class SmtpSender:
             raise
         return smtp
 
-    def _end(self, smtp: smtplib.SMTP, server: str) -> None:
-        """The one line that makes the message the server's. Only a reply tells what became of it."""
+    def _end(self, smtp: smtplib.SMTP, server: str) -> str:
+        """The one line that makes the message the server's. Only a reply, which is returned, tells what became of it."""
         try:
             if smtp.sock:
                 smtp.sock.settimeout(self._final_seconds)
@@ -198,6 +198,7 @@ class SmtpSender:
             raise OutcomeUnknown(f"{server} answered the message with what is no SMTP reply")
         if code >= 300:
             raise _answer(code, reply, server, "send")
+        return f"{code} {_words(reply)}"
 
 
 def _start_tls(smtp: smtplib.SMTP, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:

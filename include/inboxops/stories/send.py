@@ -6,7 +6,7 @@ definite answer ends the doubt; in doubt the Sent folder is asked, and where it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -16,7 +16,7 @@ from inboxops.core.attachments import FILE_BYTES, MESSAGE_BYTES, MESSAGE_FILES
 from inboxops.core.model import Attachment
 from inboxops.core.outbound import Claim, OutboundFile
 from inboxops.errors import InboxOpsError, InvalidInput, OutcomeUnknown, TransientError
-from inboxops.ports import Account, Envelope, ObjectStore, RefusedRecipient, Sender, Sent
+from inboxops.ports import Account, Envelope, ObjectStore, Sender, Sent
 
 LEASE_SECONDS = 120.0
 """How long a run may take up to the last step: after a crash before it, the next run waits no longer."""
@@ -44,7 +44,7 @@ class Outbox(Protocol):
 
     def is_not_sent(self, claim: Claim) -> None: ...
 
-    def sent(self, claim: Claim, wire_message_id: str, refused: Sequence[RefusedRecipient]) -> None: ...
+    def sent(self, claim: Claim, sent: Sent) -> None: ...
 
     def not_sent(self, claim: Claim, status: str, error: str, *, handed_over_attempt: int | None) -> None: ...
 
@@ -128,8 +128,9 @@ def _settle(claim: Claim, outbox: Outbox, way: Way) -> Dispatch | None:
     since = datetime.now(UTC) - timedelta(seconds=claim.handed_over_seconds + CLOCKS_SECONDS)
     trace = way.sender.find_sent(way.account, claim.message_id, since=since)
     if trace.sent:
-        outbox.sent(claim, trace.wire_message_id, ())
-        return Dispatch("sent", claim.id, note="found in the Sent folder")
+        found = Sent(trace.wire_message_id, answer="found in the Sent folder")
+        outbox.sent(claim, found)
+        return Dispatch("sent", claim.id, note=found.answer)
     if claim.asked_again:
         return None
     if trace.sent is None:
@@ -161,12 +162,12 @@ def _composed(claim: Claim, outbox: Outbox, objects: ObjectStore) -> tuple[bytes
 
 def _keep(claim: Claim, sent: Sent, raw: bytes, outbox: Outbox, way: Way) -> Dispatch:
     """The state first, then the copy; when the state can't be stored, the copy is what tells the next run."""
-    note = ""
+    note = sent.answer
     try:
-        outbox.sent(claim, sent.wire_message_id, sent.refused)
+        outbox.sent(claim, sent)
     finally:
         try:
             way.sender.keep_copy(way.account, raw)
         except InboxOpsError as exc:  # the message has left, and that is what the run is about
-            note = f"no copy in the Sent folder: {exc}"
+            note = f"{sent.answer}; no copy in the Sent folder: {exc}"
     return Dispatch("sent", claim.id, refused=len(sent.refused), note=note)

@@ -10,6 +10,7 @@ import base64
 import re
 import secrets
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -51,7 +52,7 @@ class Sending:
         raw = self._mime(call, mailbox)
         _check_recipients(raw)
         mailbox.add(raw, folder="sentitems").is_read = True
-        return Reply(202)
+        return _taken()
 
     def create_draft(self, call: Call, mailbox: Mailbox, folder: str = "drafts") -> Reply:
         if mailbox.folder(folder) is None:
@@ -114,7 +115,7 @@ class Sending:
         _check_recipients(draft.raw)
         draft.is_draft = False
         mailbox.move(draft, "sentitems")
-        return Reply(202)
+        return _taken()
 
     def _mime(self, call: Call, mailbox: Mailbox) -> bytes:
         if _bounded(call).headers.get("content-type", "").startswith("text/plain"):
@@ -179,3 +180,8 @@ def _with_own_id(raw: bytes) -> bytes:
     head, end, body = raw.partition(b"\r\n\r\n")
     others = re.sub(rb"(?im)^Message-ID:[^\r\n]*\r\n", b"", head + b"\r\n")
     return others + f"Message-ID: <EX{time.time_ns():x}@EX01.prod.outlook.com>".encode() + end + body
+
+
+def _taken() -> Reply:
+    """As Graph says it, with the id by which Microsoft finds the request."""
+    return Reply(202, headers={"request-id": str(uuid.uuid4())})

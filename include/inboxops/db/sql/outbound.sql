@@ -71,7 +71,8 @@ WHERE id = %(id)s AND send_token = %(token)s
 -- A fact, whoever holds the lease by now.
 UPDATE messages
 SET send_status = 'sent', sent_at = coalesce(sent_at, now()), send_error = NULL, send_lease_until = NULL, send_token = NULL,
-    wire_message_id = coalesce(nullif(%(wire_message_id)s, ''), wire_message_id), refused_recipients = %(refused)s
+    wire_message_id = coalesce(nullif(%(wire_message_id)s, ''), wire_message_id), refused_recipients = %(refused)s,
+    sent_answer = %(answer)s
 WHERE id = %(id)s AND send_status <> 'sent'
 RETURNING tenant_id, ticket_id
 

@@ -38,7 +38,7 @@ SELECT m.id, m.ticket_id, m.direction, m.type, coalesce(m.message_id_original, m
        m.wire_message_id, m.from_name, m.from_address, m.recipients, m.subject, m.body_text, m.body_new,
        m.body_html <> '' AS has_html, m.sent_date, m.received_at, m.created_at, m.placed_by, m.unknown_sender, m.verdict, m.rule,
        m.ruleset, m.evidence, coalesce(m.mail_rules, '[]') AS mail_rules, m.marks, m.omitted_attachments, m.author,
-       m.send_status, m.send_attempt, m.sent_at, m.send_error,
+       m.send_status, m.send_attempt, m.sent_at, m.send_error, m.sent_answer,
        m.refused_recipients, m.bounce_received_at
 FROM messages m
 WHERE m.tenant_id = %(tenant_id)s AND m.ticket_id = %(ticket_id)s AND (%(before_id)s::bigint IS NULL OR m.id < %(before_id)s)

@@ -20,7 +20,7 @@ WITH RECURSIVE meant AS (
 SELECT i.id AS inbound_id, i.provider_key, i.received_at, i.created_at AS stored_at, i.fetched_by, i.imported, i.released, i.storage_key, i.storage_offset,
        i.storage_length, i.size_bytes, coalesce(i.state, m.send_status) AS state, i.reason, coalesce(m.verdict, i.verdict) AS verdict,
        coalesce(m.rule, i.rule) AS rule, coalesce(m.ruleset, i.ruleset) AS ruleset, coalesce(m.evidence, i.evidence) AS evidence,
-       m.id AS message_id, m.direction, m.type, m.author, m.created_at AS filed_at, m.placed_by, m.send_attempt, m.sent_at, m.send_error,
+       m.id AS message_id, m.direction, m.type, m.author, m.created_at AS filed_at, m.placed_by, m.send_attempt, m.sent_at, m.send_error, m.sent_answer,
        m.wire_message_id, m.bounce_received_at, t.ticket_number, t.id AS ticket_id, x.id AS inbox_id, x.name AS inbox, n.slug AS tenant,
        coalesce(m.message_id_original, m.message_id_header, i.message_id_header) AS message_id_header,
        coalesce(m.subject, i.subject) AS subject, coalesce(m.from_address, i.from_address) AS from_address
