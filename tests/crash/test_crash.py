@@ -63,6 +63,7 @@ UNNAMED = {
     "replay: behind bus.publish", "replay: behind commit of outbox_done", "drain: behind commit of add_errand",
     "drain: behind commit of errand_done",
     "afterwards: behind commit of claim_send", "drain: behind commit of close_notices", "drain: behind commit of outbox_done",
+    "drain: behind commit of end_all_looks",
 }  # fmt: skip
 """Boundaries that leave nothing behind that another one does not: they only read, or repeat a named one's in another stage."""
 
