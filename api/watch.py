@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import httpx
 import structlog
 
+from inboxops.cancelling import cancelled
 from inboxops.core.standing import Standing, Word
 from inboxops.errors import InvalidInput, OperatorError
 from inboxops.events.webhook import signature
@@ -38,9 +39,7 @@ async def watched(settings: Settings, wrong: Callable[[], Awaitable[str]]) -> As
     try:
         yield
     finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        await cancelled([watching])
 
 
 def _checked(settings: Settings) -> None:

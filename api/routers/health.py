@@ -97,7 +97,8 @@ async def _readiness(here: State) -> tuple[Readiness, str]:
     """How it stands, and what keeps mail, "" when nothing does."""
     health = await _health(here)
     try:
-        beat, looks = await asyncio.wait_for(_last_beat_and_looks(here), SECONDS + 1)
+        async with asyncio.timeout(SECONDS + 1):
+            beat, looks = await _last_beat_and_looks(here)
     except (TimeoutError, PoolTimeout, psycopg.Error) as exc:
         unknown = f"not known: {type(exc).__name__}"
         beats, looked = pulse.State(False, unknown, None), looking.Standing(False, unknown, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import sys
 from collections.abc import AsyncIterator, Hashable
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TriggerEvent
 
+from inboxops.cancelling import cancelled
 from inboxops.errors import AuthenticationFailed, InboxOpsError
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ class IdleTrigger(BaseEventTrigger):
             async for inbox_id in hub.arrivals():
                 yield inbox_id
         finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
+            await cancelled([following])
             await asyncio.to_thread(hub.close)
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[int]) -> AsyncIterator[TriggerEvent]:

@@ -228,7 +228,7 @@ def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
     frame.get_by_label("Search").fill(inbox.tenant)
     frame.get_by_label("with trouble").check()
     frame.get_by_label("Search").press("Enter")
-    expect(frame.get_by_role("row", name=inbox.name)).to_contain_text("canary not sent")
+    expect(frame.get_by_role("row", name=inbox.tenant)).to_contain_text("canary not sent")
     frame.get_by_role("link", name=inbox.name).click()
     frame = _console(page, "/inboxops/inbox?")
     table = frame.get_by_role("region", name="Canaries")

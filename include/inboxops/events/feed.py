@@ -20,6 +20,7 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from inboxops.cancelling import cancelled
 from inboxops.events.redis_bus import stream
 
 FRAMES_KEPT = 1000
@@ -79,10 +80,7 @@ class Feeds:
     async def close(self) -> None:
         for feed in self._feeds.values():
             feed.stop()
-        while readers := list(self._readers):
-            for reader in readers:
-                reader.cancel()
-            await asyncio.wait(readers, timeout=0.1)
+        await cancelled(list(self._readers))
         await self._client.aclose()
 
 
@@ -99,7 +97,7 @@ class _Feed:
         self.reader = asyncio.create_task(self._read())
 
     def stop(self) -> None:
-        """Now, or with the next answer: redis-py loses a cancellation that comes in the moment of an answer."""
+        """Now, or with the next answer, where the cancellation is lost (`inboxops.cancelling`)."""
         self._is_heard = False
         self.reader.cancel()
 

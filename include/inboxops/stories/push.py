@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from inboxops.cancelling import cancelled
 from inboxops.core.push import (
     ERRANDS,
     Bucket,
@@ -213,6 +214,4 @@ class Couriers:
 
     async def close(self) -> None:
         couriers = [lane.courier for lane in self._lanes.values() if lane.courier is not None]
-        for courier in couriers:
-            courier.cancel()
-        await asyncio.gather(*couriers, return_exceptions=True)
+        await cancelled(couriers)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from inboxops.cancelling import cancelled
 from inboxops_local.stack.part import Part, PartFailed
 from inboxops_local.stack.record import RUN_VARIABLE, Identity, PartRecord, Record, end, members, strays
 from inboxops_local.stack.spawn import adopt_orphans, bound, spawn
@@ -113,9 +114,7 @@ class Supervisor:
     async def _end_parts(self, names: Collection[str]) -> None:
         """End them and tend them no more, the ones that others need last."""
         tending = [task for name in names if (task := self._tasks.pop(name, None))]
-        for task in tending:
-            task.cancel()
-        await asyncio.gather(*tending, return_exceptions=True)
+        await cancelled(tending)
         ended = {name: asyncio.Event() for name in names}
 
         async def end_in_order(part: Part) -> None:
@@ -231,7 +230,8 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 child.send_signal(part.stop_signal)
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(child.wait()), part.grace if grace is None else grace)
+                async with asyncio.timeout(part.grace if grace is None else grace):
+                    await child.wait()
         identity = self.record.parts[part.name].process
         if identity:
             await asyncio.to_thread(end, lambda: members(identity), grace=LAST_WORDS)
