@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -50,6 +51,17 @@ class Console:
     def act(self, dag: str, action: str, **more: object) -> httpx.Response:
         headers = more.pop("headers", ACTS)
         return self.http.post("act", params={"dag_id": dag}, json={"action": action, **more}, headers=headers)  # type: ignore[arg-type]
+
+
+@contextmanager
+def visit(user: Console, browser: Browser) -> Iterator[Page]:
+    """A window of somebody who is logged in."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": user.token, "url": user.url}])
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
 
 
 @pytest.fixture
@@ -140,39 +152,31 @@ def test_what_came_with_a_run_leads_to_its_tickets_and_mail_set_aside_is_release
 def _opens_from_the_task(operator: Console, browser: Browser, airflow: Airflow, dag: str) -> None:
     """Whoever looks at a task's log is one tab away from what became of its mail."""
     run = airflow.get(f"/dags/{dag}/dagRuns", order_by="-run_after")["dag_runs"][0]["dag_run_id"]  # type: ignore[index]
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{operator.url}/dags/{dag}/runs/{quote(run, safe='')}/tasks/persist")
-    page.get_by_role("link", name="What came").click()
-    expect(_console(page, "/inboxops/came?").get_by_role("heading", level=1)).to_contain_text("What came")
-    context.close()
+    with visit(operator, browser) as page:
+        page.goto(f"{operator.url}/dags/{dag}/runs/{quote(run, safe='')}/tasks/persist")
+        page.get_by_role("link", name="What came").click()
+        expect(_console(page, "/inboxops/came?").get_by_role("heading", level=1)).to_contain_text("What came")
 
 
 def test_the_pages_open_in_airflows_ui_and_work_by_keyboard(
     operator: Console, mailbox: Mailbox, browser: Browser
 ) -> None:
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{operator.url}/plugin/inboxes")
-    frame = _console(page, "/inboxops/inboxes")
-    frame.get_by_label("Search").fill(mailbox.inbox.tenant)
-    frame.get_by_label("Search").press("Enter")
-    expect(frame.get_by_text("1 inbox", exact=True)).to_be_visible()
-    assert _violations(page, "/inboxops/inboxes") == []
-    frame.get_by_role("link", name=mailbox.inbox.name).click()
-    frame = _console(page, "/inboxops/inbox?")
-    assert _violations(page, "/inboxops/inbox?") == []
-    frame.get_by_role("button", name="Pause").focus()
-    page.keyboard.press("Enter")
-    expect(frame.get_by_role("dialog")).to_contain_text("until it is resumed?")
-    page.keyboard.press("Enter")
-    expect(frame.get_by_role("button", name="Resume")).to_be_visible()
-    assert mailbox.inbox.state == "paused"
-    context.close()
+    with visit(operator, browser) as page:
+        page.goto(f"{operator.url}/plugin/inboxes")
+        frame = _console(page, "/inboxops/inboxes")
+        frame.get_by_label("Search").fill(mailbox.inbox.tenant)
+        frame.get_by_label("Search").press("Enter")
+        expect(frame.get_by_text("1 inbox", exact=True)).to_be_visible()
+        assert _violations(page, "/inboxops/inboxes") == []
+        frame.get_by_role("link", name=mailbox.inbox.name).click()
+        frame = _console(page, "/inboxops/inbox?")
+        assert _violations(page, "/inboxops/inbox?") == []
+        frame.get_by_role("button", name="Pause").focus()
+        page.keyboard.press("Enter")
+        expect(frame.get_by_role("dialog")).to_contain_text("until it is resumed?")
+        page.keyboard.press("Enter")
+        expect(frame.get_by_role("button", name="Resume")).to_be_visible()
+        assert mailbox.inbox.state == "paused"
 
 
 def test_a_mail_that_was_passed_over_is_taken_in_by_comparing_from_a_day_on(
@@ -186,20 +190,17 @@ def test_a_mail_that_was_passed_over_is_taken_in_by_comparing_from_a_day_on(
     operator.act(dag, "resume")
     assert viewer.act(dag, "resync", since="2026-01-01").status_code == 403
     assert operator.act(dag, "resync").status_code == 422
-    context = browser.new_context()
-    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
-    page = context.new_page()
-    page.goto(f"{operator.url}/inboxops/inbox?dag_id={dag}")
-    page.get_by_role("button", name="Compare with mailbox").click()
-    expect(page.get_by_role("dialog")).to_have_count(0)  # a day is wanted first
-    page.get_by_label("From").fill(f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}")
-    page.get_by_role("button", name="Compare with mailbox").click()
-    page.get_by_role("button", name="Do it").click()
-    expect(page.get_by_text("is compared with its mailbox from")).to_be_visible()
-    eventually("the mail is a ticket", lambda: mailbox.tickets() == [("Passed over", 1)])
-    eventually("the wish is over", lambda: mailbox.inbox.resync_since is None)
-    assert "1 of them taken in" in mailbox.inbox.note
-    context.close()
+    with visit(operator, browser) as page:
+        page.goto(f"{operator.url}/inboxops/inbox?dag_id={dag}")
+        page.get_by_role("button", name="Compare with mailbox").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)  # a day is wanted first
+        page.get_by_label("From").fill(f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}")
+        page.get_by_role("button", name="Compare with mailbox").click()
+        page.get_by_role("button", name="Do it").click()
+        expect(page.get_by_text("is compared with its mailbox from")).to_be_visible()
+        eventually("the mail is a ticket", lambda: mailbox.tickets() == [("Passed over", 1)])
+        eventually("the wish is over", lambda: mailbox.inbox.resync_since is None)
+        assert "1 of them taken in" in mailbox.inbox.note
 
 
 def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
@@ -219,42 +220,38 @@ def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
     assert lost is not None
     world.canaries.not_sent(lost.id, "550 no", in_doubt=False)
 
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.add_cookies([{"name": "_token", "value": operator.token, "url": operator.url}])
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{operator.url}/plugin/inboxes")
-    frame = _console(page, "/inboxops/inboxes")
-    frame.get_by_label("Search").fill(inbox.tenant)
-    frame.get_by_label("with trouble").check()
-    frame.get_by_label("Search").press("Enter")
-    expect(frame.get_by_role("row", name=inbox.tenant)).to_contain_text("canary not sent")
-    frame.get_by_role("link", name=inbox.name).click()
-    frame = _console(page, "/inboxops/inbox?")
-    table = frame.get_by_role("region", name="Canaries")
-    expect(table.get_by_role("row", name="550 no")).to_contain_text("`inboxops inbox test")
-    expect(table.get_by_role("row", name="it came back in time")).to_contain_text(" s ago")
-    assert _violations(page, "/inboxops/inbox?") == []
-    table.get_by_role("link", name="The life of mail").focus()
-    page.keyboard.press("Enter")
-    frame = _console(page, "/inboxops/trace?")
-    told = (
-        "had it as INBOX/",
-        "(run ",
-        ", try 1), ",
-        "own_loop by own_loop.canary",
-        "a canary came back",
-        f"canary {made.id} was handed over",
-    )
-    for said in told:
-        expect(frame.get_by_role("main")).to_contain_text(said)
-    assert _violations(page, "/inboxops/trace?") == []
-    frame.get_by_label("Look for").fill("hello")
-    frame.get_by_label("Look for").press("Enter")
-    expect(frame.get_by_role("alert")).to_contain_text("Write #12")
-    page.goto(f"{operator.url}/plugin/trace")
-    _console(page, "/inboxops/trace")
-    context.close()
+    with visit(operator, browser) as page:
+        page.goto(f"{operator.url}/plugin/inboxes")
+        frame = _console(page, "/inboxops/inboxes")
+        frame.get_by_label("Search").fill(inbox.tenant)
+        frame.get_by_label("with trouble").check()
+        frame.get_by_label("Search").press("Enter")
+        expect(frame.get_by_role("row", name=inbox.tenant)).to_contain_text("canary not sent")
+        frame.get_by_role("link", name=inbox.name).click()
+        frame = _console(page, "/inboxops/inbox?")
+        table = frame.get_by_role("region", name="Canaries")
+        expect(table.get_by_role("row", name="550 no")).to_contain_text("`inboxops inbox test")
+        expect(table.get_by_role("row", name="it came back in time")).to_contain_text(" s ago")
+        assert _violations(page, "/inboxops/inbox?") == []
+        table.get_by_role("link", name="The life of mail").focus()
+        page.keyboard.press("Enter")
+        frame = _console(page, "/inboxops/trace?")
+        told = (
+            "had it as INBOX/",
+            "(run ",
+            ", try 1), ",
+            "own_loop by own_loop.canary",
+            "a canary came back",
+            f"canary {made.id} was handed over",
+        )
+        for said in told:
+            expect(frame.get_by_role("main")).to_contain_text(said)
+        assert _violations(page, "/inboxops/trace?") == []
+        frame.get_by_label("Look for").fill("hello")
+        frame.get_by_label("Look for").press("Enter")
+        expect(frame.get_by_role("alert")).to_contain_text("Write #12")
+        page.goto(f"{operator.url}/plugin/trace")
+        _console(page, "/inboxops/trace")
 
     tells = f"canary {made.id} was handed over"
     asked = {"q": f"mail {world.canaries.one(made.id)['inbound_id']}"}
