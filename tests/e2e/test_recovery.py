@@ -14,6 +14,7 @@ from inboxops.composition import runs
 from inboxops.composition.world import World
 from inboxops.orchestrator.airflow import Airflow
 from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.processes import shown
 from inboxops_local.stack.record import Record
 from tests.e2e.conftest import CELERY, eventually
 from tests.stories.conftest import Mailbox, connect, mail
@@ -72,7 +73,7 @@ def test_an_executor_that_hands_out_no_tasks_is_seen_by_the_pulse_and_started_an
 ) -> None:
     """An idle worker of LocalExecutor waits for tasks holding a lock: killed there, no other worker gets any, new ones neither."""
     scheduler = leader(stack_home, "scheduler")
-    idle = [child for child in psutil.Process(scheduler).children() if IDLE_WORKER in " ".join(child.cmdline())]
+    idle = [child for child in psutil.Process(scheduler).children() if IDLE_WORKER in shown(child)]
     assert idle
     for worker in idle:
         worker.kill()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import Iterator, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from inboxops.composition import runs
 from inboxops.composition.world import World
 from inboxops.orchestrator.airflow import Airflow
 from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.processes import shown
 from inboxops_local.stack.record import Record
 from tests.e2e.conftest import CELERY, eventually
 from tests.e2e.test_inbox_dags import mailbox
@@ -102,14 +104,15 @@ def kill(home: Path, instance: str) -> None:
     record = Record.read(home / "stack.json")
     assert record is not None
     tree = psutil.Process(record.supervisor.pid).children(recursive=True)
-    doomed = [process for process in tree if instance in " ".join(process.cmdline())]
+    doomed = [process for process in tree if instance in shown(process)]
     assert doomed, f"no process names {instance}"
     leaders = {part.process.pid for name, part in record.parts.items() if name.startswith("worker") and part.process}
     for process in list(doomed):
         doomed += [parent for parent in process.parents() if parent.pid in leaders]
     for process in doomed:
-        for one in (process, *process.children(recursive=True)):
-            one.kill()
+        with suppress(psutil.NoSuchProcess):  # what ended meanwhile needs no signal
+            for one in (process, *process.children(recursive=True)):
+                one.kill()
 
 
 def test_the_log_of_a_task_is_shown_wherever_it_ran(

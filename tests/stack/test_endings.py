@@ -15,18 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inboxops_lab.testing.processes import wait_until
+from inboxops_lab.testing.processes import shown, wait_until
 from inboxops_local.stack.layout import command
 from inboxops_local.stack.testing import free_base
 
 SECONDS = 90
-
-
-def shown(process: psutil.Process) -> str:
-    """Its command line; "" once it has ended, whether or not somebody has buried it."""
-    with suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
 
 
 class Terminal:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from inboxops_local.stack.spawn import die_with
 
 
@@ -89,3 +91,10 @@ class ServerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def shown(process: psutil.Process) -> str:
+    """Its command line; "" once it has ended, whether or not somebody has buried it."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
