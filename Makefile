@@ -46,7 +46,7 @@ browser: $(VENV)/.installed-dev ## the tests of the tickets page, in Chromium
 	$(BIN)/python -m pytest tests/browser
 
 screenshots: $(VENV)/.installed-dev ## the pictures of the documentation
-	INBOXOPS_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest tests/browser/test_pictures.py
+	INBOXOPS_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest tests/browser/test_pictures.py tests/e2e/test_pictures.py
 
 docs: $(VENV)/.installed-dev ## the documentation as a site, in site/, with references made from the code
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -90,6 +90,23 @@ def ingest(
 
 
 @bench.command()
+def logs(
+    messages: Annotated[int, typer.Option(min=1, help="How many messages the mailbox holds.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often it is taken in each way.")] = 4,
+    seed: Annotated[int, typer.Option(help="Another seed is another mailbox.")] = 1,
+    json: Json = False,
+) -> None:
+    """What the lines of a task's log about single mails cost of a backlog, in CPU-seconds, with and without in turn."""
+    from inboxops_lab.bench.corpus import corpus
+    from inboxops_lab.bench.logs import ADDRESS
+    from inboxops_lab.bench.logs import logs as measure
+
+    with _progress() as say:
+        result = measure(corpus(messages, seed=seed, to=ADDRESS), messages, rounds=rounds, say=say)
+    _show(f"The log of {messages} messages", result, json=json)
+
+
+@bench.command()
 def replay(
     messages: Annotated[int, typer.Option(min=100, help="How many stored mails.")] = 10_000, json: Json = False
 ) -> None:

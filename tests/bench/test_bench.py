@@ -86,6 +86,15 @@ def test_ingest_files_every_message_and_says_what_it_cost(tmp_path: Path) -> Non
 
 
 @needs_dovecot
+def test_the_log_of_a_backlog_is_written_as_airflow_does_and_has_its_price(tmp_path: Path) -> None:
+    result = bench("logs", "--messages", "60", "--rounds", "1", tmp_path=tmp_path)
+    assert 100 < result["lines"] < 150, "of each kind fifty at most"
+    assert result["bytes"] > 100 * result["lines"]
+    assert 0 < result["line_cpu_seconds"] < 0.01
+    assert 0 < result["share"] < 1
+
+
+@needs_dovecot
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
 def test_latency_of_a_mail_by_idle_and_by_event(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,3 +142,9 @@ def desk(world: World, tenant: str, mail_server: MailServer, customer: Customer)
     desk.through(submission.port, smtp_security="plain")
     yield desk
     submission.stop()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where the pictures go: into the documentation when it is named, else away."""
+    return Path(os.environ.get("INBOXOPS_PICTURES", str(tmp_path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +15,6 @@ from inboxops.errors import InboxOpsError
 from inboxops_local.demo.mails import demonstration
 from tests.browser.conftest import Agent, watched
 from tests.sending.conftest import Desk
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the pictures go: into the documentation when it is named, else away."""
-    return Path(os.environ.get("INBOXOPS_PICTURES", str(tmp_path)))
 
 
 @pytest.fixture
@@ -59,12 +52,12 @@ def busy(desk: Desk, world: World) -> Desk:
     return desk
 
 
-def test_pictures(agent: Agent, busy: Desk, browser: Browser, folder: Path) -> None:
+def test_pictures(agent: Agent, busy: Desk, browser: Browser, pictures: Path) -> None:
     page = agent.page
 
     def picture(name: str, of: Agent = agent) -> None:
         of.page.wait_for_timeout(250)  # frames that grow to their content, images that are drawn
-        file = folder / f"{name}.png"
+        file = pictures / f"{name}.png"
         of.page.screenshot(path=file)
         assert file.stat().st_size > 10_000
 
@@ -117,10 +110,10 @@ def test_pictures(agent: Agent, busy: Desk, browser: Browser, folder: Path) -> N
     assert agent.complaints == []
 
 
-def test_picture_of_the_empty_page(agent: Agent, folder: Path) -> None:
+def test_picture_of_the_empty_page(agent: Agent, pictures: Path) -> None:
     agent.log_in()
     agent.page.get_by_role("heading", name="Connect an inbox").wait_for()
-    agent.page.screenshot(path=folder / "page-empty.png")
+    agent.page.screenshot(path=pictures / "page-empty.png")
     agent.page.get_by_role("button", name="Log out").click()
     agent.page.get_by_role("heading", name="InboxOps").wait_for()
-    agent.page.screenshot(path=folder / "page-login.png")
+    agent.page.screenshot(path=pictures / "page-login.png")

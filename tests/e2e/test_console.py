@@ -155,7 +155,7 @@ def _opens_from_the_task(operator: Console, browser: Browser, airflow: Airflow, 
     with visit(operator, browser) as page:
         page.goto(f"{operator.url}/dags/{dag}/runs/{quote(run, safe='')}/tasks/persist")
         page.get_by_role("link", name="What came").click()
-        expect(_console(page, "/inboxops/came?").get_by_role("heading", level=1)).to_contain_text("What came")
+        expect(framed(page, "/inboxops/came?").get_by_role("heading", level=1)).to_contain_text("What came")
 
 
 def test_the_pages_open_in_airflows_ui_and_work_by_keyboard(
@@ -163,13 +163,13 @@ def test_the_pages_open_in_airflows_ui_and_work_by_keyboard(
 ) -> None:
     with visit(operator, browser) as page:
         page.goto(f"{operator.url}/plugin/inboxes")
-        frame = _console(page, "/inboxops/inboxes")
+        frame = framed(page, "/inboxops/inboxes")
         frame.get_by_label("Search").fill(mailbox.inbox.tenant)
         frame.get_by_label("Search").press("Enter")
         expect(frame.get_by_text("1 inbox", exact=True)).to_be_visible()
         assert _violations(page, "/inboxops/inboxes") == []
         frame.get_by_role("link", name=mailbox.inbox.name).click()
-        frame = _console(page, "/inboxops/inbox?")
+        frame = framed(page, "/inboxops/inbox?")
         assert _violations(page, "/inboxops/inbox?") == []
         frame.get_by_role("button", name="Pause").focus()
         page.keyboard.press("Enter")
@@ -222,21 +222,21 @@ def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
 
     with visit(operator, browser) as page:
         page.goto(f"{operator.url}/plugin/inboxes")
-        frame = _console(page, "/inboxops/inboxes")
+        frame = framed(page, "/inboxops/inboxes")
         frame.get_by_label("Search").fill(inbox.tenant)
         frame.get_by_label("with trouble").check()
         frame.get_by_label("Search").press("Enter")
         row = frame.get_by_role("row", name=inbox.tenant)
         expect(row).to_contain_text("canary not sent")
         row.get_by_role("link", name=inbox.name).click()
-        frame = _console(page, "/inboxops/inbox?")
+        frame = framed(page, "/inboxops/inbox?")
         table = frame.get_by_role("region", name="Canaries")
         expect(table.get_by_role("row", name="550 no")).to_contain_text("`inboxops inbox test")
         expect(table.get_by_role("row", name="it came back in time")).to_contain_text(" s ago")
         assert _violations(page, "/inboxops/inbox?") == []
         table.get_by_role("link", name="The life of mail").focus()
         page.keyboard.press("Enter")
-        frame = _console(page, "/inboxops/trace?")
+        frame = framed(page, "/inboxops/trace?")
         told = (
             "had it as INBOX/",
             "(run ",
@@ -252,7 +252,7 @@ def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
         frame.get_by_label("Look for").press("Enter")
         expect(frame.get_by_role("alert")).to_contain_text("Write #12")
         page.goto(f"{operator.url}/plugin/trace")
-        _console(page, "/inboxops/trace")
+        framed(page, "/inboxops/trace")
 
     tells = f"canary {made.id} was handed over"
     asked = {"q": f"mail {world.canaries.one(made.id)['inbound_id']}"}
@@ -262,7 +262,7 @@ def test_canaries_and_the_life_of_a_mail_are_told_in_airflows_ui(
     service.http.close()
 
 
-def _console(page: Page, path: str) -> Frame:
+def framed(page: Page, path: str) -> Frame:
     """The console's frame within Airflow's page."""
 
     def found() -> Frame | None:
@@ -277,7 +277,7 @@ def _console(page: Page, path: str) -> Frame:
 def _violations(page: Page, path: str) -> list[str]:
     """What axe says of a page of the console, opened by itself."""
     alone = page.context.new_page()
-    alone.goto(_console(page, path).url)
+    alone.goto(framed(page, path).url)
     found = [v["id"] for v in Axe().run(alone).response["violations"]]
     alone.close()
     return found

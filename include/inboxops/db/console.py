@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from inboxops.db.database import Database, Row
+from inboxops.db.queries import sql
 
 SORTS = ("tenant", "name", "kind", "state", "seen", "lag", "push", "parked")
 
@@ -35,18 +36,20 @@ class ConsoleStore:
         ids: those that the reader may see, None for all. sort: one of `SORTS`.
         """
         with self._database.transaction() as t:
-            rows = t.rows(
-                "console_inboxes",
-                ids=None if ids is None else list(ids),
-                q=q,
-                state=state,
-                kind=kind,
-                trouble=trouble,
-                sort=sort,
-                down=down,
-                offset=offset,
-                limit=limit,
-            )
+            asked = {
+                "ids": None if ids is None else list(ids),
+                "q": q,
+                "state": state,
+                "kind": kind,
+                "trouble": trouble,
+                "sort": sort,
+                "down": down,
+                "offset": offset,
+                "limit": limit,
+            }
+            # Planned each time: what PostgreSQL keeps for a statement that it has seen often fits any ids and filters, and goes
+            # through all ids for each inbox. 900 instead of 90 ms with 3,000, on a busy machine.
+            rows = t.connection.execute(sql("console_inboxes"), asked, prepare=False).fetchall()
             rates = t.rows("console_rates", ids=[row["id"] for row in rows])
         per_day = {row["inbox_id"]: row["count"] for row in rates}
         return [row | {"rate": per_day.get(row["id"], 0)} for row in rows]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -12,7 +9,7 @@ from inboxops.errors import OperatorError
 from inboxops_lab.bench import rivals
 from inboxops_lab.bench.meter import cpu_seconds
 from inboxops_lab.bench.place import PASSWORD, Place, place
-from inboxops_lab.bench.stages import STAGES
+from inboxops_lab.bench.stages import STAGES, staged
 from inboxops_local.demo.draft import Mail
 
 Say = Callable[[str], None]
@@ -65,24 +62,14 @@ def ingest(mails: Iterable[Mail], count: int, *, with_rivals: bool = True, say: 
 def _measured(here: Place, inbox_id: int, count: int, size: int, comparators: dict[str, float]) -> Ingested:
     roots = {name: here.part(*parts) for name, parts in SERVERS.items()} | {"dovecot": [here.dovecot.pid]}
     before = {name: cpu_seconds(pids) for name, pids in roots.items()}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "inboxops_lab.bench.stages", str(inbox_id)],
-        env=here.environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
     stage_seconds = dict.fromkeys(STAGES, 0.0)
     used: dict[str, float] = dict.fromkeys(STAGES, 0.0)
     peaks: dict[str, float] = {}
-    assert child.stdout is not None
-    for line in child.stdout:
-        done = json.loads(line)
+    for done in staged(here, inbox_id):
         stage_seconds[done["stage"]] += done["seconds"]
         used[done["stage"]] += done["cpu_seconds"]
         for kind, peak in done["peak_rss_mb"].items():
             peaks[kind] = max(peaks.get(kind, 0.0), peak)
-    if child.wait() != 0:
-        raise OperatorError("a stage failed", fix="What it said stands above")
     used |= {name: cpu_seconds(pids) - before[name] for name, pids in roots.items()}
     states = here.world.inbound.counts(inbox_id)
     if sum(states.values()) != count or states.keys() & {"stored", "classified", "parked"}:

@@ -45,9 +45,17 @@ class Place:
         """Of a process that shall find this stack and no other."""
         return {**without_ours(), "INBOXOPS_HOME": str(self.home)}
 
+    def add_user(self, user: str) -> None:
+        """A mailbox on the Dovecot."""
+        self.dovecot.add_user(user, PASSWORD)
+
     def add_mailbox(self, user: str, *, first_sync_messages: int = 500, plain: bool = False) -> int:
         """A mailbox on the Dovecot and the inbox connected to it: the inbox's id. plain: without TLS, as on a trusted network."""
-        self.dovecot.add_user(user, PASSWORD)
+        self.add_user(user)
+        return self.add_inbox(user, user, first_sync_messages=first_sync_messages, plain=plain)
+
+    def add_inbox(self, name: str, user: str, *, first_sync_messages: int = 500, plain: bool = False) -> int:
+        """An inbox connected to a mailbox that is there: its id."""
         connection = {
             "host": self.dovecot.host,
             "port": self.dovecot.port_imap if plain else self.dovecot.port_imaps,
@@ -56,8 +64,8 @@ class Place:
         }
         inbox_id = self.world.inboxes.add(
             tenant_id=self.world.inboxes.tenant_id(TENANT),
-            name=user,
-            email_address=f"{user}@bench.example",
+            name=name,
+            email_address=f"{name}@bench.example",
             display_name="",
             connection_type="imap",
             connection=connection,

@@ -1,25 +1,33 @@
 """The stages of one inbox as an Airflow worker runs them: each in a process forked from one that has imported everything.
 
 `python -m inboxops_lab.bench.stages INBOX_ID` writes a line of JSON for each stage: name, seconds, CPU-seconds, peak memory and
-counts. It goes round until the inbox has nothing left, as its DAG would.
+counts. It goes round until the inbox has nothing left, as its DAG would. With `--log FILE` stages log into it as tasks do, and
+one line more says what that cost besides; `--mute` loads the same and lets no line out, for who compares.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import multiprocessing
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inboxops.cli.world import warnings_to_stderr
 from inboxops.composition import intake
 from inboxops.composition.world import World
+from inboxops.errors import OperatorError
 from inboxops.settings import load
 from inboxops_lab.bench.meter import MB
+
+if TYPE_CHECKING:
+    from inboxops_lab.bench.place import Place
 
 STAGES: dict[str, Callable[[World, int], Any]] = {
     "fetch": intake.fetch,
@@ -50,8 +58,39 @@ def peaks(name: str) -> dict[str, float]:
     return {kind: size for kind, size in sizes.items() if size}
 
 
-def main(inbox_id: int) -> None:
-    warnings_to_stderr()
+def staged(here: Place, inbox_id: int, *options: str) -> Iterator[dict[str, Any]]:
+    """What each stage says, as it ends, until the inbox has nothing left. Raises OperatorError when one fails."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "inboxops_lab.bench.stages", str(inbox_id), *options],
+        env={**here.environment(), "AIRFLOW_HOME": str(here.home / "airflow")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    for line in child.stdout:
+        yield json.loads(line)
+    if child.wait() != 0:
+        raise OperatorError("a stage failed", fix="What it said stands above")
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser()
+    asked.add_argument("inbox_id", type=int)
+    asked.add_argument("--log", type=Path)
+    asked.add_argument("--mute", action="store_true")
+    known = asked.parse_args()
+    if known.log or known.mute:
+        from inboxops_lab.bench import tasklog  # loads Airflow, which the other measurements do without
+    warnings_to_stderr()  # behind Airflow, which says otherwise as it is loaded
+    if known.log is None:
+        _round(known.inbox_id)
+        return
+    with tasklog.written(known.log) as reader:
+        _round(known.inbox_id)
+    _say({"stage": "supervisor", "cpu_seconds": reader.cpu_seconds})
+
+
+def _round(inbox_id: int) -> None:
     fork = multiprocessing.get_context("fork")
     results = fork.SimpleQueue()
     more = True
@@ -65,9 +104,13 @@ def main(inbox_id: int) -> None:
                 raise SystemExit(f"{name} ended with {process.exitcode}")
             counts = results.get()
             more |= bool(counts.get("more"))
-            sys.stdout.write(json.dumps(counts) + "\n")
-            sys.stdout.flush()
+            _say(counts)
+
+
+def _say(facts: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

@@ -56,6 +56,10 @@ TUNING = {
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
     "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
     "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+    # Airflow takes away every DAG of a file that is not through in 50 s. That of 3,000 inboxes needs half a minute of a processor
+    # that nobody else wants; on a busy machine the list was cut off, and all inboxes were gone until it was read again.
+    "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": 900,
+    "CORE__DAGBAG_IMPORT_TIMEOUT": 600,
     # A scheduler that was killed counts as dead after four missed beats, and its tasks are taken over at the next look.
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
