@@ -25,6 +25,7 @@ NEEDED_BY_TASKS = (
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.providers.amazon.aws.hooks.s3",
+    "airflow.providers.postgres.hooks.postgres",
     "inboxops.providers.imap",
     "inboxops.providers.smtp",
     "inboxops.composition.sending",

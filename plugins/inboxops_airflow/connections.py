@@ -19,13 +19,13 @@ OBJECTS = "inboxops_s3"
 @cache
 def world() -> World:
     """The World of this process. Imports every adapter, so only tasks and triggers call it, never a DAG file."""
-    from airflow.sdk import Connection  # PostgresHook gives the same, and 9 MB of imports
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
     from psycopg.conninfo import make_conninfo
 
     from inboxops.composition.world import World
     from inboxops.settings import load
 
-    database = Connection.get(DATABASE)
+    database = PostgresHook.get_connection(DATABASE)
     dsn = make_conninfo(
         host=database.host,
         port=database.port,
