@@ -27,7 +27,7 @@ DEFINER = {
     "certificate_metrics": "the same of certificates",
     "canary_metrics": "the same of canaries",
     "look_metrics": "the same of looks",
-    "looks_standing": "how many inboxes are looked at, and how late",
+    "cells": "how many inboxes each cell has, when it last beat, and how late its looks are",
 }
 """Functions that run as the owner -> all that they tell or do. One more has to be thought about, and tried below."""
 

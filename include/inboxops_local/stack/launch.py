@@ -30,10 +30,12 @@ ROLES = ("STACK_POSTGRES_", "STACK_OWNER_", "STACK_TASKS_", "STACK_API_", "STACK
 
 
 def services(layout: Layout) -> list[Part]:
-    """PostgreSQL with our roles and databases, Valkey, and the S3 server with our bucket."""
+    """PostgreSQL with our roles and databases, one for each Airflow, Valkey, and the S3 server with our bucket."""
     databases = Part(
         name="databases",
-        argv=layout.python("inboxops_local.stack.jobs", "databases"),
+        argv=layout.python(
+            "inboxops_local.stack.jobs", "databases", *(each.database for each in airflow.instances(layout))
+        ),
         env=layout.environment(),
         made_of=layout.made_of(*ROLES),
         needs=("postgres",),
@@ -84,7 +86,13 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
             ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
             ports=(ports.api,),
         ),
-        *airflow.parts(layout, roster_after="demo" if demo else "schema", celery=celery),
+        *(
+            part
+            for each in airflow.instances(layout)
+            for part in airflow.parts(
+                layout, each, roster_after="demo" if demo else "schema", celery=celery and not each.suffix
+            )
+        ),
     ]
 
 
