@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from inboxops.db.migrate import migrate
 from inboxops.errors import OperatorError, TransientError
 from inboxops_lab.testing.mailserver import Dovecot, dovecot_binary
 from inboxops_lab.testing.processes import free_ports
+from inboxops_lab.testing.quietimap import LAST_UID, UID_VALIDITY, QuietImap
 from inboxops_local.stack import checks
 from inboxops_local.stack.record import Record
 from inboxops_local.stack.testing import running
@@ -45,7 +47,9 @@ class Place:
         """Of a process that shall find this stack and no other."""
         return {**without_ours(), "INBOXOPS_HOME": str(self.home)}
 
-    def add_mailbox(self, user: str, *, first_sync_messages: int = 500, plain: bool = False) -> int:
+    def add_mailbox(
+        self, user: str, *, first_sync_messages: int = 500, plain: bool = False, tenant: str = TENANT
+    ) -> int:
         """A mailbox on the Dovecot and the inbox connected to it: the inbox's id. plain: without TLS, as on a trusted network."""
         self.dovecot.add_user(user, PASSWORD)
         connection = {
@@ -55,7 +59,7 @@ class Place:
             "ca_file": self.dovecot.ca_file,
         }
         inbox_id = self.world.inboxes.add(
-            tenant_id=self.world.inboxes.tenant_id(TENANT),
+            tenant_id=self.world.inboxes.tenant_id(tenant),
             name=user,
             email_address=f"{user}@bench.example",
             display_name="",
@@ -130,6 +134,22 @@ def api(home: Path) -> Iterator[tuple[str, psutil.Process]]:
     finally:
         child.terminate()
         child.wait(timeout=30)
+
+
+_QUIET = b"""
+INSERT INTO inboxes (tenant_id, name, email_address, connection_type, connection, credentials_encrypted, connected_at,
+                     imap_uid_validity, imap_last_uid, first_read_at)
+SELECT t.id, 'quiet-' || n, 'quiet-' || n || '@' || t.slug || '.example', 'imap', %s, %s, now(), %s, %s, now()
+FROM tenants t, generate_series(1, %s) n WHERE t.slug = %s"""
+
+
+def add_quiet(world: World, quiet: QuietImap, count: int, *, tenant: str = TENANT) -> None:
+    """So many inboxes on the simulated server, to which no mail comes, as they are once they were read."""
+    connection = {"host": quiet.host, "port": quiet.port, "security": "tls", "ca_file": quiet.ca_file}
+    sealed = world.vault.seal({"password": PASSWORD})
+    with world.database.transaction() as t:
+        parameters = (json.dumps(connection), sealed, UID_VALIDITY, LAST_UID, count, tenant)
+        t.connection.execute(_QUIET, parameters)
 
 
 def plain_inbox(world: World) -> tuple[int, int]:
