@@ -17,6 +17,7 @@ class ConsoleStore:
     def inboxes(
         self,
         *,
+        cell: str | None = None,
         ids: Collection[int] | None,
         q: str,
         state: str,
@@ -32,11 +33,12 @@ class ConsoleStore:
         `canary`: the state of the last canary that something is known of, where that did not come back well.
         `canary_from`: the inbox that sends them, None for itself.
 
-        ids: those that the reader may see, None for all. sort: one of `SORTS`.
+        cell: whose inboxes, None for all. ids: those that the reader may see, None for all. sort: one of `SORTS`.
         """
         with self._database.transaction() as t:
             rows = t.rows(
                 "console_inboxes",
+                cell=cell,
                 ids=None if ids is None else list(ids),
                 q=q,
                 state=state,

@@ -4,12 +4,11 @@ ALTER TABLE tenants
     ADD COLUMN cell_since timestamptz; -- when it came there from another cell; NULL: it was made there
 CREATE INDEX tenants_by_cell ON tenants (cell);
 
--- A pulse for each cell.
+-- A pulse for each cell. `one` and the defaults stay for processes of the version before, which know a single row: that of `main`.
 ALTER TABLE pulse ADD COLUMN cell text NOT NULL DEFAULT 'main';
 ALTER TABLE pulse DROP CONSTRAINT pulse_pkey;
-ALTER TABLE pulse DROP COLUMN one;
-ALTER TABLE pulse ADD PRIMARY KEY (cell);
-ALTER TABLE pulse ALTER COLUMN cell DROP DEFAULT;
+ALTER TABLE pulse ALTER COLUMN one DROP NOT NULL;
+ALTER TABLE pulse ADD PRIMARY KEY (cell), ADD UNIQUE (one);
 
 -- Every cell that has tenants, or beat within a day of the last beat of any: how many inboxes it has, its last beat (NULL: none), and how its
 -- looks are. One that was given up, and has no tenant, is left out. The API's role sees one tenant at a time; this answers with sums over all.
@@ -97,12 +96,15 @@ CREATE OR REPLACE FUNCTION look_metrics() RETURNS TABLE (name text, labels jsonb
         SELECT 'look_failing_inboxes', '{}', count(*) FROM inbox_looks WHERE failures > 0
     $$;
 
-DROP FUNCTION looks_standing();
+-- `looks_standing` is asked by processes of the version before alone.
 
 DO $$
 BEGIN
     REVOKE ALL ON FUNCTION cells() FROM PUBLIC;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'inboxops_api') THEN
+        -- Which cell a tenant is in is the operator's to say; of its row the API counts tickets.
+        REVOKE UPDATE ON tenants FROM inboxops_api;
+        GRANT UPDATE (last_ticket_number) ON tenants TO inboxops_api;
         GRANT EXECUTE ON FUNCTION cells() TO inboxops_api;
     END IF;
 END

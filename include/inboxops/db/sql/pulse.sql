@@ -1,6 +1,6 @@
 -- name: beat
-INSERT INTO pulse (cell, due_at, began_at, beat_at, objects, events)
-VALUES (%(cell)s, %(due_at)s, %(began_at)s, now(), %(objects)s, %(events)s)
+INSERT INTO pulse (cell, one, due_at, began_at, beat_at, objects, events)
+VALUES (%(cell)s, CASE WHEN %(cell)s::text = 'main' THEN true END, %(due_at)s, %(began_at)s, now(), %(objects)s, %(events)s)
 ON CONFLICT (cell) DO UPDATE
 SET due_at = excluded.due_at, began_at = excluded.began_at, beat_at = now(), objects = excluded.objects, events = excluded.events
 
