@@ -205,8 +205,13 @@ def loopback() -> str:
     return checks.HOST
 
 
-def parts(layout: Layout, of: Instance, *, roster_after: str, celery: bool = False) -> list[Part]:
-    """The processes of an Airflow. Its DAG processor waits for the part `roster_after`, so that it finds all inboxes at once."""
+def parts(
+    layout: Layout, of: Instance, *, roster_after: str, after: tuple[str, ...] = (), celery: bool = False
+) -> list[Part]:
+    """The processes of an Airflow. Its DAG processor waits for the part `roster_after`, so that it finds all inboxes at once.
+
+    after: parts that are to be ready before any of these starts.
+    """
     with writing(of.folder):
         of.folder.mkdir(mode=0o700, exist_ok=True)
         passwords = {
@@ -252,7 +257,7 @@ def parts(layout: Layout, of: Instance, *, roster_after: str, celery: bool = Fal
         name=f"airflow-db{suffix}",
         argv=layout.python("inboxops_local.stack.jobs", "airflow-db", of.database),
         env=env,
-        needs=("databases",),
+        needs=("databases", *after),
         deadline=180.0,
     )
     pools = Part(

@@ -86,14 +86,20 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
             ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
             ports=(ports.api,),
         ),
-        *(
-            part
-            for each in airflow.instances(layout)
-            for part in airflow.parts(
-                layout, each, roster_after="demo" if demo else "schema", celery=celery and not each.suffix
-            )
-        ),
+        *_airflows(layout, roster_after="demo" if demo else "schema", celery=celery),
     ]
+
+
+def _airflows(layout: Layout, *, roster_after: str, celery: bool) -> list[Part]:
+    """One after the other: two that start at once take so long on a small machine that neither is ready in time."""
+    found: list[Part] = []
+    after: tuple[str, ...] = ()
+    for each in airflow.instances(layout):
+        own = celery and not each.suffix
+        made = airflow.parts(layout, each, roster_after=roster_after, after=after, celery=own)
+        after = tuple(part.name for part in made if not part.is_job)
+        found += made
+    return found
 
 
 def whole(layout: Layout, *, demo: bool = False, celery: bool = False) -> list[Part]:
