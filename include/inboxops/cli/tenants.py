@@ -20,14 +20,13 @@ def add(
     cell: Annotated[str, typer.Option(help="The cell that works for it; by default the one of these settings.")] = "",
 ) -> None:
     """Make a tenant."""
-    from inboxops.core.cells import valid_cell
     from inboxops.core.inbox import valid_slug
 
     if not valid_slug(slug):
         raise InvalidInput(f"{slug!r} is no short name", fix="Use lower-case letters, digits and dashes, at most 63")
-    if cell and not valid_cell(cell):
-        raise InvalidInput(f"{cell!r} is no name of a cell", fix="`inboxops cell list` shows those there are")
     with opened() as world:
+        if cell and cell not in {*world.airflows, *(each.name for each in world.heart.cells())}:
+            raise InvalidInput(f"there is no cell {cell!r}", fix="`inboxops cell list` shows those there are")
         if world.inboxes.add_tenant(slug, name or slug, cell=cell or world.cell) is None:
             raise InvalidInput(f"there is a tenant {slug!r} already", fix="Choose another short name")
     say(f"tenant {slug} made")

@@ -21,7 +21,7 @@ CREATE FUNCTION cells() RETURNS TABLE (
                extract(epoch FROM clock_timestamp() - p.beat_at)::float8, extract(epoch FROM p.beat_at - p.began_at)::float8,
                coalesce(l.looked, 0), coalesce(l.overdue, 0)
         FROM (SELECT cell FROM tenants UNION SELECT cell FROM pulse WHERE beat_at > (SELECT max(beat_at) FROM pulse) - interval '1 day') c
-        LEFT JOIN LATERAL (SELECT count(*) AS tenants, min(cell_since) AS since FROM tenants WHERE tenants.cell = c.cell) t ON true
+        LEFT JOIN LATERAL (SELECT count(*) AS tenants, min(coalesce(cell_since, created_at)) AS since FROM tenants WHERE tenants.cell = c.cell) t ON true
         LEFT JOIN (SELECT t.cell, count(*) AS inboxes FROM inboxes i JOIN tenants t ON t.id = i.tenant_id WHERE i.removed_at IS NULL GROUP BY 1)
             i ON i.cell = c.cell
         LEFT JOIN (SELECT t.cell, count(*) AS looked, greatest(extract(epoch FROM now() - min(l.due_at)), 0)::float8 AS overdue
@@ -74,7 +74,7 @@ CREATE OR REPLACE FUNCTION metrics() RETURNS TABLE (name text, labels jsonb, val
             FROM messages WHERE direction = 'inbound' ORDER BY id DESC LIMIT 200
         ) m GROUP BY q.q
         UNION ALL
-        -- Of a cell that never beat, since its tenants came there: it has mail to move, and moves none.
+        -- Of a cell that never beat, since it has tenants: it has mail to move, and moves none.
         SELECT 'pulse_age_seconds', jsonb_build_object('cell', cell), coalesce(age_seconds, extract(epoch FROM now() - tenants_since))
         FROM c WHERE coalesce(age_seconds, extract(epoch FROM now() - tenants_since)) IS NOT NULL
         UNION ALL
