@@ -33,10 +33,8 @@ def test_what_a_tenant_asks_for_goes_to_the_airflow_of_its_cell(two: Cells, http
     headers = {"Authorization": f"Bearer {key}"}
     parsed = two.b.airflow.parsed
     assert http.post(f"/v1/inboxes/{inbox_id}/fetch", headers=headers).json()["woken"]
-    assert http.post(f"/v1/tickets/{ticket}/messages", json={"text": "Hello."}, headers=headers).status_code in (
-        201,
-        202,
-    )
+    reply = http.post(f"/v1/tickets/{ticket}/replies", json={"body_text": "Hello."}, headers=headers)
+    assert reply.status_code == 202, reply.text
     assert http.patch(f"/v1/inboxes/{inbox_id}", json={"display_name": "Help"}, headers=headers).status_code == 200
     assert two.b.airflow.wakes.count(inbox_id) == 1
     assert [dag for dag, _ in two.b.airflow.runs.values()] == ["send_message"]

@@ -37,13 +37,10 @@ BATCHES_PER_RUN = 80
 def wants_fetch(world: World, inbox_id: int) -> bool:
     """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.
 
-    Raises the provider's errors, after they were recorded on the inbox.
+    Not here once its tenant moved to another cell. Raises the provider's errors, after they were recorded on the inbox.
     """
     inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
-    if inbox.cell != world.cell:  # its DAG goes from here in a moment, and its new cell polls
-        world.prober(inbox.connection_type).forget(inbox.id)
-        return False
-    return has_work or (_has_news(world, inbox, sealed) and _has_room(world, inbox))
+    return inbox.cell == world.cell and (has_work or (_has_news(world, inbox, sealed) and _has_room(world, inbox)))
 
 
 def look(world: World, inbox_id: int) -> bool:
@@ -124,9 +121,7 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
     inbox = world.inboxes.get(inbox_id)
-    if inbox.cell != world.cell:
-        return _moved(inbox)
-    return _fetch_noting_pushes(world, inbox_id, by=by)
+    return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox_id, by=by)
 
 
 def _fetch_noting_pushes(world: World, inbox_id: int, *, by: str) -> fetching.Fetched:
@@ -137,9 +132,9 @@ def _fetch_noting_pushes(world: World, inbox_id: int, *, by: str) -> fetching.Fe
 
 
 def _fetch_while_ours(world: World, inbox_id: int, *, by: str) -> fetching.Fetched:
-    """As `fetch`; once the tenant has moved to another cell no further batch is begun, and the rest is that cell's."""
-    tenant_id = world.inboxes.get(inbox_id).tenant_id
-    return fetch(world, inbox_id, by=by, yields=lambda: world.inboxes.cell_of(tenant_id) != world.cell)
+    """As `fetch`; once the tenant has moved to another cell no further batch is begun: the rest is that cell's."""
+    known = world.inboxes.get(inbox_id)
+    return fetch(world, inbox_id, by=by, yields=lambda: world.inboxes.cell_of(known.tenant_id) != world.cell)
 
 
 def _moved(inbox: Inbox) -> fetching.Fetched:
