@@ -86,7 +86,7 @@ def test_they_tell_of_looks(watched: TestClient, desk: Desk, world: World) -> No
     world.looks.done("this test", [done])
     assert of("looks_total", result="failed") == failed + 1
     assert of("look_failing_inboxes") == 1
-    assert of("look_overdue_seconds", cell="main") == 0
+    assert of("look_overdue_seconds", cell="main") < 60, "others' looks may just have fallen due"
     world.looks.end()
 
 

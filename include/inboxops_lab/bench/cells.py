@@ -38,7 +38,9 @@ MAIL_EVERY_SECONDS, SAID_EVERY_SECONDS = 3.0, 15.0
 
 @dataclass(frozen=True, slots=True)
 class OneCell:
-    """Of the window. cores: of its Airflow's processes; the services that all cells share are not among them."""
+    """Of the window. inboxes: besides those of the tenant that moves. cores: of its Airflow's processes; the services that all
+    cells share are not among them.
+    """
 
     inboxes: int
     polls: int
