@@ -53,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         leave_no_core()
         known = settings or load()
         app.state.world = _world(known)
+        app.state.world.airflows  # noqa: B018  # made here, where cells that can't be meant are said at once
         app.state.tries = Tries()
         app.state.feeds = feed.Feeds(feed.client(known.redis_url.get_secret_value()))
         async with (

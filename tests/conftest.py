@@ -111,7 +111,7 @@ def receiver() -> Iterator[Receiver]:
     receiver.stop()
 
 
-WITH_AIRFLOW = ("tests/e2e/", "tests/push/test_dags", "tests/stack/test_rotation")
+WITH_AIRFLOW = ("tests/e2e/", "tests/push/test_dags", "tests/stack/test_rotation", "tests/cells/test_airflows")
 
 
 class ByServers(LoadScopeScheduling):

@@ -87,13 +87,13 @@ def test_every_inbox_that_is_held_in_idle_is_watched(world: World) -> None:
 
     def watched(limit: int) -> set[int]:
         with world.database.transaction() as t:
-            return {row["id"] for row in t.rows("roster", idle_inboxes=limit) if row["watched"]}
+            return {row["id"] for row in t.rows("roster", idle_inboxes=limit, cell="main") if row["watched"]}
 
     before = len(watched(100_000))
     unread = add("unread", "imap", was_read=False)
     add("cloud", "gmail", was_read=False)
     read, beyond = add("read", "imap", was_read=True), add("beyond", "imap", was_read=True)
-    held = {row["id"] for row in world.inboxes.to_hold(limit=before + 2)}
+    held = {row["id"] for row in world.inboxes.to_hold(cell="main", limit=before + 2)}
     assert held & {unread, read, beyond} == {read}
     assert watched(before + 2) & {unread, read, beyond} == {unread, read}
     assert held <= watched(before + 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import psycopg
 import redis.asyncio
@@ -17,7 +16,7 @@ from redis.exceptions import RedisError
 from starlette.datastructures import State
 
 import inboxops
-from inboxops.core import looking, pulse
+from inboxops.core import cells, looking, pulse
 from inboxops.db.queries import sql
 from inboxops.settings import Settings
 
@@ -35,16 +34,26 @@ class Health(BaseModel):
     redis: str
 
 
+class CellHealth(BaseModel):
+    """One cell: pulse, stalled and looks as in `Readiness`."""
+
+    pulse: str
+    stalled: bool
+    looks: str
+
+
 class Readiness(Health):
     """pulse: when something last went the whole way of a mail, or which hop keeps it. stalled: no task runs.
 
-    looks: whether inboxes that are looked at without a run are so in time.
+    looks: whether inboxes that are looked at without a run are so in time. Of several cells these name the one that is not well;
+    cells: each by itself.
     """
 
     pulse: str
     pulse_seconds: float | None
     stalled: bool
     looks: str
+    cells: dict[str, CellHealth]
 
 
 @asynccontextmanager
@@ -98,12 +107,13 @@ async def _readiness(here: State) -> tuple[Readiness, str]:
     health = await _health(here)
     try:
         async with asyncio.timeout(SECONDS + 1):
-            beat, looks = await _last_beat_and_looks(here)
+            known = await _cells(here)
     except (TimeoutError, PoolTimeout, psycopg.Error) as exc:
         unknown = f"not known: {type(exc).__name__}"
-        beats, looked = pulse.State(False, unknown, None), looking.Standing(False, unknown, None)
+        beats, looked, known = pulse.State(False, unknown, None), looking.Standing(False, unknown, None), []
     else:
-        beats, looked = pulse.state(beat), looking.standing(**looks)
+        own = here.world.cell
+        beats, looked = cells.pulse_of(known, own), cells.looks_of(known, own)
     parts = {"the database": health.database, "Redis": health.redis}
     away = "; ".join(f"{name}: {said}" for name, said in parts.items() if said != "ok")
     late = "; ".join([*([] if beats.well else [f"the pulse is {beats.said}"]), *([] if looked.well else [looked.said])])
@@ -114,6 +124,10 @@ async def _readiness(here: State) -> tuple[Readiness, str]:
         pulse_seconds=beats.seconds,
         stalled=beats.stalled,
         looks=looked.said,
+        cells={
+            each.name: CellHealth(pulse=each.beats.said, stalled=each.beats.stalled, looks=each.looks.said)
+            for each in known
+        },
     )
     return found, away or late
 
@@ -124,12 +138,10 @@ async def livez() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def _last_beat_and_looks(here: State) -> tuple[pulse.Pulse | None, dict[str, Any]]:
+async def _cells(here: State) -> list[cells.Cell]:
     async with here.database.connection(timeout=SECONDS) as connection:
         cursor = connection.cursor(row_factory=dict_row)
-        beat = await (await cursor.execute(sql("last_beat"))).fetchone()
-        looks = await (await cursor.execute(sql("looks_standing"))).fetchone()
-    return pulse.Pulse(**beat) if beat else None, looks or {"inboxes": 0, "overdue": 0.0}
+        return [cells.cell(**row) for row in await (await cursor.execute(sql("cells"))).fetchall()]
 
 
 async def _database(here: State) -> None:

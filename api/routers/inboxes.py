@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time
 from fastapi import APIRouter, BackgroundTasks
 
 from api import paging
-from api.access import Admin, Agent
+from api.access import Admin, Agent, Visit
 from api.models import Canary, Connection, Id, Inbox, InboxPatch, InboxRequest, JmapConnection, Resync, Tested, Woken
 from api.paging import Cursor, Limit, Page
 from inboxops.composition import connecting, mailboxes, pushing, resyncing, runs
@@ -42,8 +42,13 @@ def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> 
         first_sync_messages=wanted.first_sync_messages,
     )
     inbox_id, _ = connecting.connect(visit.world, visit.tenant_id, new)
-    background.add_task(runs.show_inboxes, visit.world)
+    background.add_task(_show, visit)
     return _shown(visit.world.inboxes.get(inbox_id))
+
+
+def _show(visit: Visit) -> None:
+    """Have the Airflow that works for the tenant read the list of inboxes."""
+    runs.show_inboxes(visit.world, visit.world.inboxes.cell_of(visit.tenant_id))
 
 
 @router.get("/{inbox_id}")
@@ -77,7 +82,7 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
         world.canaries.wish(inbox_id, minutes=minutes, from_id=from_id, delete=delete)
     if change.paused is not None:
         world.inboxes.pause(inbox_id, paused=change.paused)
-    background.add_task(runs.show_inboxes, visit.world)
+    background.add_task(_show, visit)
     return _shown(world.inboxes.get(inbox_id))
 
 
@@ -88,7 +93,7 @@ def remove_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id) -> Non
     with suppress(InboxOpsError):  # a push channel that can't be ended dies of age
         pushing.stop(visit.world, inbox)
     visit.world.inboxes.remove(inbox_id)
-    background.add_task(runs.show_inboxes, visit.world)
+    background.add_task(_show, visit)
 
 
 @router.post("/{inbox_id}/test")

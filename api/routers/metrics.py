@@ -28,8 +28,9 @@ MEANINGS = {
     "outbox_oldest_seconds": "How long the oldest of them is due.",
     "recent_verdicts": "Verdicts of the last 1,000 filed mails.",
     "arrival_to_ticket_seconds": "From a mail's arrival to its ticket, over the last 200.",
-    "pulse_age_seconds": "Since something last went the whole way of a mail.",
-    "pulse_hop_up": "Whether the pulse reached it.",
+    "pulse_age_seconds": "Since something last went the whole way of a mail, by cell.",
+    "pulse_hop_up": "Whether the pulse of a cell reached it.",
+    "cell_inboxes": "Inboxes, by the cell whose Airflow works for them.",
     "certificate_age_seconds": "Since the last certificate, of the tenant that waits longest.",
     "certificate_findings": "What the tenants' last certificates leave open.",
     "canaries": "Canaries of the last day, by state.",
@@ -37,7 +38,7 @@ MEANINGS = {
     "canary_not_sent_inboxes": "Inboxes whose last canary could not be sent.",
     "canary_in_doubt_inboxes": "Inboxes of whose last canary nobody knows whether it left.",
     "looks_total": "Looks at inboxes without a run, by what came of them.",
-    "look_overdue_seconds": "How long the most overdue look waits.",
+    "look_overdue_seconds": "How long the most overdue look of a cell waits.",
     "look_failing_inboxes": "Inboxes whose last looks failed.",
 }
 """Name without `inboxops_` -> what Prometheus shows beside it."""

@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from inboxops.core.cells import MAIN, valid_cell
 from inboxops.core.inbox import IDLE_INBOXES
 from inboxops.errors import OperatorError
 
@@ -112,6 +113,13 @@ class Settings(BaseSettings):
     airflow_url: str = Field(default="http://127.0.0.1:8080", description="base URL of Airflow's API server")
     airflow_username: str = Field(default="inboxops", description="the account that starts runs: docs/operations.md")
     airflow_password: SecretStr = SecretStr("")
+    cell: str = Field(
+        default=MAIN, description="which cell this Airflow, or that at airflow_url, works for: docs/scale.md"
+    )
+    cells: SecretStr = Field(
+        default=SecretStr(""),
+        description='the Airflow of each other cell, as JSON: {"b": {"url": ..., "username": ..., "password": ...}}',
+    )
     api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
     google_client_id: str = Field(default="", description="OAuth client for Gmail: see docs/connect-gmail.md")
     google_client_secret: SecretStr = SecretStr("")
@@ -184,6 +192,13 @@ class Settings(BaseSettings):
         default=30, ge=1, description="replays with the old readings that they keep: so long they can be taken back"
     )
     keep_outbox_days: int = Field(default=7, ge=1, description="delivered events and errands")
+
+    @field_validator("cell")
+    @classmethod
+    def _is_a_cell(cls, name: str) -> str:
+        if not valid_cell(name):
+            raise ValueError("a cell's name is lower-case letters, digits and dashes, at most 31")
+        return name
 
     @property
     def owner_dsn(self) -> str:

@@ -182,6 +182,24 @@ def look(
         raise typer.Exit(1)
 
 
+@bench.command("cells")
+def cells_(
+    cells: Annotated[int, typer.Option(min=1, max=9, help="Airflows over one database, about 1 GB each.")] = 2,
+    inboxes: Annotated[int, typer.Option(min=1, help="Quiet, simulated inboxes of each cell.")] = 100,
+    every: Annotated[int, typer.Option(min=1, max=30, help="Minutes between two polls of one inbox.")] = 5,
+    minutes: Annotated[float, typer.Option(min=1, help="How long to measure, after one period to settle.")] = 10,
+    json: Json = False,
+) -> None:
+    """Several cells at once, and a tenant that moves. Ends with 1 when a mailbox was polled twice or a mail lost or doubled."""
+    from inboxops_lab.bench.cells import cells as measure
+
+    with _progress() as say:
+        result = measure(cells, inboxes, every=every, minutes=minutes, say=say)
+    _show(f"{cells} cells of {inboxes} inboxes, polled every {every} minutes", result, json=json)
+    if result.double_polls or not result.mails == result.filed == result.different:
+        raise typer.Exit(1)
+
+
 @bench.command()
 def console(
     inboxes: Annotated[int, typer.Option(min=1, help="Inboxes in the list.")] = 3000,

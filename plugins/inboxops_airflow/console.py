@@ -107,9 +107,10 @@ def inboxes(
     down: bool = True,
     page: Annotated[int, Query(ge=0, le=10_000)] = 0,
 ) -> str:
-    """All inboxes that the user may see, filtered and sorted by the database."""
+    """All inboxes of this cell that the user may see, filtered and sorted by the database."""
     sort = sort if sort in SORTS else "lag"
     rows = world.console.inboxes(
+        cell=world.cell,
         ids=_readable(user, session),
         q=q,
         state=state,
@@ -153,6 +154,7 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
         "inbox.html",
         dag=dag_id,
         inbox=known,
+        cell=world.cell,
         connection=without_secrets(known.connection),
         row=row,
         look=world.looks.last(id_),

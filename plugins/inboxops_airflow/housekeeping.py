@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator, Connection
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from inboxops_airflow.operators import counted
 
@@ -19,12 +19,15 @@ METADATA = "inboxops_airflow_db"
 
 
 class Housekeep(BaseOperator):
-    """Rows past their retention, files that no message took, objects that no row names."""
+    """Rows past their retention, files that no message took, objects that no row names. Of several cells one does it for all."""
 
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import upkeep
 
-        return counted(upkeep.housekeep)
+        done = counted(upkeep.housekeep)
+        if done["skipped"]:
+            raise AirflowSkipException(done["skipped"])
+        return done
 
 
 class CleanAirflow(BaseOperator):

@@ -32,7 +32,10 @@ notes, bounces and lists. Each stage works on the rows in its state, so clearing
 
 
 def inbox_dag(seat: Seat) -> DAG:
-    """A paused or disconnected inbox keeps its DAG and its history, and has no schedule."""
+    """A paused or disconnected inbox keeps its DAG and its history, and has no schedule.
+
+    One that came from another cell begins here when it came: what fell due before, the other one polled.
+    """
     watchers = []
     if seat.watched:
         watchers.append(AssetWatcher(name="imap-idle", trigger=IdleTrigger(inbox_id=seat.inbox_id)))
@@ -44,7 +47,7 @@ def inbox_dag(seat: Seat) -> DAG:
     with DAG(
         dag_id=seat.dag_id,
         schedule=schedule if seat.live else None,
-        start_date=EPOCH,
+        start_date=EPOCH if seat.since is None else datetime.fromisoformat(seat.since),
         catchup=False,
         max_active_runs=1,
         doc_md=DOC,

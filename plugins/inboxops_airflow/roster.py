@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airflow.sdk import Connection, get_parsing_context
 
+from inboxops.core.cells import MAIN
 from inboxops.core.inbox import IDLE_INBOXES, dag_id, inbox_id_of
 from inboxops.db.queries import sql
 
@@ -20,7 +21,7 @@ class Seat:
     """One inbox's place in Airflow. `live`: connected and not paused, so it is polled and can be woken.
 
     watched: among those that IDLE may hold. held: its server has told of new mail by IDLE without a break for a while, so it is
-    polled less often.
+    polled less often. since: when it came to this cell from another one, in ISO 8601; None: it was always here.
     """
 
     inbox_id: int
@@ -30,10 +31,11 @@ class Seat:
     live: bool
     held: bool = False
     watched: bool = False
+    since: str | None = None
 
 
 def roster() -> list[Seat]:
-    """All inboxes that were not removed; inside a task process only the one that the task belongs to.
+    """All inboxes of this cell that were not removed; inside a task process only the one that the task belongs to.
 
     While the database is away the last list that was read stands in for it, so that no DAG vanishes.
     """
@@ -46,14 +48,15 @@ def roster() -> list[Seat]:
     import psycopg
 
     idle = int(os.environ.get("INBOXOPS_IDLE_INBOXES", IDLE_INBOXES))
+    cell = os.environ.get("INBOXOPS_CELL") or MAIN
     try:
         with psycopg.connect(_dsn(), connect_timeout=CONNECT_SECONDS) as connection:
-            rows = connection.execute(sql("roster"), {"idle_inboxes": idle}).fetchall()
+            rows = connection.execute(sql("roster"), {"idle_inboxes": idle, "cell": cell}).fetchall()
     except psycopg.Error:
         return _remembered()
     seats = [
-        Seat(id_, dag_id(id_, tenant, name), tenant, type_, live, held, watched)
-        for id_, tenant, name, type_, live, held, watched in rows
+        Seat(id_, dag_id(id_, tenant, name), tenant, type_, live, held, watched, since and since.isoformat())
+        for id_, tenant, name, type_, live, held, watched, since in rows
     ]
     _remember(seats)
     return seats

@@ -185,4 +185,4 @@ def _hold(hub: IdleHub) -> None:
 
     here = world()
     hub.hold(mailboxes.to_hold(here))
-    here.inboxes.note_held(hub.healthy())
+    here.inboxes.note_held(hub.healthy(), cell=here.cell)

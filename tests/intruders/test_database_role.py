@@ -28,6 +28,7 @@ DEFINER = {
     "canary_metrics": "the same of canaries",
     "look_metrics": "the same of looks",
     "looks_standing": "how many inboxes are looked at, and how late",
+    "cells": "how many inboxes each cell has, when it last beat, and how late its looks are",
 }
 """Functions that run as the owner -> all that they tell or do. One more has to be thought about, and tried below."""
 
@@ -116,6 +117,7 @@ def test_it_is_nobody_special(services: Settings) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'inboxops_tasks'",
         "SELECT rolpassword FROM pg_authid",
         "ALTER SYSTEM SET listen_addresses = '*'",
+        "UPDATE tenants SET cell = 'elsewhere'",
         "ALTER DATABASE inboxops SET row_security = off",
         "SELECT setval('message_id_seq', 1)",
         "SET session_replication_role = replica",

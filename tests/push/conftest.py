@@ -40,10 +40,12 @@ class StandInAirflow(StandIn):
         super().__init__()
         self.wakes: list[int] = []
         self.runs: dict[str, tuple[str, Any]] = {}
+        self.parsed = 0
         self.routes.add("POST", "/auth/token", lambda call: Reply.json({"access_token": "t"}, 201))
         self.routes.add("GET", "/api/v2/assets", self._assets)
         self.routes.add("POST", "/api/v2/assets/events", self._event)
         self.routes.add("POST", "/api/v2/dags/{dag}/dagRuns", self._run)
+        self.routes.add("PUT", "/inboxops-roster/{dag}", self._parse)
 
     def _assets(self, call: Call) -> Reply:
         uri = call.query["uri_pattern"]
@@ -59,8 +61,12 @@ class StandInAirflow(StandIn):
         self.runs.setdefault(wanted["dag_run_id"], (dag, wanted["conf"]))
         return Reply.json({}, 409 if known else 200)
 
+    def _parse(self, call: Call, dag: str) -> Reply:
+        self.parsed += 1
+        return Reply.json(None, 201)
+
     def away(self) -> None:
-        self.fail(Fault("assets/events|dagRuns", status=503, times=10_000))
+        self.fail(Fault("assets/events|dagRuns|inboxops-roster", status=503, times=10_000))
 
     def runs_for(self, inbox_id: int) -> list[str]:
         return [dag for dag, conf in self.runs.values() if conf == {"inbox_id": inbox_id}]

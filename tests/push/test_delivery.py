@@ -61,7 +61,7 @@ def test_a_push_during_a_delivery_is_delivered_again(office: Office) -> None:
     inbox = office.inbox("gmail")
     store, calls = office.world.outbox, []
 
-    def deliver(inbox_id: int, errand_id: int) -> None:
+    def deliver(inbox_id: int, errand_id: int, cell: str) -> None:
         calls.append(errand_id)
         if len(calls) == 1:
             store.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id)
@@ -79,17 +79,17 @@ def test_what_nobody_delivers_to_the_end_is_free_again_after_the_lease(office: O
     inbox = office.inbox("gmail")
     store = office.world.outbox
 
-    def killed(inbox_id: int, errand_id: int) -> None:
+    def killed(inbox_id: int, errand_id: int, cell: str) -> None:
         raise KeyboardInterrupt
 
     store.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id)
     with pytest.raises(KeyboardInterrupt):
         store.deliver_errands(Errand.WAKE, killed, about=inbox.id)
     seen: list[int] = []
-    store.deliver_errands(Errand.WAKE, lambda inbox_id, _: seen.append(inbox_id))
+    store.deliver_errands(Errand.WAKE, lambda inbox_id, _, __: seen.append(inbox_id))
     assert inbox.id not in seen
     office.run("UPDATE outbox SET available_at = available_at - interval '60 seconds' WHERE name = %s", str(inbox.id))
-    store.deliver_errands(Errand.WAKE, lambda inbox_id, _: seen.append(inbox_id))
+    store.deliver_errands(Errand.WAKE, lambda inbox_id, _, __: seen.append(inbox_id))
     assert inbox.id in seen
 
 

@@ -93,9 +93,9 @@ def test_those_that_are_due_get_one_each_by_one_run(desk: Desk, world: World, te
     wish(desk, from_id=None)
     world.canaries.wish(other.inbox_id, minutes=15, from_id=desk.box.inbox_id)
     mine = {desk.box.inbox_id, other.inbox_id}
-    assert mine <= set(world.canaries.due())
+    assert mine <= set(world.canaries.due(cell="main"))
     canaries.send_due(world)
-    assert not mine & set(world.canaries.due())
+    assert not mine & set(world.canaries.due(cell="main"))
     assert sorted(taken.recipients[0] for taken in desk.taken) == [
         f"sales@{tenant}.example",
         f"support@{tenant}.example",
@@ -167,7 +167,7 @@ def test_a_run_that_was_killed_leaves_none_that_is_late(desk: Desk, world: World
     assert not world.canaries.hand_over(behind.id), "the permission is given once"
     for one in (before, behind):
         let_it_be_late(desk, one.id)
-    world.canaries.settle_left(minutes=canaries.LEFT_MINUTES)
+    world.canaries.settle_left(cell="main", minutes=canaries.LEFT_MINUTES)
     assert (state(desk, before.id), state(desk, behind.id)) == ("not_sent", "in_doubt")
     assert not world.canaries.hand_over(before.id), "a run that was taken for dead sends nothing"
 

@@ -342,4 +342,4 @@ def test_where_it_is_off_nothing_waits_for_a_look(world: World, many: list[int])
     world.settings = world.settings.model_copy(update={"look_minutes": None})
     upkeep.drain(world)
     assert world.looks.last(many[0]) is None
-    assert "each look is a run" in world.looks.standing().said
+    assert "each look is a run" in upkeep.looks_state(world).said

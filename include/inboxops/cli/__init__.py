@@ -14,6 +14,7 @@ import typer
 from inboxops.cli import (
     add,
     canary,
+    cells,
     certificate,
     connect,
     corrections,
@@ -54,6 +55,7 @@ connect.register(inboxes.app)
 push.register(inboxes.app)
 tenants.app.command("erase")(erase.erase_tenant)
 app.add_typer(tenants.app, name="tenant")
+app.add_typer(cells.app, name="cell")
 app.add_typer(inboxes.app, name="inbox")
 app.add_typer(inbound.app, name="inbound")
 app.add_typer(corrections.app, name="corrections")

@@ -180,14 +180,14 @@ def _keep(
         inbox_id, info = connecting.connect(world, tenant_id, wanted)
         inbox = world.inboxes.get(inbox_id)
         say(f"connected {email_address} as {inbox.name}: {info.messages} messages in {info.folder}")
-        appear(world)
+        appear(world, inbox.cell)
 
 
-def appear(world: World) -> None:
-    """Have Airflow read the list of inboxes now."""
+def appear(world: World, cell: str) -> None:
+    """Have the Airflow of a cell read the list of inboxes now."""
     from inboxops.composition import runs
 
-    now = runs.show_inboxes(world)
+    now = runs.show_inboxes(world, cell)
     say("Airflow shows it in a moment" if now else "Airflow is away and shows it when it starts")
 
 

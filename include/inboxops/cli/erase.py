@@ -62,8 +62,8 @@ def erase_tenant(slug: Annotated[str, typer.Argument(help="The tenant's short na
     from inboxops.composition import erasing
 
     with opened() as world:
-        world.inboxes.tenant_id(slug)
+        cell = world.inboxes.cell_of(world.inboxes.tenant_id(slug))
         if not yes and typer.prompt("This can't be undone. Type the tenant's short name") != slug:
             raise typer.Exit(1)
         table("Erased", ["", ""], erasing.erase_tenant(world, slug).items())
-        appear(world)
+        appear(world, cell)

@@ -102,7 +102,7 @@ def reconnect(name: Name, tenant: Tenant = None) -> None:
         given = {kind: password(f"new {kind.replace('_', ' ')} of {inbox.email_address}")}
         connecting.reconnect(world, inbox, inbox.connection, given)
         say(f"{inbox.name} is connected again")
-        appear(world)
+        appear(world, inbox.cell)
 
 
 @app.command("auto-response")
@@ -232,7 +232,7 @@ def remove(
             connecting.disconnect(world, inbox)
         world.inboxes.remove(inbox.id)
         say(f"{inbox.name} removed")
-        appear(world)
+        appear(world, inbox.cell)
 
 
 @app.command()
@@ -284,7 +284,7 @@ def _pause(name: str, tenant: str | None, *, paused: bool) -> None:
         inbox = world.inboxes.named(name, tenant)
         world.inboxes.pause(inbox.id, paused=paused)
         say(f"{inbox.name} is {'paused' if paused else 'resumed'}")
-        appear(world)
+        appear(world, inbox.cell)
 
 
 def _facts(inbox: Inbox) -> dict[str, Any]:

@@ -17,6 +17,7 @@ app = typer.Typer(help="Tenants: who the inboxes and tickets belong to.", no_arg
 def add(
     slug: Annotated[str, typer.Argument(help="Short name in lower case, e.g. acme. It never changes.")],
     name: Annotated[str, typer.Option(help="Name shown to people; by default the short name.")] = "",
+    cell: Annotated[str, typer.Option(help="The cell that works for it; by default the one of these settings.")] = "",
 ) -> None:
     """Make a tenant."""
     from inboxops.core.inbox import valid_slug
@@ -24,7 +25,9 @@ def add(
     if not valid_slug(slug):
         raise InvalidInput(f"{slug!r} is no short name", fix="Use lower-case letters, digits and dashes, at most 63")
     with opened() as world:
-        if world.inboxes.add_tenant(slug, name or slug) is None:
+        if cell and cell not in {*world.airflows, *(each.name for each in world.heart.cells())}:
+            raise InvalidInput(f"there is no cell {cell!r}", fix="`inboxops cell list` shows those there are")
+        if world.inboxes.add_tenant(slug, name or slug, cell=cell or world.cell) is None:
             raise InvalidInput(f"there is a tenant {slug!r} already", fix="Choose another short name")
     say(f"tenant {slug} made")
 
@@ -41,6 +44,24 @@ def set_(
     with opened() as world:
         world.inboxes.set_tenant(slug, name=name, reopen_days=reopen_days)
     say(f"tenant {slug} changed")
+
+
+@app.command()
+def move(
+    slug: Annotated[str, typer.Argument(help="The tenant's short name.")],
+    to: Annotated[str, typer.Option("--to", help="The cell, whose Airflow has to run: `inboxops cell list`.")],
+) -> None:
+    """Have another cell work for a tenant: nothing is lost, nothing taken in twice. Done again, it hands over what waits anew."""
+    from inboxops.composition import moving
+
+    with opened() as world:
+        moved = moving.move(world, slug, to)
+    say(f"tenant {slug} is in cell {to}" + (f", it was in {moved.was}" if moved.was != to else " already"))
+    if moved.sends or moved.replays:
+        say(f"handed over: {moved.sends} mails that are to leave, {moved.replays} replays")
+    for cell in dict.fromkeys((moved.was, to)):
+        if cell not in moved.shown:
+            say(f"the Airflow of cell {cell} could not be told: it reads its list of inboxes within five minutes")
 
 
 @app.command("agents")
@@ -61,5 +82,5 @@ def list_(limit: Limit = 50, json: Json = False) -> None:
     """Show all tenants."""
     with opened() as world:
         rows = world.inboxes.tenants()
-    columns = ["slug", "name", "inboxes", "last_ticket_number"]
+    columns = ["slug", "name", "cell", "inboxes", "last_ticket_number"]
     listing("Tenants", {name: name for name in columns}, rows, limit=limit, json=json)

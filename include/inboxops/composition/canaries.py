@@ -40,7 +40,7 @@ class Flown:
 def tend(world: World) -> Flown:
     """What is to be done every few minutes: send to whom it is due, delete what came back where that is wished."""
     flown, removed, not_removed = send_due(world), 0, 0
-    rows = world.canaries.to_remove(limit=CLEARED_AT_ONCE)
+    rows = world.canaries.to_remove(cell=world.cell, limit=CLEARED_AT_ONCE)
     for inbox_id, some in groupby(rows, key=itemgetter("inbox_id")):
         returned = [story.Returned(row["id"], _mail(row)) for row in some]
         cleared = _clear(world, inbox_id, returned)
@@ -74,8 +74,8 @@ def _mail(row: Row) -> Listed:
 
 def send_due(world: World) -> Flown:
     """One to each inbox that is due. One that can't be sent stops no other (invariant 7): its row and a notice say why."""
-    left = world.canaries.settle_left(minutes=LEFT_MINUTES)
-    due = world.canaries.due()
+    left = world.canaries.settle_left(cell=world.cell, minutes=LEFT_MINUTES)
+    due = world.canaries.due(cell=world.cell)
     sent = failed = 0
     for inbox_id in due:
         try:

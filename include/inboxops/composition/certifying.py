@@ -127,7 +127,7 @@ def _fetch(world: World, inbox: Inbox) -> None:
 
 def due(world: World, *, limit: int) -> list[int]:
     """Tenants to certify; who has waited longest comes first."""
-    return world.certificates.tenants(limit=limit)
+    return world.certificates.tenants(cell=world.cell, limit=limit)
 
 
 def of_day(world: World, tenant_id: int, day: date | None) -> Certificate:

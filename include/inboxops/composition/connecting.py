@@ -140,8 +140,9 @@ def disconnect(world: World, inbox: Inbox) -> Disconnected:
 
 def _appear(world: World, inbox_id: int) -> None:
     """Airflow learns of it now, if it runs; otherwise when it starts."""
-    runs.show_inboxes(world)
-    if world.inboxes.get(inbox_id).is_live:
+    inbox = world.inboxes.get(inbox_id)
+    runs.show_inboxes(world, inbox.cell)
+    if inbox.is_live:
         with suppress(OperatorError):
             runs.wake(world, inbox_id)
 

@@ -64,7 +64,7 @@ def _resume(world: World, inbox: Inbox) -> str:
 
 def _paused(world: World, inbox: Inbox, *, paused: bool) -> str:
     world.inboxes.pause(inbox.id, paused=paused)
-    runs.show_inboxes(world)
+    runs.show_inboxes(world, inbox.cell)
     return f"{inbox.name} is {'paused: nothing is read until it is resumed' if paused else 'read again from where it stopped'}"
 
 

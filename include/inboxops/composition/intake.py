@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -37,10 +37,10 @@ BATCHES_PER_RUN = 80
 def wants_fetch(world: World, inbox_id: int) -> bool:
     """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.
 
-    Raises the provider's errors, after they were recorded on the inbox.
+    Not here once its tenant moved to another cell. Raises the provider's errors, after they were recorded on the inbox.
     """
     inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
-    return has_work or (_has_news(world, inbox, sealed) and _has_room(world, inbox))
+    return inbox.cell == world.cell and (has_work or (_has_news(world, inbox, sealed) and _has_room(world, inbox)))
 
 
 def look(world: World, inbox_id: int) -> bool:
@@ -64,10 +64,10 @@ def _has_news(world: World, inbox: Inbox, sealed: bytes | None, *, disconnects: 
     return news
 
 
-def fetch(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
+def fetch(world: World, inbox_id: int, *, by: str = "", yields: Callable[[], bool] = lambda: False) -> fetching.Fetched:
     """Take in what is behind the cursor; when this run's bound was reached, the inbox is woken for the rest.
 
-    by: which run and try this is, kept with the mail.
+    by: which run and try this is, kept with the mail. yields: asked behind each batch, whether the rest is another run's.
     `skipped` says why nothing is to be done at all: not live, or neither news nor mail left unfiled.
     """
     inbox = world.inboxes.get(inbox_id)
@@ -83,6 +83,7 @@ def fetch(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
             world.swift_objects,
             limits=limits,
             max_batches=BATCHES_PER_RUN,
+            yields=yields,
             by=by,
         )
         if inbox.resync_since is not None and not fetched.more:
@@ -103,8 +104,11 @@ def fetch(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
 def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
     inbox = world.inboxes.get(inbox_id)
+    if inbox.cell != world.cell:
+        runs.wake(world, inbox_id)  # whoever woke it here meant the inbox, wherever it is
+        return _moved(inbox)
     # Where inboxes are looked at without a run, a look may have found what no push told of.
-    fetch_now = _fetch_noting_pushes if world.settings.look_minutes else fetch
+    fetch_now = _fetch_noting_pushes if world.settings.look_minutes else _fetch_while_ours
     if _has_room(world, inbox):
         try:
             return fetch_now(world, inbox_id, by=by)
@@ -116,14 +120,25 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
-    return _fetch_noting_pushes(world, inbox_id, by=by)
+    inbox = world.inboxes.get(inbox_id)
+    return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox_id, by=by)
 
 
 def _fetch_noting_pushes(world: World, inbox_id: int, *, by: str) -> fetching.Fetched:
-    fetched = fetch(world, inbox_id, by=by)
+    fetched = _fetch_while_ours(world, inbox_id, by=by)
     if fetched.stored:
         world.push.note_poll(inbox_id)
     return fetched
+
+
+def _fetch_while_ours(world: World, inbox_id: int, *, by: str) -> fetching.Fetched:
+    """As `fetch`; once the tenant has moved to another cell no further batch is begun: the rest is that cell's."""
+    known = world.inboxes.get(inbox_id)
+    return fetch(world, inbox_id, by=by, yields=lambda: world.inboxes.cell_of(known.tenant_id) != world.cell)
+
+
+def _moved(inbox: Inbox) -> fetching.Fetched:
+    return fetching.Fetched(skipped=f"the tenant {inbox.tenant} is in cell {inbox.cell} now, whose Airflow reads it")
 
 
 def _has_room(world: World, inbox: Inbox) -> bool:

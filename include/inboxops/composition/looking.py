@@ -11,22 +11,22 @@ from datetime import timedelta
 
 from inboxops.composition import intake, runs
 from inboxops.composition.world import World
-from inboxops.core.looking import Standing
+from inboxops.core.looking import Standing, standing
 from inboxops.errors import InboxOpsError, OperatorError
 from inboxops.stories.look import Looker as Looker
 
 
 def looker(world: World) -> Looker:
-    """One that shares the looks of this installation with all others. Raises OperatorError where looking is not set up."""
+    """One that shares the looks of this cell with all others. Raises OperatorError where looking is not set up."""
     _allow_connections()
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return Looker(name, world.looks, _Inboxes(world), every=_every(world))
 
 
 def check(world: World) -> Standing:
-    """Have every inbox looked at that is to be, and say how it goes. Raises OperatorError when looks are late."""
+    """Have every inbox of our cell looked at that is to be, and say how it goes. Raises OperatorError when looks are late."""
     world.looks.follow(_every(world))
-    found = world.looks.standing()
+    found = next((cell.looks for cell in world.heart.cells() if cell.name == world.cell), standing(0, 0.0))
     if not found.well:
         raise OperatorError(
             found.said, fix="Start the triggerers anew; `inboxops doctor` says when looks are in time again"

@@ -78,7 +78,7 @@ def to_hold(world: World) -> list[tuple[Account, Cursor]]:
             ),
             Cursor(uid_validity=row["imap_uid_validity"], last_uid=row["imap_last_uid"]),
         )
-        for row in world.inboxes.to_hold(limit=world.settings.idle_inboxes)
+        for row in world.inboxes.to_hold(cell=world.cell, limit=world.settings.idle_inboxes)
     ]
 
 

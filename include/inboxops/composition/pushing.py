@@ -39,7 +39,7 @@ def due(world: World, connection_type: str, *, limit: int) -> list[int]:
     if not is_wanted(world, connection_type):
         return []
     world.push.forget_receipts(hours=RECEIPT_HOURS)
-    return world.push.due(connection_type, within=RENEW_WITHIN[connection_type], limit=limit)
+    return world.push.due(connection_type, cell=world.cell, within=RENEW_WITHIN[connection_type], limit=limit)
 
 
 def register(world: World, inbox_id: int, *, anew: bool = False) -> Watched:

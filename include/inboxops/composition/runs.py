@@ -1,4 +1,8 @@
-"""Runs of Airflow that something asks for: started now, or remembered in the outbox while Airflow is away."""
+"""Runs of Airflow that something asks for: started now, or remembered in the outbox while Airflow is away.
+
+Each goes to the Airflow of the tenant's cell. Where that is not known here, it is as if it were away: the cell's own `drain_outbox`
+finds what the outbox keeps for its tenants.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,11 @@ from inboxops.stories.drain import wake_or_remember
 
 def wake(world: World, inbox_id: int) -> bool:
     """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""
-    tenant_id = world.inboxes.get(inbox_id).tenant_id
+    inbox = world.inboxes.get(inbox_id)
     return wake_or_remember(
-        inbox_id, world.airflow.wake, lambda id_: world.outbox.add_errand(Errand.WAKE, tenant_id, id_)
+        inbox_id,
+        lambda id_: world.airflows.of(inbox.cell).wake(id_),
+        lambda id_: world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, id_),
     )
 
 
@@ -32,42 +38,44 @@ def ask_for_replay(world: World, tenant_id: int, replay_id: int) -> bool:
     return deliver(world, Errand.REPLAY, replay_id)[0] > 0
 
 
-def deliver(world: World, kind: Errand, about: int | None = None) -> tuple[int, int]:
-    """Hand stored errands to Airflow, those of one inbox or replay or all that are due: (delivered, kept)."""
+def deliver(world: World, kind: Errand, about: int | None = None, *, cell: str | None = None) -> tuple[int, int]:
+    """Hand stored errands to Airflow, those of one inbox or replay, or all of a cell that are due: (delivered, kept)."""
     errands = {Errand.WAKE: _start_inbox, Errand.REGISTER: _start_registration, Errand.REPLAY: _start_replay}
-    return world.outbox.deliver_errands(kind, partial(errands[kind], world), about=about)
+    return world.outbox.deliver_errands(kind, partial(errands[kind], world), about=about, cell=cell)
 
 
-def deliver_sends(world: World, *, tenant_id: int | None = None, name: str | None = None) -> tuple[int, int]:
-    """Start the runs that send what is ordered, of all tenants unless one is named: (started, kept)."""
-    return world.outbox.deliver_sends(partial(_start_send, world), tenant_id=tenant_id, name=name)
+def deliver_sends(
+    world: World, *, tenant_id: int | None = None, name: str | None = None, cell: str | None = None
+) -> tuple[int, int]:
+    """Start the runs that send what is ordered, of a tenant or a cell: (started, kept)."""
+    return world.outbox.deliver_sends(partial(_start_send, world), tenant_id=tenant_id, name=name, cell=cell)
 
 
-def show_inboxes(world: World) -> bool:
-    """Have Airflow read the list of inboxes now. False while it is away: it reads the list when it starts."""
+def show_inboxes(world: World, cell: str | None = None) -> bool:
+    """Have the Airflow of a cell, or our own, read the list of inboxes now. False while it is away: it reads it when it starts."""
     try:
-        world.airflow.parse_again(ROSTER_DAG)
+        world.airflows.of(cell or world.cell).parse_again(ROSTER_DAG)
     except (TransientError, OperatorError):
         return False
     return True
 
 
-def _start_inbox(world: World, inbox_id: int, errand_id: int) -> None:
-    world.airflow.wake(inbox_id)
+def _start_inbox(world: World, inbox_id: int, errand_id: int, cell: str) -> None:
+    world.airflows.of(cell).wake(inbox_id)
 
 
-def _start_registration(world: World, inbox_id: int, errand_id: int) -> None:
+def _start_registration(world: World, inbox_id: int, errand_id: int, cell: str) -> None:
     """Named by its errand, so that delivering it twice starts one run. An inbox that is gone needs none."""
     with suppress(InvalidInput):
         dag = REGISTRATION_DAGS.get(world.inboxes.get(inbox_id).connection_type)
         if dag is not None:
-            world.airflow.start(dag, f"inbox-{inbox_id}-{errand_id}", {"inbox_id": inbox_id})
+            world.airflows.of(cell).start(dag, f"inbox-{inbox_id}-{errand_id}", {"inbox_id": inbox_id})
 
 
-def _start_replay(world: World, replay_id: int, errand_id: int) -> None:
-    world.airflow.start(REPLAY_DAG, f"replay-{replay_id}-{errand_id}", {"replay_id": replay_id})
+def _start_replay(world: World, replay_id: int, errand_id: int, cell: str) -> None:
+    world.airflows.of(cell).start(REPLAY_DAG, f"replay-{replay_id}-{errand_id}", {"replay_id": replay_id})
 
 
-def _start_send(world: World, name: str, message_id: int, attempt: int) -> None:
+def _start_send(world: World, name: str, message_id: int, attempt: int, cell: str) -> None:
     """A run of that name that is there already is under way, or done: nothing to start."""
-    world.airflow.start(SEND_DAG, f"send-{name}", {"message_id": message_id, "attempt": attempt})
+    world.airflows.of(cell).start(SEND_DAG, f"send-{name}", {"message_id": message_id, "attempt": attempt})

@@ -55,7 +55,17 @@ def ticket_page(world: World, message_id: int) -> str:
 
 
 def send(world: World, message_id: int, attempt: int, *, last_try: bool = False) -> story.Dispatch:
-    """One attempt, then its events. Raises what `stories.send` raises."""
+    """One attempt, then its events. Of a tenant that has moved to another cell, that cell makes it.
+
+    Raises what `stories.send` raises.
+    """
+    owner = world.moves.of_message(message_id)
+    if owner is not None and owner["cell"] != world.cell:
+        world.moves.order_again(message_id, attempt)
+        runs.deliver_sends(world, tenant_id=owner["tenant_id"], name=f"{message_id}-{attempt}")
+        said = f"the tenant {owner['tenant']} is in cell {owner['cell']} now, whose Airflow sends it"
+        log.info("send_handed_on", message=message_id, attempt=attempt, why=said)
+        return story.Dispatch("skipped", message_id, note=said)
     claims: list[Claim] = []
 
     def way_of(claim: Claim) -> story.Way:

@@ -9,8 +9,9 @@ from functools import partial
 
 from inboxops.composition import intake, runs, sending
 from inboxops.composition.world import World
+from inboxops.core import cells
 from inboxops.core.looking import Standing
-from inboxops.core.pulse import Pulse, State, state
+from inboxops.core.pulse import Pulse, State
 from inboxops.core.push import Errand
 from inboxops.events import webhook
 from inboxops.stories import drain as draining
@@ -24,16 +25,18 @@ LEFT_MINUTES = 15
 
 
 def drain(world: World) -> draining.Drained:
-    """Events, wake-ups, sends and mail that a crash or an outage left."""
-    events = publish(world.outbox, world.bus)
-    wakes, wakes_waiting = runs.deliver(world, Errand.WAKE)
-    registrations, _ = runs.deliver(world, Errand.REGISTER)
-    replays, _ = runs.deliver(world, Errand.REPLAY)
-    sends, sends_waiting = runs.deliver_sends(world)
+    """Events, wake-ups, sends and mail of our cell that a crash or an outage left; and, for all cells, what admins are told."""
+    cell = world.cell
+    events = publish(world.outbox, world.bus, world.outbox.tenants_with_open_events(cell=cell))
+    wakes, wakes_waiting = runs.deliver(world, Errand.WAKE, cell=cell)
+    registrations, _ = runs.deliver(world, Errand.REGISTER, cell=cell)
+    replays, _ = runs.deliver(world, Errand.REPLAY, cell=cell)
+    sends, sends_waiting = runs.deliver_sends(world, cell=cell)
     send, file = partial(sending.send, world), partial(intake.file, world)
-    resumed, unresolved = draining.resume_left_sends(world.outbound, send, minutes=LEFT_MINUTES)
-    filed, failed = draining.file_left_mail(world.inboxes, file, minutes=LEFT_MINUTES)
-    notified = notify(world)
+    resumed, unresolved = draining.resume_left_sends(world.outbound, send, cell=cell, minutes=LEFT_MINUTES)
+    filed, failed = draining.file_left_mail(world.inboxes, file, cell=cell, minutes=LEFT_MINUTES)
+    # A cell that stands still is no reason to keep it from its tenants' admins.
+    notified = notify(world) if world.heart.is_on_duty() else notifying.Notified(0, 0, 0)
     if not world.settings.look_minutes:
         world.looks.end()  # each look is a run here, so none is late
     return draining.Drained(
@@ -59,13 +62,13 @@ def pulse(world: World, due_at: datetime) -> Pulse:
 
 
 def pulse_state(world: World) -> State:
-    """How the pulse is, by the database's last beat."""
-    return state(world.heart.last())
+    """How the pulse is, by the database's last beats; of several cells the one that stands still is named."""
+    return cells.pulse_of(world.heart.cells(), world.cell)
 
 
 def looks_state(world: World) -> Standing:
     """Whether inboxes that are looked at without a run are so in time."""
-    return world.looks.standing()
+    return cells.looks_of(world.heart.cells(), world.cell)
 
 
 def notify(world: World) -> notifying.Notified:
@@ -115,7 +118,9 @@ def reseal(world: World) -> Resealed:
 
 
 def housekeep(world: World) -> housekeeping.Housekept:
-    """What is past its retention, and objects that no row names."""
+    """What is past its retention, and objects that no row names: of the whole installation, so one cell does it."""
+    if not world.heart.is_on_duty():
+        return housekeeping.Housekept(skipped="another cell does it for all")
     days = world.settings
     retention = housekeeping.Retention(days.keep_listed_days, days.keep_outbox_days, days.keep_replays_days)
     return housekeeping.housekeep(

@@ -12,6 +12,7 @@ from inboxops.core.signing import SigningKey
 from inboxops.db.api_keys import ApiKeyStore
 from inboxops.db.attachments import AttachmentStore
 from inboxops.db.canaries import CanaryStore
+from inboxops.db.cells import CellStore
 from inboxops.db.certificate import CertificateStore
 from inboxops.db.console import ConsoleStore
 from inboxops.db.corrections import CorrectionStore
@@ -37,6 +38,7 @@ from inboxops.db.trace import TraceStore
 from inboxops.errors import OperatorError
 from inboxops.events.relay import Relay
 from inboxops.orchestrator.airflow import Airflow
+from inboxops.orchestrator.cells import Airflows
 from inboxops.ports import Prober
 from inboxops.providers import prober, sender
 from inboxops.settings import Settings
@@ -100,8 +102,8 @@ class World:
     erasures = _on_database(ErasureStore)
     traces = _on_database(TraceStore)
     canaries = _on_database(CanaryStore)
-    looks = _on_database(LookStore)
     certificates = _on_database(CertificateStore)
+    moves = _on_database(CellStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
     mail_rules = _on_database(MailRuleStore)
@@ -111,7 +113,6 @@ class World:
     outbound = _on_database(OutboundStore)
     attachments = _on_database(AttachmentStore)
     api_keys = _on_database(ApiKeyStore)
-    heart = _on_database(PulseStore)
     signing_key = cached_property(_signing_key)
     vault = cached_property(_vault)
     bus = cached_property(_bus)
@@ -119,6 +120,14 @@ class World:
     def new_database(self) -> Database:
         """One connection of its own, for a forked process."""
         return Database(self.database.dsn, connections=1)
+
+    @cached_property
+    def looks(self) -> LookStore:
+        return LookStore(self.database, self.cell)
+
+    @cached_property
+    def heart(self) -> PulseStore:
+        return PulseStore(self.database, self.cell)
 
     @cached_property
     def notices(self) -> NoticeStore:
@@ -146,11 +155,26 @@ class World:
 
         return SwiftStore(self.objects.client, self.settings.s3_bucket)
 
+    @property
+    def cell(self) -> str:
+        """Which cell this process works for."""
+        return self.settings.cell
+
     @cached_property
-    def airflow(self) -> Airflow:
-        return Airflow(
-            self.settings.airflow_url, self.settings.airflow_username, self.settings.airflow_password.get_secret_value()
+    def airflows(self) -> Airflows:
+        known = self.settings
+        return Airflows(
+            known.cell,
+            known.airflow_url,
+            known.airflow_username,
+            known.airflow_password.get_secret_value(),
+            known.cells.get_secret_value(),
         )
+
+    @property
+    def airflow(self) -> Airflow:
+        """That of our own cell."""
+        return self.airflows.of(self.cell)
 
     def prober(self, connection_type: str) -> Prober:
         """The one prober of a kind of mailbox in this process: it keeps connections between polls."""
@@ -162,7 +186,7 @@ class World:
         """The same adapters on a database that shows one tenant: what the API works with."""
         scoped = World(self.settings)
         scoped.database = self.database.of_tenant(tenant_id)
-        scoped.objects, scoped.bus, scoped.airflow, scoped.vault = self.objects, self.bus, self.airflow, self.vault
+        scoped.objects, scoped.bus, scoped.airflows, scoped.vault = self.objects, self.bus, self.airflows, self.vault
         return scoped
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from inboxops.core.cells import MAIN
 from inboxops.core.model import Cursor
 
 DAG_PREFIX = "inbox"
@@ -56,6 +57,7 @@ class Inbox:
     canary_delete: bool = False  # from the mailbox, once they were recognised there
     body_marker: bool = True  # replies end in a signed [ref:...]
     resync_since: datetime | None = None  # to be compared with its mailbox from then on, once
+    cell: str = MAIN  # whose Airflow works for its tenant
 
     @property
     def dag_id(self) -> str:

@@ -27,16 +27,16 @@ class CanaryStore:
                     "canaries come from an inbox of the same tenant", fix="`inboxops inbox list` shows them"
                 )
 
-    def due(self) -> list[int]:
-        """Inboxes that are to get one now."""
+    def due(self, *, cell: str) -> list[int]:
+        """Inboxes of a cell that are to get one now."""
         with self._database.transaction() as t:
-            return [row["id"] for row in t.rows("canaries_due", id=None)]
+            return [row["id"] for row in t.rows("canaries_due", id=None, cell=cell)]
 
     def add(self, inbox_id: int, *, even_if_not_due: bool) -> Canary | None:
         """A new one; None when none is due, because another run was first."""
         with self._database.transaction() as t:
             t.rows("hold_inbox", id=inbox_id)
-            if not even_if_not_due and not t.rows("canaries_due", id=inbox_id):
+            if not even_if_not_due and not t.rows("canaries_due", id=inbox_id, cell=None):
                 return None
             row = t.row("add_canary", id=inbox_id)
         return Canary(**row) if row else None
@@ -54,15 +54,15 @@ class CanaryStore:
         with self._database.transaction() as t:
             t.run("canary_not_sent", id=canary_id, error=error, in_doubt=in_doubt)
 
-    def settle_left(self, *, minutes: int) -> int:
-        """Say of those that a killed run left before the hand-over that they were not sent: how many."""
+    def settle_left(self, *, cell: str, minutes: int) -> int:
+        """Say of those of a cell that a killed run left before the hand-over that they were not sent: how many."""
         with self._database.transaction() as t:
-            return t.run("canaries_left", minutes=minutes)
+            return t.run("canaries_left", cell=cell, minutes=minutes)
 
-    def to_remove(self, *, limit: int) -> list[Row]:
-        """Those that may be deleted from their mailboxes now, by inbox: with the provider's key, size, time and thread."""
+    def to_remove(self, *, cell: str, limit: int) -> list[Row]:
+        """Those of a cell that may be deleted from their mailboxes now, by inbox: the provider's key, size, time and thread."""
         with self._database.transaction() as t:
-            return t.rows("canaries_to_remove", limit=limit)
+            return t.rows("canaries_to_remove", cell=cell, limit=limit)
 
     def removed(self, canary_id: int, how: Removed) -> None:
         with self._database.transaction() as t:

@@ -20,10 +20,10 @@ class CertificateStore:
 
     # -- what is looked at
 
-    def tenants(self, *, limit: int) -> list[int]:
-        """Tenants with an inbox that was read once; who has waited longest comes first."""
+    def tenants(self, *, cell: str, limit: int) -> list[int]:
+        """Tenants of a cell with an inbox that was read once; who has waited longest comes first."""
         with self._database.transaction() as t:
-            return [row["id"] for row in t.rows("tenants_to_certify", limit=limit)]
+            return [row["id"] for row in t.rows("tenants_to_certify", cell=cell, limit=limit)]
 
     def read_since(self, tenant_id: int) -> dict[int, tuple[datetime, datetime | None]]:
         """Inbox -> (since when it is read, to when it was certified), of those that were read once."""

@@ -18,6 +18,7 @@ class ConsoleStore:
     def inboxes(
         self,
         *,
+        cell: str | None = None,
         ids: Collection[int] | None,
         q: str,
         state: str,
@@ -33,10 +34,11 @@ class ConsoleStore:
         `canary`: the state of the last canary that something is known of, where that did not come back well.
         `canary_from`: the inbox that sends them, None for itself.
 
-        ids: those that the reader may see, None for all. sort: one of `SORTS`.
+        cell: whose inboxes, None for all. ids: those that the reader may see, None for all. sort: one of `SORTS`.
         """
         with self._database.transaction() as t:
             asked = {
+                "cell": cell,
                 "ids": None if ids is None else list(ids),
                 "q": q,
                 "state": state,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from inboxops.core import template
+from inboxops.core.cells import MAIN
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, Transaction, jsonb
@@ -21,10 +22,10 @@ class InboxStore:
 
     # -- tenants
 
-    def add_tenant(self, slug: str, name: str) -> int | None:
-        """The new tenant's id, or None when the slug is taken."""
+    def add_tenant(self, slug: str, name: str, *, cell: str = MAIN) -> int | None:
+        """The new tenant's id, or None when the slug is taken. cell: whose Airflow works for it."""
         with self._database.transaction() as t:
-            made: int | None = t.value("add_tenant", slug=slug, name=name)
+            made: int | None = t.value("add_tenant", slug=slug, name=name, cell=cell)
             return made
 
     def set_agents(self, slug: str, agents: Sequence[str]) -> None:
@@ -59,6 +60,11 @@ class InboxStore:
     def tenant_slug(self, tenant_id: int) -> str:
         with self._database.transaction() as t:
             return str(t.value("tenant_slug", id=tenant_id))
+
+    def cell_of(self, tenant_id: int) -> str:
+        """Whose Airflow works for the tenant."""
+        with self._database.transaction(tenant_id=tenant_id) as t:
+            return str(t.value("tenant_cell", id=tenant_id))
 
     # -- inboxes
 
@@ -215,20 +221,20 @@ class InboxStore:
         with self._database.transaction() as t:
             return bool(t.value("has_work", id=inbox_id))
 
-    def left_behind(self, *, minutes: int) -> list[int]:
-        """Inboxes with mail that no run has moved on for so long: a crash left it, or the inbox was disconnected since."""
+    def left_behind(self, *, cell: str, minutes: int) -> list[int]:
+        """Inboxes of a cell with mail that no run moved on for so long: a crash left it, or the inbox was disconnected since."""
         with self._database.transaction() as t:
-            return [row["inbox_id"] for row in t.rows("inboxes_left_behind", minutes=minutes)]
+            return [row["inbox_id"] for row in t.rows("inboxes_left_behind", cell=cell, minutes=minutes)]
 
-    def to_hold(self, *, limit: int) -> list[Row]:
-        """IMAP inboxes that may be held in IDLE: live, and read once."""
+    def to_hold(self, *, cell: str, limit: int) -> list[Row]:
+        """IMAP inboxes of a cell that may be held in IDLE: live, and read once."""
         with self._database.transaction() as t:
-            return t.rows("to_hold", limit=limit)
+            return t.rows("to_hold", cell=cell, limit=limit)
 
-    def note_held(self, inbox_ids: Collection[int]) -> None:
-        """Remember which inboxes are held in IDLE now; all others are not."""
+    def note_held(self, inbox_ids: Collection[int], *, cell: str) -> None:
+        """Remember which inboxes of a cell are held in IDLE now; all others of it are not."""
         with self._database.transaction() as t:
-            t.run("note_held", ids=list(inbox_ids))
+            t.run("note_held", ids=list(inbox_ids), cell=cell)
 
     def own_addresses(self, tenant_id: int) -> frozenset[str]:
         with self._database.transaction() as t:
@@ -285,4 +291,5 @@ def _inbox(row: Row) -> Inbox:
         canary_from_id=row["canary_from_id"],
         resync_since=row["resync_since"],
         canary_delete=row["canary_delete"],
+        cell=row["cell"],
     )

@@ -170,10 +170,11 @@ class OutboundStore:
                 told = {"message_id": claim.id, "ticket_id": row["ticket_id"], "error": error}
                 add_event(t, row["tenant_id"], f"message.{status}", told)
 
-    def left_sending(self, *, minutes: int, limit: int) -> list[tuple[int, int]]:
-        """(message, attempt) whose run ended long ago without saying what became of it."""
+    def left_sending(self, *, cell: str, minutes: int, limit: int) -> list[tuple[int, int]]:
+        """(message, attempt) of a cell whose run ended long ago without saying what became of it."""
         with self._database.transaction() as t:
-            return [(row["id"], row["send_attempt"]) for row in t.rows("left_sending", minutes=minutes, limit=limit)]
+            rows = t.rows("left_sending", cell=cell, minutes=minutes, limit=limit)
+        return [(row["id"], row["send_attempt"]) for row in rows]
 
 
 def add_outbound(t: Transaction, new: NewOutbound) -> bool:

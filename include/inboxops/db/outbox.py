@@ -22,9 +22,10 @@ class OutboxStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def tenants_with_open_events(self) -> list[int]:
+    def tenants_with_open_events(self, *, cell: str) -> list[int]:
+        """Those of a cell."""
         with self._database.transaction() as t:
-            return [row["tenant_id"] for row in t.rows("tenants_with_open_events")]
+            return [row["tenant_id"] for row in t.rows("tenants_with_open_events", cell=cell)]
 
     def publish_open(self, tenant_id: int, bus: EventBus) -> int:
         """Hand the tenant's next events to the bus and mark them done; returns how many.
@@ -46,19 +47,28 @@ class OutboxStore:
             add_errand(t, kind, tenant_id, about, delay=delay)
 
     def deliver_errands(
-        self, kind: Errand, deliver: Callable[[int, int], object], *, about: int | None = None
+        self,
+        kind: Errand,
+        deliver: Callable[[int, int, str], object],
+        *,
+        about: int | None = None,
+        cell: str | None = None,
     ) -> tuple[int, int]:
-        """Call `deliver(about, errand)` with each that is due, or with one of them at once: (delivered, kept for later).
+        """Call `deliver(about, errand, cell)` with each that is due, or with one of them at once: (delivered, kept for later).
+
+        cell: only those of its tenants.
 
         One that raises TransientError is kept. Holds no lock meanwhile: what is asked for during a delivery stays open.
         """
         claim, name = uuid.uuid4().hex, None if about is None else str(about)
         with self._database.transaction() as t:
-            rows = t.rows("claim_errands", kind=kind, name=name, claim=claim, lease=LEASE_SECONDS, limit=ERRANDS)
+            rows = t.rows(
+                "claim_errands", kind=kind, name=name, claim=claim, lease=LEASE_SECONDS, limit=ERRANDS, cell=cell
+            )
         delivered = 0
         for row in rows:
             try:
-                deliver(int(row["name"]), row["id"])
+                deliver(int(row["name"]), row["id"], row["cell"])
             except TransientError as exc:
                 with self._database.transaction() as t:
                     t.run("outbox_failed", ids=[row["id"]], error=str(exc))
@@ -69,18 +79,25 @@ class OutboxStore:
         return delivered, len(rows) - delivered
 
     def deliver_sends(
-        self, start: Callable[[str, int, int], None], *, tenant_id: int | None = None, name: str | None = None
+        self,
+        start: Callable[[str, int, int, str], None],
+        *,
+        tenant_id: int | None = None,
+        name: str | None = None,
+        cell: str | None = None,
     ) -> tuple[int, int]:
-        """Call `start(name, message, attempt)` for each order to send that is due: all, a tenant's, or the one of that name.
+        """Call `start(name, message, attempt, cell)` for each order to send that is due: all, a cell's, a tenant's, or the one of
+        that name.
 
         (started, kept). The first that can't be started keeps the others waiting too: it is Airflow that is away.
         """
         started = 0
         with self._database.transaction() as t:
-            rows = t.rows("due_sends", tenant_id=tenant_id, name=name, limit=SLICE)
+            rows = t.rows("due_sends", tenant_id=tenant_id, name=name, cell=cell, limit=SLICE)
             for position, row in enumerate(rows):
                 try:
-                    start(row["name"], int(row["payload"]["message_id"]), int(row["payload"]["attempt"]))
+                    ordered = row["payload"]
+                    start(row["name"], int(ordered["message_id"]), int(ordered["attempt"]), row["cell"])
                 except InboxOpsError as exc:
                     t.run("outbox_failed", ids=[row["id"]], error=str(exc))
                     return started, len(rows) - position

@@ -1,23 +1,30 @@
-"""The last beat of the pulse."""
+"""The last beat of each cell, and what else is asked of cells as wholes."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
+from inboxops.core.cells import Cell, cell
 from inboxops.core.pulse import Pulse
 from inboxops.db.database import Database
 
 
 class PulseStore:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    """Of the one cell that this process works for, unless a method says otherwise."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database, self._name = database, name
 
     def beat(self, pulse: Pulse) -> None:
         with self._database.transaction() as t:
-            t.run("beat", **asdict(pulse))
+            t.run("beat", cell=self._name, **asdict(pulse))
 
-    def last(self) -> Pulse | None:
-        """None before the first."""
+    def cells(self) -> list[Cell]:
+        """Every cell that has tenants or beats, by name."""
         with self._database.transaction() as t:
-            row = t.row("last_beat")
-        return Pulse(**row) if row else None
+            return [cell(**row) for row in t.rows("cells")]
+
+    def is_on_duty(self) -> bool:
+        """Whether this cell does what is done once for all of them."""
+        with self._database.transaction() as t:
+            return bool(t.value("on_duty", cell=self._name))

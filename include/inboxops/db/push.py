@@ -38,11 +38,16 @@ class PushStore:
             found: str | None = t.value("push_subscription", id=inbox_id)
             return found
 
-    def due(self, connection_type: str, *, within: timedelta, limit: int) -> list[int]:
-        """Connected inboxes whose channel ends soon, has ended, was never made or is suspect; the most urgent first."""
+    def due(self, connection_type: str, *, cell: str, within: timedelta, limit: int) -> list[int]:
+        """Connected inboxes of a cell whose channel ends soon, has ended, was never made or is suspect; the most urgent first."""
         with self._database.transaction() as t:
             rows = t.rows(
-                "push_due", connection_type=connection_type, within=within, suspect_after=SUSPECT_AFTER, limit=limit
+                "push_due",
+                connection_type=connection_type,
+                cell=cell,
+                within=within,
+                suspect_after=SUSPECT_AFTER,
+                limit=limit,
             )
         return [row["id"] for row in rows]
 

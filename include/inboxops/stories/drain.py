@@ -10,11 +10,11 @@ from inboxops.errors import InboxOpsError, TransientError
 
 
 class LeftMail(Protocol):
-    def left_behind(self, *, minutes: int) -> list[int]: ...
+    def left_behind(self, *, cell: str, minutes: int) -> list[int]: ...
 
 
 class LeftSends(Protocol):
-    def left_sending(self, *, minutes: int, limit: int) -> list[tuple[int, int]]: ...
+    def left_sending(self, *, cell: str, minutes: int, limit: int) -> list[tuple[int, int]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Drained:
     notices_waiting: int = 0
 
 
-def file_left_mail(inboxes: LeftMail, file: Callable[[int], object], *, minutes: int) -> tuple[int, int]:
-    """Classify and persist mail that is durable and that no run moved on for `minutes`: (inboxes done, inboxes that failed).
+def file_left_mail(inboxes: LeftMail, file: Callable[[int], object], *, cell: str, minutes: int) -> tuple[int, int]:
+    """Classify and persist mail of a cell that is durable and that no run moved on for `minutes`: (inboxes done, failed).
 
     Its inbox may have been disconnected since, so no run of its own would come. One that fails stops no other.
     """
     done = failed = 0
-    for inbox_id in inboxes.left_behind(minutes=minutes):
+    for inbox_id in inboxes.left_behind(cell=cell, minutes=minutes):
         try:
             file(inbox_id)
             done += 1
@@ -50,11 +50,11 @@ def file_left_mail(inboxes: LeftMail, file: Callable[[int], object], *, minutes:
 
 
 def resume_left_sends(
-    outbox: LeftSends, send: Callable[[int, int], object], *, minutes: int, limit: int = 20
+    outbox: LeftSends, send: Callable[[int, int], object], *, cell: str, minutes: int, limit: int = 20
 ) -> tuple[int, int]:
-    """Find out what became of messages whose run ended without a word: (resolved, failed). One that fails stops no other."""
+    """Find out what became of a cell's messages whose run ended without a word: (resolved, failed). One stops no other."""
     done = failed = 0
-    for message_id, attempt in outbox.left_sending(minutes=minutes, limit=limit):
+    for message_id, attempt in outbox.left_sending(cell=cell, minutes=minutes, limit=limit):
         try:
             send(message_id, attempt)
             done += 1

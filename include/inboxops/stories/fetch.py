@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Protocol
 
 from inboxops.core.detached import detach, note
@@ -98,19 +97,37 @@ def fetch(
     *,
     limits: FetchLimits,
     max_batches: int,
+    yields: Callable[[], bool] = lambda: False,
     by: str = "",
 ) -> Fetched:
     """Take in everything behind the inbox's cursor, at most `max_batches` batches a run so that other inboxes go on.
 
-    by: the run that does it, kept with the mail.
+    yields: asked behind each batch; when it says so, the rest is left to another run as well. by: the run that does it, kept
+    with the mail.
     Raises the provider's errors, after `standing` has recorded them, and TransientError when the object store is away.
     """
     log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, behind=str(inbox.cursor))
     with standing(inbox, inboxes), provider.open(account) as mailbox:
-        behind = islice(mailbox.batches(inbox.cursor, limits), max_batches)
-        fetched, count = _take_in(inbox, behind, batches, objects, by)
+        behind = _Bounded(mailbox.batches(inbox.cursor, limits), max_batches, yields)
+        fetched, _ = _take_in(inbox, behind, batches, objects, by)
     is_read(inbox, inboxes)
-    return _ended(replace(fetched, more=count == max_batches))
+    return _ended(replace(fetched, more=behind.cut))
+
+
+class _Bounded(Iterator[Batch]):
+    """So many batches at most, and none more once somebody else is to go on. `cut`: whether that was so."""
+
+    def __init__(self, source: Iterator[Batch], most: int, yields: Callable[[], bool]) -> None:
+        self._source, self._left, self._yields = source, most, yields
+        self._begun = self.cut = False
+
+    def __next__(self) -> Batch:
+        if self._left == 0 or (self._begun and self._yields()):
+            self.cut = True
+            raise StopIteration
+        batch = next(self._source)
+        self._begun, self._left = True, self._left - 1
+        return batch
 
 
 def fetch_named(

@@ -55,14 +55,15 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Housekept:
-    """How many of each were deleted."""
+    """How many of each were deleted. skipped: why nothing was to be done here."""
 
-    listed: int
-    uploads: int
-    outbox: int
-    replays: int
-    canaries: int
-    orphaned_objects: int
+    listed: int = 0
+    uploads: int = 0
+    outbox: int = 0
+    replays: int = 0
+    canaries: int = 0
+    orphaned_objects: int = 0
+    skipped: str = ""
 
 
 def housekeep(

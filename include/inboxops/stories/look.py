@@ -35,6 +35,8 @@ class Looks(Protocol):
 
     def follow(self, every: timedelta) -> list[tuple[int, str]]: ...
 
+    def let_go(self, by: str) -> list[tuple[int, str]]: ...
+
     def claim(self, by: str, *, limit: int) -> list[Look]: ...
 
     def renew(self, by: str, inbox_ids: Sequence[int]) -> None: ...
@@ -107,7 +109,7 @@ class Looker:
         self._save()
         now = time.monotonic()
         if now >= self._follow_at:
-            for inbox_id, connection_type in self._looks.follow(self._every):
+            for inbox_id, connection_type in (*self._looks.follow(self._every), *self._looks.let_go(self._name)):
                 self._inboxes.forget(inbox_id, connection_type)
             self._follow_at = now + FOLLOW_SECONDS
         if now >= self._renew_at:

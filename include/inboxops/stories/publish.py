@@ -12,18 +12,16 @@ from inboxops.ports import EventBus
 
 
 class EventOutbox(Protocol):
-    def tenants_with_open_events(self) -> list[int]: ...
-
     def publish_open(self, tenant_id: int, bus: EventBus) -> int: ...
 
 
-def publish(outbox: EventOutbox, bus: EventBus, tenant_ids: list[int] | None = None) -> int:
-    """Publish what is open, for these tenants or for all; returns how many events went out.
+def publish(outbox: EventOutbox, bus: EventBus, tenant_ids: list[int]) -> int:
+    """Publish what is open for these tenants; returns how many events went out.
 
     A bus that is away delays events and loses none: they stay open for `drain_outbox`, and mail goes on (invariant 7).
     """
     sent = 0
-    for tenant_id in outbox.tenants_with_open_events() if tenant_ids is None else tenant_ids:
+    for tenant_id in tenant_ids:
         try:
             while count := outbox.publish_open(tenant_id, bus):
                 sent += count

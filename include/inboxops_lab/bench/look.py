@@ -25,9 +25,9 @@ from inboxops.composition.world import World
 from inboxops.errors import OperatorError
 from inboxops_lab.bench.latency import Latency, latency
 from inboxops_lab.bench.meter import cpu_seconds, pss_mb
-from inboxops_lab.bench.place import PASSWORD, TENANT, Place, processes, stack, without_ours
+from inboxops_lab.bench.place import Place, add_quiet, processes, stack, without_ours
 from inboxops_lab.testing.mailserver import Dovecot, dovecot_binary
-from inboxops_lab.testing.quietimap import LAST_UID, UID_VALIDITY, QuietImap
+from inboxops_lab.testing.quietimap import QuietImap
 from inboxops_local.stack.spawn import die_with
 
 Say = Callable[[str], None]
@@ -38,12 +38,6 @@ SIMULATED = (
     "all mailboxes but `on_dovecot` are one simulated IMAP server's, over TLS, to which no mail comes; Airflow is left out,"
     " so that a wake-up ends in the outbox (held_*: the whole stack and Dovecot)"
 )
-
-_FILL = b"""
-INSERT INTO inboxes (tenant_id, name, email_address, connection_type, connection, credentials_encrypted, connected_at,
-                     imap_uid_validity, imap_last_uid, first_read_at)
-SELECT t.id, 'quiet-' || n, 'quiet-' || n || '@bench.example', 'imap', %s, %s, now(), %s, %s, now()
-FROM tenants t, generate_series(1, %s) n WHERE t.slug = %s"""
 
 _LOG = b"""
 CREATE TABLE look_log (inbox_id bigint, due_at timestamptz, looked_at timestamptz);
@@ -148,11 +142,7 @@ def _connect(place: Place, quiet: QuietImap, inboxes: int, say: Say) -> dict[str
         intake.fetch(place.world, found[user])
         if number % 20 == 0:
             say(f"connecting inboxes on Dovecot: {number} of {real}")
-    connection = {"host": quiet.host, "port": quiet.port, "security": "tls", "ca_file": quiet.ca_file}
-    sealed = place.world.vault.seal({"password": PASSWORD})
-    with place.world.database.transaction() as t:
-        parameters = (json.dumps(connection), sealed, UID_VALIDITY, LAST_UID, inboxes - real, TENANT)
-        t.connection.execute(_FILL, parameters)
+    add_quiet(place.world, quiet, inboxes - real)
     return found
 
 

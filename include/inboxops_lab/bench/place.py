@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from inboxops.db.migrate import migrate
 from inboxops.errors import OperatorError, TransientError
 from inboxops_lab.testing.mailserver import Dovecot, dovecot_binary
 from inboxops_lab.testing.processes import free_ports
+from inboxops_lab.testing.quietimap import LAST_UID, UID_VALIDITY, QuietImap
 from inboxops_local.stack import checks
 from inboxops_local.stack.record import Record
 from inboxops_local.stack.testing import running
@@ -49,12 +51,16 @@ class Place:
         """A mailbox on the Dovecot."""
         self.dovecot.add_user(user, PASSWORD)
 
-    def add_mailbox(self, user: str, *, first_sync_messages: int = 500, plain: bool = False) -> int:
+    def add_mailbox(
+        self, user: str, *, first_sync_messages: int = 500, plain: bool = False, tenant: str = TENANT
+    ) -> int:
         """A mailbox on the Dovecot and the inbox connected to it: the inbox's id. plain: without TLS, as on a trusted network."""
         self.add_user(user)
-        return self.add_inbox(user, user, first_sync_messages=first_sync_messages, plain=plain)
+        return self.add_inbox(user, user, first_sync_messages=first_sync_messages, plain=plain, tenant=tenant)
 
-    def add_inbox(self, name: str, user: str, *, first_sync_messages: int = 500, plain: bool = False) -> int:
+    def add_inbox(
+        self, name: str, user: str, *, first_sync_messages: int = 500, plain: bool = False, tenant: str = TENANT
+    ) -> int:
         """An inbox connected to a mailbox that is there: its id."""
         connection = {
             "host": self.dovecot.host,
@@ -63,7 +69,7 @@ class Place:
             "ca_file": self.dovecot.ca_file,
         }
         inbox_id = self.world.inboxes.add(
-            tenant_id=self.world.inboxes.tenant_id(TENANT),
+            tenant_id=self.world.inboxes.tenant_id(tenant),
             name=name,
             email_address=f"{name}@bench.example",
             display_name="",
@@ -138,6 +144,22 @@ def api(home: Path) -> Iterator[tuple[str, psutil.Process]]:
     finally:
         child.terminate()
         child.wait(timeout=30)
+
+
+_QUIET = b"""
+INSERT INTO inboxes (tenant_id, name, email_address, connection_type, connection, credentials_encrypted, connected_at,
+                     imap_uid_validity, imap_last_uid, first_read_at)
+SELECT t.id, 'quiet-' || n, 'quiet-' || n || '@' || t.slug || '.example', 'imap', %s, %s, now(), %s, %s, now()
+FROM tenants t, generate_series(1, %s) n WHERE t.slug = %s"""
+
+
+def add_quiet(world: World, quiet: QuietImap, count: int, *, tenant: str = TENANT) -> None:
+    """So many inboxes on the simulated server, to which no mail comes, as they are once they were read."""
+    connection = {"host": quiet.host, "port": quiet.port, "security": "tls", "ca_file": quiet.ca_file}
+    sealed = world.vault.seal({"password": PASSWORD})
+    with world.database.transaction() as t:
+        parameters = (json.dumps(connection), sealed, UID_VALIDITY, LAST_UID, count, tenant)
+        t.connection.execute(_QUIET, parameters)
 
 
 def plain_inbox(world: World) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,19 +123,19 @@ def _measured(inboxes: int, design: Design, *, every: int, minutes: float, say: 
     with place(more=settings, clients_per_process=100) as here:
         say(f"{design}: the stack without inboxes, for {ALONE_SECONDS:.0f} s")
         time.sleep(SETTLED_SECONDS)
-        alone = _Use(here)
+        alone = Use(here)
         time.sleep(ALONE_SECONDS)
         without = alone.cores()
         _connect(here, inboxes, say)
         began = time.monotonic()
         runs.show_inboxes(here.world)
-        with _metadata(here) as airflow:
-            _until_known(airflow, inboxes, lambda known: say(f"{design}: Airflow knows {known} of {inboxes} inboxes"))
+        with metadata(here) as airflow:
+            until_known(airflow, inboxes, lambda known: say(f"{design}: Airflow knows {known} of {inboxes} inboxes"))
             known_after = time.monotonic() - began
             settle = (12 if design is Design.IDLE else 0) + every
-            _wait(settle * 60, lambda left: say(f"{design}: settling, {left:.0f} s more"))
+            wait(settle * 60, lambda left: say(f"{design}: settling, {left:.0f} s more"))
             if design is not Design.NAIVE:  # which may never be
-                _until_on_time(airflow, lambda late: say(f"{design}: the oldest run is {late:.0f} s late"))
+                until_on_time(airflow, lambda late: say(f"{design}: the oldest run is {late:.0f} s late"))
             return _window(here, airflow, inboxes, design, every, minutes, known_after, sum(without.values()), say)
 
 
@@ -153,14 +153,14 @@ def _connect(here: Place, inboxes: int, say: Say) -> None:
 
 
 @contextmanager
-def _metadata(here: Place) -> Iterator[psycopg.Connection[Any]]:
-    """Airflow's database: its API would take part in what is measured."""
+def metadata(here: Place, database: str = "airflow") -> Iterator[psycopg.Connection[Any]]:
+    """The database of an Airflow: its API would take part in what is measured."""
     kept = read_env(Home(here.home).env_file)
     known = psycopg.conninfo.conninfo_to_dict(here.world.settings.database_url.get_secret_value())
     with psycopg.connect(
         host=known["host"],
         port=known["port"],
-        dbname="airflow",
+        dbname=database,
         user="airflow",
         password=kept["STACK_AIRFLOW_DATABASE_PASSWORD"],
         autocommit=True,
@@ -168,10 +168,10 @@ def _metadata(here: Place) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def _until_known(airflow: psycopg.Connection[Any], inboxes: int, tell: Callable[[int], None]) -> None:
+def until_known(airflow: psycopg.Connection[Any], inboxes: int, tell: Callable[[int], None]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        (known,) = _one(airflow, "SELECT count(*) FROM dag WHERE dag_id LIKE 'inbox\\_%%' AND NOT is_stale")
+        (known,) = one(airflow, "SELECT count(*) FROM dag WHERE dag_id LIKE 'inbox\\_%%' AND NOT is_stale")
         tell(known)
         if known >= inboxes:
             return
@@ -180,11 +180,11 @@ def _until_known(airflow: psycopg.Connection[Any], inboxes: int, tell: Callable[
         time.sleep(1)
 
 
-class _Use:
+class Use:
     """What the processes of the stack use from here on. The mail server is no part of it."""
 
-    def __init__(self, here: Place) -> None:
-        self._roots = {name: here.part(name) for name in PARTS}
+    def __init__(self, here: Place, parts: Sequence[str] = PARTS) -> None:
+        self._roots = {name: here.part(name) for name in parts}
         self._before = {name: cpu_seconds(pids) for name, pids in self._roots.items()}
         self._began = time.monotonic()
 
@@ -197,11 +197,11 @@ class _Use:
         return {name: (cpu_seconds(pids) - self._before[name]) / seconds for name, pids in self._roots.items()}
 
 
-def _until_on_time(airflow: psycopg.Connection[Any], tell: Callable[[float], None]) -> None:
+def until_on_time(airflow: psycopg.Connection[Any], tell: Callable[[float], None]) -> None:
     """Until the first runs of all inboxes, which fell due at once, are worked off; or until it is clear that they never will be."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        (late,) = _one(airflow, _OLDEST)
+        (late,) = one(airflow, _OLDEST)
         if late < ON_TIME_SECONDS:
             return
         tell(late)
@@ -220,12 +220,12 @@ def _window(
     say: Say,
 ) -> Measured:
     blocked = _blocked(here)
-    start, use = datetime.now(UTC), _Use(here)
-    _wait(minutes * 60, lambda left: say(f"{design}: measuring, {left:.0f} s more"))
+    start, use = datetime.now(UTC), Use(here)
+    wait(minutes * 60, lambda left: say(f"{design}: measuring, {left:.0f} s more"))
     end, seconds, cores = datetime.now(UTC), use.seconds(), use.cores()
     expected = round(inboxes * seconds / (every * 60))
-    (polls,) = _one(airflow, _POLLS, start, end)
-    p50, p95 = _one(airflow, _LATENESS, end, start, end)
+    (polls,) = one(airflow, POLLS, start, end)
+    p50, p95 = one(airflow, LATENESS, end, start, end)
     each = seconds / (expected if design is Design.IDLE else max(polls, 1))
     return Measured(
         inboxes=inboxes,
@@ -244,14 +244,14 @@ def _window(
     )
 
 
-_POLLS = """SELECT count(*) FROM dag_run
+POLLS = """SELECT count(*) FROM dag_run
 WHERE dag_id LIKE 'inbox\\_%%' AND run_type = 'scheduled' AND state IN ('success', 'failed') AND end_date BETWEEN %s AND %s"""
 
 _OLDEST = """SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float FROM (
     SELECT min(run_after) AS since FROM dag_run WHERE dag_id LIKE 'inbox\\_%%' AND state IN ('queued', 'running')
     UNION ALL SELECT min(next_dagrun_create_after) FROM dag WHERE dag_id LIKE 'inbox\\_%%' AND NOT is_stale) AS open"""
 
-_LATENESS = """
+LATENESS = """
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY late), percentile_cont(0.95) WITHIN GROUP (ORDER BY late)
 FROM (
     SELECT extract(epoch FROM coalesce(t.end_date, %s) - r.run_after)::float AS late
@@ -264,13 +264,13 @@ def _blocked(here: Place) -> int:
     return (here.home / "logs" / "triggerer.log").read_text(errors="replace").count(BLOCKED)
 
 
-def _one(airflow: psycopg.Connection[Any], statement: str, *parameters: Any) -> tuple[Any, ...]:
+def one(airflow: psycopg.Connection[Any], statement: str, *parameters: Any) -> tuple[Any, ...]:
     row: tuple[Any, ...] | None = airflow.execute(statement.encode(), parameters).fetchone()
     assert row is not None
     return row
 
 
-def _wait(seconds: float, tell: Callable[[float], None]) -> None:
+def wait(seconds: float, tell: Callable[[float], None]) -> None:
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         tell(left)

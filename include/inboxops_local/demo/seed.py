@@ -29,7 +29,7 @@ LINK_MINUTES = 24 * 60
 
 def connect(world: World, home: Home, ports: Ports) -> list[Inbox]:
     """Tenant and inboxes of the demonstration, made on first call; a later one only follows what has moved since."""
-    world.inboxes.add_tenant(TENANT, "Demonstration Ltd")
+    world.inboxes.add_tenant(TENANT, "Demonstration Ltd", cell=world.cell)
     ca_file = home.standins / "ca.pem"
     servers = {
         "gmail": settings_for("gmail", f"https://localhost:{ports.gmail}", ca_file),

@@ -10,10 +10,14 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from inboxops.core.cells import MAIN
+from inboxops.orchestrator.cells import Airflows
 from inboxops.settings import Ports
 from inboxops_local.stack import celery as celery_workers
 from inboxops_local.stack import checks
@@ -29,6 +33,7 @@ ADMIN = "admin"
 """The person's account. The API's and the tasks' own may do nothing but what they need: `inboxops_airflow.auth`."""
 
 DAG_SETTINGS = (
+    "INBOXOPS_CELL",
     "INBOXOPS_POLL_MINUTES",
     "INBOXOPS_IDLE_POLL_MINUTES",
     "INBOXOPS_IDLE_INBOXES",
@@ -74,21 +79,59 @@ TUNING = {
 """What makes thousands of inboxes cheap, the same in docker-compose.yaml; docs/performance.md has the figures."""
 
 
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One Airflow of the stack, of one cell, with a database and a folder of its own. suffix: of its parts' names."""
+
+    cell: str
+    port: int
+    folder: Path
+    database: str = "airflow"
+    suffix: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://{checks.HOST}:{self.port}"
+
+
+def instances(layout: Layout) -> list[Instance]:
+    """Our own, and one for each cell of INBOXOPS_CELLS whose address is on this machine.
+
+    Raises OperatorError for what that can't mean.
+    """
+    known = {
+        name: os.environ.get(name) or layout.secrets.values.get(name) or ""
+        for name in ("INBOXOPS_CELL", "INBOXOPS_CELLS")
+    }
+    own = Instance(known["INBOXOPS_CELL"] or MAIN, layout.ports.airflow, layout.home.airflow)
+    airflows = Airflows(own.cell, own.url, "", "", known["INBOXOPS_CELLS"])
+    found = {cell: urlsplit(airflows.address(cell)["url"]) for cell in airflows if cell != own.cell}
+    return [
+        own,
+        *(
+            Instance(
+                cell, url.port, layout.home.path / f"airflow-{cell}", f"airflow_{cell.replace('-', '_')}", f"-{cell}"
+            )
+            for cell, url in found.items()
+            if url.hostname == checks.HOST and url.port is not None
+        ),
+    ]
+
+
 PARALLELISM = sum(slots for slots, _ in POOLS.values()) + 1
 """One more than the pools let run, so that the pulse never waits for mail; an idle worker keeps 25 MB."""
 
 
-def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
-    """The environment of every Airflow process, `airflow` on the command line included.
+def environment(layout: Layout, of: Instance | None = None, *, celery: bool = False) -> dict[str, str]:
+    """The environment of every process of an Airflow, `airflow` on the command line included.
 
-    celery: tasks run in Celery's workers, else in children of the scheduler.
+    of: which one, our own unless it is given. celery: tasks run in Celery's workers, else in children of the scheduler.
 
     Raises OperatorError when the checkout with `dags/` and `plugins/` is not found.
     """
-    root = checkout()
-    home, ports, secrets = layout.home, layout.ports, layout.secrets
-    url = f"http://{checks.HOST}:{ports.airflow}"
-    database = f"airflow:{secrets['STACK_AIRFLOW_DATABASE_PASSWORD']}@{checks.HOST}:{ports.postgres}/airflow"
+    root, of = checkout(), of or instances(layout)[0]
+    ports, secrets, url = layout.ports, layout.secrets, of.url
+    database = f"airflow:{secrets['STACK_AIRFLOW_DATABASE_PASSWORD']}@{checks.HOST}:{ports.postgres}/{of.database}"
     settings = {
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__DAGS_FOLDER": os.environ.get("INBOXOPS_DAGS_FOLDER", root / "dags"),  # the bench has other ones
@@ -102,13 +145,13 @@ def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
         "CORE__HOSTNAME_CALLABLE": "inboxops_local.stack.airflow.loopback",  # never ask a resolver who we are
         "CORE__AUTH_MANAGER": "inboxops_airflow.auth.AuthManager",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{secrets['INBOXOPS_AIRFLOW_USERNAME']}:service",
-        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home.airflow / "passwords.json",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": of.folder / "passwords.json",
         "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": 5,
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{database}",
         "DATABASE__CHECK_MIGRATIONS": False,  # the job `airflow-db` did it
         "API__HOST": checks.HOST,
-        "API__PORT": ports.airflow,
+        "API__PORT": of.port,
         "API__BASE_URL": url,
         "API__WORKERS": 1,
         "API__SECRET_KEY": secrets["STACK_AIRFLOW_SECRET_KEY"],
@@ -117,8 +160,8 @@ def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
         "API_AUTH__JWT_ISSUER": "inboxops",
         **TUNING,
         **(celery_workers.settings(layout, parallelism=PARALLELISM) if celery else {}),
-        "LOGGING__BASE_LOG_FOLDER": home.airflow / "logs",
-        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home.airflow / "logs" / "dag_processor",
+        "LOGGING__BASE_LOG_FOLDER": of.folder / "logs",
+        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": of.folder / "logs" / "dag_processor",
         "LOGGING__COLORED_CONSOLE_LOG": False,
         "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
         "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
@@ -139,7 +182,7 @@ def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
             "port": ports.postgres,
             "login": "airflow",
             "password": secrets["STACK_AIRFLOW_DATABASE_PASSWORD"],
-            "schema": "airflow",
+            "schema": of.database,
         },
         "INBOXOPS_S3": {
             "conn_type": "aws",
@@ -149,14 +192,15 @@ def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
         },
     }
     return layout.environment(
-        AIRFLOW_HOME=str(home.airflow),
-        AIRFLOW_CONFIG=str(home.airflow / "airflow.cfg"),  # would be read, so it must not be someone else's
+        AIRFLOW_HOME=str(of.folder),
+        AIRFLOW_CONFIG=str(of.folder / "airflow.cfg"),  # would be read, so it must not be someone else's
         MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
         PYTHONWARNINGS="ignore",
         NO_PROXY=f"{checks.HOST},localhost",
         **{name: value for name in DAG_SETTINGS if (value := os.environ.get(name) or secrets.values.get(name))},
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
         **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()},
+        **({"INBOXOPS_CELL": of.cell, "INBOXOPS_AIRFLOW_URL": url} if of.suffix else {}),
     )
 
 
@@ -165,72 +209,77 @@ def loopback() -> str:
     return checks.HOST
 
 
-def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Part]:
-    """The processes of Airflow. The DAG processor waits for the part `roster_after`, so that its first look finds all inboxes."""
-    home, ports = layout.home, layout.ports
-    with writing(home.airflow):
-        home.airflow.mkdir(mode=0o700, exist_ok=True)
+def parts(
+    layout: Layout, of: Instance, *, roster_after: str, after: tuple[str, ...] = (), celery: bool = False
+) -> list[Part]:
+    """The processes of an Airflow. Its DAG processor waits for the part `roster_after`, so that it finds all inboxes at once.
+
+    after: parts that are to be ready before any of these starts.
+    """
+    with writing(of.folder):
+        of.folder.mkdir(mode=0o700, exist_ok=True)
         passwords = {
             ADMIN: layout.secrets["STACK_AIRFLOW_ADMIN_PASSWORD"],
             layout.secrets["INBOXOPS_AIRFLOW_USERNAME"]: layout.secrets["INBOXOPS_AIRFLOW_PASSWORD"],
         }
-        write_private(home.airflow / "passwords.json", json.dumps(passwords))
-    env = environment(layout, celery=celery)
+        write_private(of.folder / "passwords.json", json.dumps(passwords))
+    env = environment(layout, of, celery=celery)
     made_of = layout.made_of(
         "INBOXOPS_", "STACK_AIRFLOW_ADMIN_"
     )  # tasks read the file; the log-in reads `passwords.json`
-    health = f"http://{checks.HOST}:{ports.airflow}/api/v2/monitor/health"
+    health, suffix = f"{of.url}/api/v2/monitor/health", of.suffix
     server = Part(
-        name="airflow-api",
+        name=f"airflow-api{suffix}",
         argv=(sys.executable, "-m", "airflow", "api-server"),
         env=env,
         made_of=made_of,
-        needs=("airflow-db",),
+        needs=(f"airflow-db{suffix}",),
         ready=partial(checks.http, health),
-        ports=(ports.airflow,),
+        ports=(of.port,),
         deadline=120.0,
     )
     began = time.time()
     # A task that is started before the execution API answers has failed.
-    waits_for = {"dag-processor": (roster_after,), "scheduler": ("airflow-api",)}
+    waits_for = {"dag-processor": (roster_after,), "scheduler": (f"airflow-api{suffix}",)}
     components = [
         Part(
-            name=name,
+            name=f"{name}{suffix}",
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
             made_of=made_of,
-            needs=("airflow-db", *waits_for.get(component, ())),
+            needs=(f"airflow-db{suffix}", *waits_for.get(component, ())),
             ready=_beats(health, component.replace("-", "_"), began),
             deadline=120.0,
             # The triggerer's runner seldom hears the first signal; the second ends it in order.
             grace=2.0 if component == "triggerer" else 10.0,
-            hangs=_stalled(ports) if component == "scheduler" else None,
+            hangs=_stalled(layout.ports, of.cell) if component == "scheduler" else None,
         )
         for component, arguments in COMPONENTS.items()
         for name in ((component, f"{component}-2") if celery and component in celery_workers.TWICE else (component,))
     ]
     migration = Part(
-        name="airflow-db",
-        argv=layout.python("inboxops_local.stack.jobs", "airflow-db"),
+        name=f"airflow-db{suffix}",
+        argv=layout.python("inboxops_local.stack.jobs", "airflow-db", of.database),
         env=env,
-        needs=("databases",),
+        needs=("databases", *after),
         deadline=180.0,
     )
     pools = Part(
-        name="pools",
-        argv=layout.python("inboxops_local.stack.jobs", "pools"),
+        name=f"pools{suffix}",
+        argv=layout.python("inboxops_local.stack.jobs", "pools", of.url),
         env=layout.environment(),
-        needs=("airflow-api",),
+        needs=(f"airflow-api{suffix}",),
     )
     return [migration, server, *components, *(celery_workers.workers(layout, env) if celery else []), pools]
 
 
-def _stalled(ports: Ports) -> Callable[[], Awaitable[str]]:
+def _stalled(ports: Ports, cell: str) -> Callable[[], Awaitable[str]]:
     """Why the scheduler is to be started anew: its heart beats, and no task runs. Our API reads the pulse."""
 
     async def hangs() -> str:
         known = await checks.http_json(f"http://{checks.HOST}:{ports.api}/readyz", also=503)
-        return str(known["pulse"]) if known and known.get("stalled") else ""
+        here = (known or {}).get("cells", {}).get(cell)
+        return str(here["pulse"]) if here and here["stalled"] else ""
 
     return hangs
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from inboxops.composition.world import World
 from inboxops.core.looking import Standing
 from inboxops.core.pulse import State
 from inboxops.errors import InboxOpsError, OperatorError
+from inboxops.orchestrator.cells import Airflows
 from inboxops.settings import Ports, Settings
 from inboxops_local.stack.home import Home
 from inboxops_local.stack.record import Record, held
@@ -50,7 +52,7 @@ def examine(home: Home) -> list[Finding]:
         ("postgres", lambda: _postgres(known)),
         ("redis", lambda: _redis(known)),
         ("s3", lambda: _s3(known)),
-        ("airflow", lambda: _airflow(known)),
+        *_airflows(known),
         ("api", lambda: _api(known)),
         ("pulse", lambda: _standing(known, upkeep.pulse_state)),
         ("looks", lambda: _standing(known, upkeep.looks_state)),
@@ -116,11 +118,30 @@ def _s3(known: Settings) -> str:
     return f"{server}, bucket {known.s3_bucket}"
 
 
-def _airflow(known: Settings) -> str:
-    with httpx.Client(base_url=known.airflow_url, timeout=SECONDS, trust_env=False) as client:
+def _airflows(known: Settings) -> list[tuple[str, Callable[[], str]]]:
+    """That of each cell whose Airflow is known."""
+    world = World(known)
+    try:
+        cells = list(world.airflows)
+    except OperatorError as exc:
+        said = exc
+
+        def wrong() -> str:
+            raise said
+
+        return [("cells", wrong)]
+    return [
+        ("airflow" if cell == known.cell else f"airflow of cell {cell}", partial(_airflow, world.airflows, cell))
+        for cell in cells
+    ]
+
+
+def _airflow(airflows: Airflows, cell: str) -> str:
+    address = airflows.address(cell)
+    with httpx.Client(base_url=address["url"], timeout=SECONDS, trust_env=False) as client:
         version = client.get("/api/v2/version").raise_for_status().json()["version"]
         health = client.get("/api/v2/monitor/health").raise_for_status().json()
-        login = {"username": known.airflow_username, "password": known.airflow_password.get_secret_value()}
+        login = {"username": address["username"], "password": address["password"]}
         client.post("/auth/token", json=login).raise_for_status()
     ill = [name for name, part in health.items() if part["status"] != "healthy"]
     if ill:

@@ -35,8 +35,8 @@ def cluster() -> None:
     postgres.make(_home(), _secrets()["STACK_POSTGRES_PASSWORD"])
 
 
-def databases() -> None:
-    """Roles and databases: `inboxops` with the roles of tasks and of the API beside it, and `airflow`; closed to everyone else."""
+def databases(*airflows: str) -> None:
+    """Roles and databases: `inboxops` with the roles of tasks and of the API, and one for each Airflow; closed to everyone else."""
     from psycopg import sql
 
     secrets = _secrets()
@@ -59,10 +59,14 @@ def databases() -> None:
                 )
             )
         known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-        for database, guests in {"inboxops": ("inboxops_tasks", "inboxops_api"), "airflow": ()}.items():
+        wanted = {"inboxops": ("inboxops", ("inboxops_tasks", "inboxops_api"))} | {
+            name: ("airflow", ()) for name in airflows
+        }
+        for database, (owner, guests) in wanted.items():
             name = sql.Identifier(database)
             if database not in known:
-                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY wal_log").format(name, name))
+                made = sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY wal_log")
+                connection.execute(made.format(name, sql.Identifier(owner)))
                 connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
             for guest in guests:
                 connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(guest)))
@@ -119,8 +123,8 @@ def bucket() -> None:
     client.delete_object(Bucket=known.s3_bucket, Key=".ready")
 
 
-def airflow_db() -> None:
-    """Airflow's tables. The version they were last migrated to stands in the database's comment; importing Airflow just to
+def airflow_db(database: str) -> None:
+    """The tables of an Airflow. The version they were last migrated to stands in the database's comment; importing Airflow just to
     find that there is nothing to do takes seconds.
     """
     import psycopg
@@ -132,10 +136,10 @@ def airflow_db() -> None:
         port=Ports().postgres,
         user="airflow",
         password=_secrets()["STACK_AIRFLOW_DATABASE_PASSWORD"],
-        dbname="airflow",
+        dbname=database,
         autocommit=True,
     ) as connection:
-        query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'airflow'"
+        query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
         row = connection.execute(query).fetchone()
         made_by = row[0] if row else None
         if made_by == wanted:
@@ -144,7 +148,8 @@ def airflow_db() -> None:
             sys.exit(f"error: Airflow's database was {made_by}, and this is older. Install the newer version")
         if failed := subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"]).returncode:
             sys.exit(failed)  # its last words are in the log already
-        connection.execute(sql.SQL("COMMENT ON DATABASE airflow IS {}").format(sql.Literal(wanted)))
+        comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(database), sql.Literal(wanted))
+        connection.execute(comment)
 
 
 def older_than(ours: str, comment: str | None) -> bool:
@@ -154,15 +159,15 @@ def older_than(ours: str, comment: str | None) -> bool:
     return comment is not None and Version(comment.rpartition(" ")[2]) > Version(ours)
 
 
-def pools() -> None:
-    """Airflow's pools, through its API: a LocalExecutor queues beyond its parallelism unless pools bound it."""
+def pools(url: str) -> None:
+    """The pools of an Airflow, through its API: a LocalExecutor queues beyond its parallelism unless pools bound it."""
     import httpx
 
     from inboxops_local.stack.airflow import ADMIN, POOLS
 
     secrets = _secrets()
     login = {"username": ADMIN, "password": secrets["STACK_AIRFLOW_ADMIN_PASSWORD"]}
-    with httpx.Client(base_url=secrets["INBOXOPS_AIRFLOW_URL"], timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         known_pools = client.get("/api/v2/pools").raise_for_status().json()["pools"]
@@ -173,14 +178,14 @@ def pools() -> None:
                 client.post("/api/v2/pools", json=pool).raise_for_status()
 
 
-JOBS: dict[str, Callable[[], None]] = {
+JOBS: dict[str, Callable[..., None]] = {
     job.__name__.replace("_", "-"): job for job in (cluster, databases, schema, demo, bucket, airflow_db, pools)
 }
 
 
 def main() -> None:
     try:
-        JOBS[sys.argv[1]]()
+        JOBS[sys.argv[1]](*sys.argv[2:])
     except InboxOpsError as exc:
         sys.exit(f"error: {exc}")
 

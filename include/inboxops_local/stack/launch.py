@@ -30,10 +30,12 @@ ROLES = ("STACK_POSTGRES_", "STACK_OWNER_", "STACK_TASKS_", "STACK_API_", "STACK
 
 
 def services(layout: Layout) -> list[Part]:
-    """PostgreSQL with our roles and databases, Valkey, and the S3 server with our bucket."""
+    """PostgreSQL with our roles and databases, one for each Airflow, Valkey, and the S3 server with our bucket."""
     databases = Part(
         name="databases",
-        argv=layout.python("inboxops_local.stack.jobs", "databases"),
+        argv=layout.python(
+            "inboxops_local.stack.jobs", "databases", *(each.database for each in airflow.instances(layout))
+        ),
         env=layout.environment(),
         made_of=layout.made_of(*ROLES),
         needs=("postgres",),
@@ -84,8 +86,20 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
             ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
             ports=(ports.api,),
         ),
-        *airflow.parts(layout, roster_after="demo" if demo else "schema", celery=celery),
+        *_airflows(layout, roster_after="demo" if demo else "schema", celery=celery),
     ]
+
+
+def _airflows(layout: Layout, *, roster_after: str, celery: bool) -> list[Part]:
+    """One after the other: two that start at once take so long on a small machine that neither is ready in time."""
+    found: list[Part] = []
+    after: tuple[str, ...] = ()
+    for each in airflow.instances(layout):
+        own = celery and not each.suffix
+        made = airflow.parts(layout, each, roster_after=roster_after, after=after, celery=own)
+        after = tuple(part.name for part in made if not part.is_job)
+        found += made
+    return found
 
 
 def whole(layout: Layout, *, demo: bool = False, celery: bool = False) -> list[Part]:

@@ -179,25 +179,26 @@ def follow(home: Home, record: Record) -> None:
 
 
 def seal_anew(layout: Layout) -> None:
-    """What is sealed in either database, with the first key of each list."""
+    """What is sealed in our database and Airflow's, with the first key of each list."""
     ours = {name.removeprefix("INBOXOPS_").lower(): value for name, value in layout.secrets.values.items()}
     world = World(Settings.model_validate(ours))
     try:
         upkeep.reseal(world)
     finally:
         world.close()
-    if not (layout.home.airflow / "passwords.json").exists():
-        return  # `--only services`: Airflow has no tables yet
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", "rotate-fernet-key"],
-        env=airflow.environment(layout),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise OperatorError(
-            f"airflow rotate-fernet-key failed: {' '.join(done.stderr.split())[-300:]}", fix="Do it again"
+    for each in airflow.instances(layout):
+        if not (each.folder / "passwords.json").exists():
+            continue  # `--only services`: Airflow has no tables yet
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", "rotate-fernet-key"],
+            env=airflow.environment(layout, each),
+            capture_output=True,
+            text=True,
         )
+        if done.returncode != 0:
+            raise OperatorError(
+                f"airflow rotate-fernet-key failed: {' '.join(done.stderr.split())[-300:]}", fix="Do it again"
+            )
 
 
 def _write(path: Path, values: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ SELECT i.id FROM inboxes i
 LEFT JOIN LATERAL (SELECT made_at, state FROM canary_states c WHERE c.inbox_id = i.id ORDER BY c.id DESC LIMIT 1) c ON true
 WHERE i.removed_at IS NULL AND i.connected_at IS NOT NULL AND i.paused_at IS NULL AND i.canary_minutes IS NOT NULL
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
+  AND (%(cell)s::text IS NULL OR i.tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s))
   AND (c.made_at IS NULL OR c.made_at <= now() - make_interval(mins =>
        CASE WHEN c.state = 'not_sent' THEN least(i.canary_minutes, 15) ELSE i.canary_minutes END))
 ORDER BY c.made_at NULLS FIRST, i.id
@@ -39,6 +40,7 @@ WHERE id = %(id)s AND sent_at IS NULL
 -- Of a run that ended before the hand-over, so long ago that it runs no more.
 UPDATE canaries SET error = 'the run that was to send it ended before it did'
 WHERE handed_over_at IS NULL AND error IS NULL AND made_at < now() - make_interval(mins => %(minutes)s)
+  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
 
 -- name: canaries_back
 -- The first mail with its token is the canary; what was said of a try that nobody knew the end of is settled by that.
@@ -62,6 +64,7 @@ LIMIT %(limit)s
 SELECT c.id, c.inbox_id, b.provider_key AS key, b.size_bytes, b.received_at, b.provider_thread_id AS thread_id
 FROM canary_states c JOIN inboxes i ON i.id = c.inbox_id JOIN inbound b ON b.id = c.inbound_id AND b.inbox_id = c.inbox_id
 WHERE i.canary_delete AND i.removed_at IS NULL AND i.connected_at IS NOT NULL AND i.paused_at IS NULL
+  AND i.tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
   AND c.removed IS NULL AND c.state IN ('back', 'back_late') AND b.state = 'dropped'
   AND (c.removal_tried_at IS NULL OR c.removal_tried_at < now() - interval '1 hour')
 ORDER BY c.inbox_id, c.id

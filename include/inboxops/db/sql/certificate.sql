@@ -7,7 +7,7 @@ ORDER BY id
 -- name: tenants_to_certify
 -- Who has waited longest comes first.
 SELECT t.id FROM tenants t
-WHERE EXISTS (SELECT FROM inboxes i WHERE i.tenant_id = t.id AND i.removed_at IS NULL AND i.first_read_at IS NOT NULL)
+WHERE t.cell = %(cell)s AND EXISTS (SELECT FROM inboxes i WHERE i.tenant_id = t.id AND i.removed_at IS NULL AND i.first_read_at IS NOT NULL)
 ORDER BY (SELECT max(c.made_at) FROM certificates c WHERE c.tenant_id = t.id) NULLS FIRST, t.id
 LIMIT %(limit)s
 

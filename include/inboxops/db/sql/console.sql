@@ -1,5 +1,5 @@
 -- name: console_inboxes
--- Every inbox that may be seen, with how it stands; the counts come from partial indexes of unfinished work, not from the mail.
+-- Every inbox of a cell that may be seen, with how it stands; the counts come from partial indexes of unfinished work, not from the mail.
 WITH unfiled AS (
     SELECT inbox_id, count(*) AS unfiled, extract(epoch FROM now() - min(created_at))::float8 AS waiting
     FROM inbound WHERE state IN ('stored', 'classified') GROUP BY inbox_id
@@ -25,7 +25,7 @@ WITH unfiled AS (
         ORDER BY s.id DESC LIMIT 1
     ) c ON true
     LEFT JOIN inbox_looks l ON l.inbox_id = i.id
-    WHERE i.removed_at IS NULL AND (%(ids)s::bigint[] IS NULL OR i.id = ANY (%(ids)s))
+    WHERE i.removed_at IS NULL AND (%(cell)s::text IS NULL OR t.cell = %(cell)s) AND (%(ids)s::bigint[] IS NULL OR i.id = ANY (%(ids)s))
 )
 SELECT s.*, count(*) OVER () AS total
 FROM shown s

@@ -3,7 +3,7 @@ SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_n
        i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
        i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
        i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days, t.name AS tenant_name,
-       t.agents, i.body_marker, i.canary_minutes, i.canary_from_id, i.canary_delete, i.resync_since
+       t.agents, t.cell, i.body_marker, i.canary_minutes, i.canary_from_id, i.canary_delete, i.resync_since
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
 WHERE i.removed_at IS NULL
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
@@ -14,17 +14,20 @@ ORDER BY i.id
 -- name: roster
 -- Held: in IDLE for ten minutes and seen so lately. Coming and going changes the DAG, so it has to last a while.
 -- Watched: among those that `to_hold` names once they were read.
+-- Of one cell. since: when the inbox came to it from another one; before that, the other one polled.
 SELECT i.id, t.slug AS tenant, i.name, i.connection_type, i.live,
        coalesce(i.idle_since < now() - interval '10 minutes' AND i.idle_seen_at > now() - interval '3 minutes', false) AS held,
-       i.idles AND count(*) FILTER (WHERE i.idles) OVER (ORDER BY i.id) <= %(idle_inboxes)s AS watched
+       i.idles AND count(*) FILTER (WHERE i.idles) OVER (ORDER BY i.id) <= %(idle_inboxes)s AS watched,
+       t.cell_since AS since
 FROM (SELECT *, connected_at IS NOT NULL AND paused_at IS NULL AS live,
              connection_type = 'imap' AND connected_at IS NOT NULL AND paused_at IS NULL AS idles
       FROM inboxes WHERE removed_at IS NULL) i
 JOIN tenants t ON t.id = i.tenant_id
+WHERE t.cell = %(cell)s
 ORDER BY i.id
 
 -- name: add_tenant
-INSERT INTO tenants (slug, name) VALUES (%(slug)s, %(name)s) ON CONFLICT (slug) DO NOTHING RETURNING id
+INSERT INTO tenants (slug, name, cell) VALUES (%(slug)s, %(name)s, %(cell)s) ON CONFLICT (slug) DO NOTHING RETURNING id
 
 -- name: set_agents
 UPDATE tenants SET agents = %(agents)s::text[] WHERE slug = %(slug)s RETURNING id
@@ -34,7 +37,7 @@ UPDATE tenants SET name = coalesce(%(name)s, name), reopen_days = coalesce(%(reo
 WHERE slug = %(slug)s RETURNING id
 
 -- name: tenants
-SELECT t.id, t.slug, t.name, t.last_ticket_number, count(i.id) AS inboxes
+SELECT t.id, t.slug, t.name, t.cell, t.last_ticket_number, count(i.id) AS inboxes
 FROM tenants t LEFT JOIN inboxes i ON i.tenant_id = t.id AND i.removed_at IS NULL
 GROUP BY t.id ORDER BY t.id DESC
 
@@ -46,6 +49,9 @@ SELECT slug FROM tenants WHERE id = %(id)s
 
 -- name: tenant_id
 SELECT id FROM tenants WHERE slug = %(slug)s
+
+-- name: tenant_cell
+SELECT cell FROM tenants WHERE id = %(id)s
 
 -- name: add_inbox
 INSERT INTO inboxes (tenant_id, name, email_address, display_name, connection_type, connection, credentials_encrypted,
@@ -127,6 +133,7 @@ SELECT EXISTS (SELECT FROM inbound WHERE inbox_id = %(id)s AND state IN ('stored
 -- name: inboxes_left_behind
 SELECT DISTINCT inbox_id FROM inbound
 WHERE state IN ('stored', 'classified') AND updated_at < now() - make_interval(mins => %(minutes)s)
+  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
 
 -- name: own_addresses
 SELECT lower(email_address) FROM inboxes WHERE tenant_id = %(tenant_id)s AND removed_at IS NULL
@@ -136,6 +143,7 @@ SELECT i.id, i.tenant_id, i.email_address, i.connection_type, i.connection, i.cr
        i.imap_uid_validity
 FROM (SELECT * FROM inboxes
       WHERE connection_type = 'imap' AND removed_at IS NULL AND connected_at IS NOT NULL AND paused_at IS NULL
+        AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
       ORDER BY id LIMIT %(limit)s) i
 WHERE i.imap_last_uid IS NOT NULL
 ORDER BY i.id
@@ -145,3 +153,4 @@ UPDATE inboxes
 SET idle_since = CASE WHEN id = ANY (%(ids)s) THEN coalesce(idle_since, now()) END,
     idle_seen_at = CASE WHEN id = ANY (%(ids)s) THEN now() END
 WHERE connection_type = 'imap' AND (id = ANY (%(ids)s) OR idle_since IS NOT NULL)
+  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)

@@ -1,6 +1,7 @@
 -- name: looks_to_begin
 SELECT i.id, now() AS now FROM inboxes i
 WHERE i.removed_at IS NULL AND i.connected_at IS NOT NULL AND i.paused_at IS NULL
+  AND i.tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
   AND NOT EXISTS (SELECT FROM inbox_looks l WHERE l.inbox_id = i.id)
 
 -- name: begin_looks
@@ -12,14 +13,22 @@ ON CONFLICT (inbox_id) DO NOTHING
 -- name: end_looks
 DELETE FROM inbox_looks l USING inboxes i
 WHERE i.id = l.inbox_id AND (i.removed_at IS NOT NULL OR i.connected_at IS NULL OR i.paused_at IS NOT NULL)
+  AND l.tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
 RETURNING l.inbox_id, i.connection_type
 
 -- name: bring_looks_back
 -- No turn is so far ahead, unless the clock was put back, or the interval was longer.
 UPDATE inbox_looks SET due_at = now() + random() * %(every)s WHERE failures = 0 AND due_at > now() + %(every)s + interval '1 minute'
+  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
 
 -- name: end_all_looks
-DELETE FROM inbox_looks
+DELETE FROM inbox_looks WHERE tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+
+-- name: let_looks_go
+-- What another cell looks at now: its connection here is of no use any more.
+UPDATE inbox_looks l SET looked_by = NULL FROM inboxes i, tenants t
+WHERE i.id = l.inbox_id AND t.id = l.tenant_id AND t.cell <> %(cell)s AND l.looked_by = %(by)s AND l.claimed_by IS DISTINCT FROM %(by)s
+RETURNING l.inbox_id, i.connection_type
 
 -- name: claim_looks
 -- An inbox stays with who looked at it last, because its connection does; when that one is late or gone, it is anybody's.
@@ -28,6 +37,7 @@ FROM inboxes i
 WHERE l.inbox_id IN (
     SELECT inbox_id FROM inbox_looks
     WHERE due_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
+      AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
       AND (looked_by = %(by)s OR looked_by IS NULL OR due_at <= now() - %(patience)s)
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) AND i.id = l.inbox_id
@@ -51,9 +61,6 @@ RETURNING s.result
 INSERT INTO look_counts (result, looks)
 SELECT result, count(*) FROM unnest(%(results)s::text[]) AS r (result) GROUP BY result ORDER BY result
 ON CONFLICT (result) DO UPDATE SET looks = look_counts.looks + excluded.looks
-
--- name: looks_standing
-SELECT inboxes, overdue FROM looks_standing()
 
 -- name: last_look
 SELECT looked_at, result, found_at, error, failures, due_at FROM inbox_looks WHERE inbox_id = %(id)s

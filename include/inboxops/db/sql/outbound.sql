@@ -93,6 +93,7 @@ RETURNING send_attempt, ticket_id
 -- name: left_sending
 SELECT id, send_attempt FROM messages
 WHERE send_status = 'sending' AND send_lease_until < now() - make_interval(mins => %(minutes)s)
+  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
 ORDER BY id LIMIT %(limit)s
 
 -- name: settle_unknown

@@ -8,6 +8,7 @@ SELECT pg_advisory_xact_lock(hashtext('inboxops.events'), %(tenant_id)s::integer
 
 -- name: tenants_with_open_events
 SELECT DISTINCT tenant_id FROM outbox WHERE done_at IS NULL AND kind = 'event' AND available_at <= now()
+  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
 
 -- name: open_events
 SELECT id, tenant_id, name, payload FROM outbox
@@ -15,8 +16,9 @@ WHERE done_at IS NULL AND kind = 'event' AND tenant_id = %(tenant_id)s AND avail
 ORDER BY id LIMIT %(limit)s
 
 -- name: due_sends
-SELECT id, name, payload FROM outbox
+SELECT id, name, payload, (SELECT cell FROM tenants t WHERE t.id = outbox.tenant_id) AS cell FROM outbox
 WHERE done_at IS NULL AND kind = 'send' AND available_at <= now()
+  AND (%(cell)s::text IS NULL OR tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s))
   AND (%(tenant_id)s::bigint IS NULL OR tenant_id = %(tenant_id)s) AND (%(name)s::text IS NULL OR name = %(name)s)
 ORDER BY id LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
@@ -46,11 +48,12 @@ SET payload = jsonb_build_object('claim', %(claim)s::text), available_at = now()
 WHERE id IN (
     SELECT id FROM outbox
     WHERE done_at IS NULL AND kind = %(kind)s
+      AND (%(cell)s::text IS NULL OR tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s))
       AND CASE WHEN %(name)s::text IS NULL THEN available_at <= now() ELSE name = %(name)s END
     ORDER BY id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING id, name
+RETURNING id, name, (SELECT cell FROM tenants t WHERE t.id = outbox.tenant_id) AS cell
 
 -- name: errand_done
 UPDATE outbox SET done_at = now(), attempts = attempts + 1, last_error = NULL

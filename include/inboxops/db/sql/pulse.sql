@@ -1,13 +1,15 @@
 -- name: beat
-INSERT INTO pulse (due_at, began_at, beat_at, objects, events)
-VALUES (%(due_at)s, %(began_at)s, now(), %(objects)s, %(events)s)
-ON CONFLICT (one) DO UPDATE
+INSERT INTO pulse (cell, one, due_at, began_at, beat_at, objects, events)
+VALUES (%(cell)s, CASE WHEN %(cell)s::text = 'main' THEN true END, %(due_at)s, %(began_at)s, now(), %(objects)s, %(events)s)
+ON CONFLICT (cell) DO UPDATE
 SET due_at = excluded.due_at, began_at = excluded.began_at, beat_at = now(), objects = excluded.objects, events = excluded.events
 
--- name: last_beat
-SELECT due_at, began_at, objects, events,
-    extract(epoch FROM clock_timestamp() - beat_at)::float AS age_seconds, extract(epoch FROM beat_at - began_at)::float AS took_seconds
-FROM pulse
+-- name: cells
+SELECT cell, tenants, inboxes, due_at, began_at, objects, events, age_seconds, took_seconds, looked, overdue FROM cells()
+
+-- name: on_duty
+-- What is done once for all cells falls to the first of those that beat; where none does, to whoever asks.
+SELECT coalesce((SELECT min(cell) FROM pulse WHERE beat_at > now() - interval '5 minutes'), %(cell)s) = %(cell)s
 
 -- name: metrics
 SELECT name, labels, value FROM metrics()

@@ -31,6 +31,7 @@ SELECT id FROM (
            CASE connection_type WHEN 'gmail' THEN gmail_watch_expires_at ELSE graph_subscription_expires_at END AS expires_at
     FROM inboxes
     WHERE connection_type = %(connection_type)s AND removed_at IS NULL AND connected_at IS NOT NULL
+      AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
 ) i
 WHERE expires_at IS NULL OR expires_at < now() + %(within)s OR push_missed_in_row >= %(suspect_after)s
 ORDER BY push_error IS NOT NULL, expires_at, id
