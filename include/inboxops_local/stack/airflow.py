@@ -9,14 +9,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from urllib.parse import urlsplit
 
 from inboxops.settings import Ports
 from inboxops_local.stack import celery as celery_workers
-from inboxops_local.stack import checks
+from inboxops_local.stack import checks, nursery
 from inboxops_local.stack.home import write_private, writing
 from inboxops_local.stack.layout import Layout, checkout
 from inboxops_local.stack.part import Part
@@ -86,7 +86,7 @@ def environment(layout: Layout, *, celery: bool = False) -> dict[str, str]:
     url = f"http://{checks.HOST}:{ports.airflow}"
     database = f"airflow:{secrets['STACK_AIRFLOW_DATABASE_PASSWORD']}@{checks.HOST}:{ports.postgres}/airflow"
     settings = {
-        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTOR": "inboxops_airflow.executor.Executor",  # LocalExecutor, and memory stays shared
         "CORE__DAGS_FOLDER": os.environ.get("INBOXOPS_DAGS_FOLDER", root / "dags"),  # the bench has other ones
         "CORE__PLUGINS_FOLDER": root / "plugins",
         "CORE__LOAD_EXAMPLES": False,
@@ -176,12 +176,16 @@ def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Pa
         "INBOXOPS_", "STACK_AIRFLOW_ADMIN_"
     )  # tasks read the file; the log-in reads `passwords.json`
     health = f"http://{checks.HOST}:{ports.airflow}/api/v2/monitor/health"
+    nurseries = _nursery(layout, env, made_of)
+    born = home.airflow if nurseries else None
+    needs = ("airflow-db", *(part.name for part in nurseries))
     server = Part(
         name="airflow-api",
         argv=(sys.executable, "-m", "airflow", "api-server"),
         env=env,
         made_of=made_of,
-        needs=("airflow-db",),
+        needs=needs,
+        nursery=born,
         ready=partial(checks.http, health),
         ports=(ports.airflow,),
         deadline=120.0,
@@ -195,7 +199,8 @@ def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Pa
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
             made_of=made_of,
-            needs=("airflow-db", *waits_for.get(component, ())),
+            needs=(*needs, *waits_for.get(component, ())),
+            nursery=born,
             ready=_beats(health, component.replace("-", "_"), began),
             deadline=120.0,
             # The triggerer's runner seldom hears the first signal; the second ends it in order.
@@ -218,7 +223,25 @@ def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Pa
         env=layout.environment(),
         needs=("airflow-api",),
     )
-    return [migration, server, *components, *(celery_workers.workers(layout, env) if celery else []), pools]
+    return [migration, *nurseries, server, *components, *(celery_workers.workers(layout, env) if celery else []), pools]
+
+
+def _nursery(layout: Layout, env: Mapping[str, str], made_of: str) -> list[Part]:
+    """What Airflow's processes are forked from; elsewhere than on Linux nobody would adopt them, and each is executed."""
+    if sys.platform != "linux":
+        return []
+    folder = layout.home.airflow
+    return [
+        Part(
+            name="nursery",
+            argv=layout.python("inboxops_local.stack.nursery", str(folder)),
+            env=env,
+            made_of=made_of,
+            ready=partial(nursery.is_ready, folder),
+            deadline=120.0,
+            grace=2.0,
+        )
+    ]
 
 
 def _stalled(ports: Ports) -> Callable[[], Awaitable[str]]:
