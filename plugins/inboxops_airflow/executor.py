@@ -8,7 +8,7 @@ from airflow.executors.local_executor import LocalExecutor
 
 
 class Executor(LocalExecutor):
-    """In Airflow's own the collector goes through everything again once the workers are forked, which copies it in the scheduler."""
+    """In Airflow's own the collector goes through everything again once the workers are forked: that copies it."""
 
     def start(self) -> None:
         super().start()

@@ -85,7 +85,7 @@ def test_the_environment_wins_over_the_file_for_every_process(tmp_path: Path, mo
     home, ports = Home(tmp_path / "home"), Ports(base=20_000)
     home.make()
     found = airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
-    assert found["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert found["AIRFLOW__CORE__EXECUTOR"] == "inboxops_airflow.executor.Executor"
     assert "AIRFLOW_CONN_ELSEWHERE" not in found
     assert (found["INBOXOPS_POLL_MINUTES"], found["INBOXOPS_GOOGLE_CLIENT_ID"]) == ("1", "mine.example")
 

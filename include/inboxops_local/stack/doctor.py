@@ -24,7 +24,8 @@ from inboxops.core.pulse import State
 from inboxops.errors import InboxOpsError, OperatorError
 from inboxops.settings import Ports, Settings
 from inboxops_local.stack.home import Home
-from inboxops_local.stack.record import Record, held
+from inboxops_local.stack.lock import held
+from inboxops_local.stack.record import Record
 
 SECONDS = 10
 

@@ -29,6 +29,7 @@ LONGEST = 65_536
 ADOPTION_SECONDS = 5.0
 
 LOADED = (
+    "airflow.__main__",
     "airflow.cli.cli_parser",
     "airflow.cli.commands.api_server_command",
     "airflow.cli.commands.dag_processor_command",
@@ -38,6 +39,10 @@ LOADED = (
     "airflow.api_fastapi.app",
     "airflow.api_fastapi.core_api.app",
     "airflow.api_fastapi.execution_api.app",
+    "airflow.api_fastapi.execution_api.routes",
+    "airflow.api_fastapi.execution_api.versions",
+    "inboxops_local.stack.airflow",  # says what their host is called
+    "inboxops_plugin",
 )
 """What Airflow's processes load as they start; what tasks need, and so they too, is in `airflow_local_settings`."""
 
