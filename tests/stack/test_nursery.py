@@ -115,3 +115,25 @@ def test_without_a_nursery_nothing_is_ready_or_forked(tmp_path: Path) -> None:
     assert not asyncio.run(nursery.is_ready(tmp_path))
     with pytest.raises(OSError, match="No such file"):
         asyncio.run(nursery.fork(tmp_path, ("calendar",), tmp_path / "log", signal.SIGTERM))
+
+
+def test_one_that_has_stopped_is_not_ready_and_what_nobody_waits_for_any_more_is_not_left_running(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nursery, "ANSWER_SECONDS", 0.5)
+
+    async def work() -> None:
+        process = next(one for one in psutil.Process().children() if "inboxops_local.stack.nursery" in one.cmdline())
+        process.suspend()
+        try:
+            assert await nursery.hangs(folder) == "it does not answer"
+            with pytest.raises(TimeoutError):
+                await forked(folder, tmp_path / "log", *SERVER)
+        finally:
+            process.resume()
+        monkeypatch.setattr(nursery, "ANSWER_SECONDS", 20.0)
+        assert await nursery.hangs(folder) == ""
+        _, left = psutil.wait_procs([one for one in psutil.Process().children() if one != process], timeout=20)
+        assert left == []
+
+    here(work())

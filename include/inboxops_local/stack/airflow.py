@@ -238,6 +238,7 @@ def _nursery(layout: Layout, env: Mapping[str, str], made_of: str) -> list[Part]
             env=env,
             made_of=made_of,
             ready=partial(nursery.is_ready, folder),
+            hangs=partial(nursery.hangs, folder),
             deadline=120.0,
             grace=2.0,
         )

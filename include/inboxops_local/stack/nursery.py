@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,8 +24,8 @@ from pathlib import Path
 from inboxops_local.stack.spawn import die_with, open_log
 
 SOCKET = "nursery.sock"
-LONGEST = 65_536
-"""Bytes of a wish."""
+READY = b"ready"
+ANSWER_SECONDS = 20.0
 ADOPTION_SECONDS = 5.0
 
 LOADED = (
@@ -61,13 +61,16 @@ class Wish:
 
 
 async def is_ready(folder: Path) -> bool:
-    """Whether the nursery of this folder has loaded everything."""
+    """Whether the nursery of this folder has loaded everything, and answers."""
     try:
-        _, writer = await _connected(folder)
+        return await _asked(folder, b"") == READY
     except OSError:
         return False
-    writer.close()
-    return True
+
+
+async def hangs(folder: Path) -> str:
+    """Why the nursery is to be started anew, "" while it is well. What it has forked goes on."""
+    return "" if await is_ready(folder) else "it does not answer"
 
 
 async def fork(folder: Path, arguments: Sequence[str], log: Path, stop_signal: signal.Signals) -> int:
@@ -76,20 +79,23 @@ async def fork(folder: Path, arguments: Sequence[str], log: Path, stop_signal: s
     Raises OSError when there is no nursery, or what it forked ended at once.
     """
     wish = Wish(tuple(arguments), str(log), os.getpid(), int(stop_signal))
-    reader, writer = await _connected(folder)
-    try:
-        writer.write(json.dumps(asdict(wish)).encode() + b"\n")
-        answer = await reader.read()
-    finally:
-        writer.close()
-    if not answer.strip().isdigit():
+    answer = await _asked(folder, json.dumps(asdict(wish)).encode())
+    if not answer.isdigit():
         raise OSError("the nursery gave no process")
     return int(answer)
 
 
-async def _connected(folder: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    with _short(folder) as path:
-        return await asyncio.open_unix_connection(path)
+async def _asked(folder: Path, wish: bytes) -> bytes:
+    """Its answer. Raises OSError when there is none in ANSWER_SECONDS."""
+    async with asyncio.timeout(ANSWER_SECONDS):
+        with _short(folder) as path:
+            reader, writer = await asyncio.open_unix_connection(path)
+        try:
+            writer.write(wish)
+            writer.write_eof()
+            return await reader.read()
+        finally:
+            writer.close()
 
 
 @contextmanager
@@ -123,15 +129,20 @@ def _serve(folder: Path) -> Wish:
         server.listen()
         while True:
             connection, _ = server.accept()
-            with connection, connection.makefile("rb") as wishes:
-                line = wishes.readline(LONGEST)
-                if not line:
-                    continue  # was asked whether we are ready
-                wish = Wish(**json.loads(line))
+            with connection, suppress(OSError):  # who asked has gone
+                with connection.makefile("rb") as stream:
+                    said = stream.read()
+                if not said:
+                    connection.sendall(READY)
+                    continue
+                wish = Wish(**json.loads(said))
                 pid = _fork(wish)
                 if pid is None:
                     return wish
-                connection.sendall(pid)
+                try:
+                    connection.sendall(pid)
+                except OSError:
+                    os.kill(int(pid), signal.SIGKILL)  # nobody knows of it, and there might soon be two
 
 
 def _fork(wish: Wish) -> bytes | None:
