@@ -39,13 +39,19 @@ NEEDED_BY_TASKS = (
 leave_no_core()
 
 
-def _keep_shared() -> None:
-    """Before a fork: a collection touches, and so copies, everything that a process shares with its parent or its children.
+_frozen_in = 0
+"""The process that last froze what it had, itself or in the one that forked it."""
 
-    Once is enough for a process and what it forks. What is frozen stays so: it is what was imported, and going through it again in
-    the parent would copy it there (70 MB in the scheduler).
+
+def _keep_shared() -> None:
+    """Before the first fork of each process: a collection touches, and so copies, what is shared with parent or children.
+
+    What is frozen stays so: it is what was imported, and going through it again in the parent would copy it there (70 MB in the
+    scheduler). At every fork it would keep garbage for good.
     """
-    if not gc.get_freeze_count():
+    global _frozen_in
+    if _frozen_in != os.getpid():
+        _frozen_in = os.getpid()
         gc.collect()
         gc.freeze()
 
