@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from inboxops.settings import Ports
 from inboxops_local.stack import celery as celery_workers
-from inboxops_local.stack import checks, nursery
+from inboxops_local.stack import checks, children, nursery
 from inboxops_local.stack.home import write_private, writing
 from inboxops_local.stack.layout import Layout, checkout
 from inboxops_local.stack.part import Part
@@ -227,8 +227,8 @@ def parts(layout: Layout, *, roster_after: str, celery: bool = False) -> list[Pa
 
 
 def _nursery(layout: Layout, env: Mapping[str, str], made_of: str) -> list[Part]:
-    """What Airflow's processes are forked from; elsewhere than on Linux nobody would adopt them, and each is executed."""
-    if sys.platform != "linux":
+    """What Airflow's processes are forked from; where nobody could adopt them there is none, and each is executed."""
+    if not children.can_adopt():
         return []
     folder = layout.home.airflow
     return [

@@ -42,6 +42,15 @@ async def start(part: Part, log: Path) -> Child:
         raise PartFailed(f"{part.name} can't be forked: {exc}", fix=f"Log: {log.with_name('nursery.log')}") from exc
 
 
+def can_adopt() -> bool:
+    """Whether this system lets us watch a child that we did not start: Linux from 5.3 on, unless a container forbids the call."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 class Adopted:
     """A child that we did not start ourselves. Linux alone: its end shows on a descriptor (pidfd_open(2))."""
 
