@@ -38,8 +38,25 @@ NEEDED_BY_TASKS = (
 
 leave_no_core()
 
-# A collection in a forked child touches, and so copies, everything that it shares with its parent (35 MB in the triggerer).
-os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
+
+_frozen_in = 0
+"""The process that last froze what it had, itself or in the one that forked it."""
+
+
+def _keep_shared() -> None:
+    """Before the first fork of each process: a collection touches, and so copies, what is shared with parent or children.
+
+    What is frozen stays so: it is what was imported, and going through it again in the parent would copy it there (70 MB in the
+    scheduler). At every fork it would keep garbage for good.
+    """
+    global _frozen_in
+    if _frozen_in != os.getpid():
+        _frozen_in = os.getpid()
+        gc.collect()
+        gc.freeze()
+
+
+os.register_at_fork(before=_keep_shared)
 
 
 def task_instance_mutation_hook(task_instance: TaskInstance, dag_run: DagRun | None = None) -> None:
@@ -60,6 +77,11 @@ def task_instance_mutation_hook(task_instance: TaskInstance, dag_run: DagRun | N
         task_instance.try_number = 1
 
 
-if "scheduler" in sys.argv or "celery" in sys.argv:
+def load_what_tasks_need() -> None:
+    """For a process that forks those of tasks."""
     for module in NEEDED_BY_TASKS:
         import_module(module)
+
+
+if "scheduler" in sys.argv or "celery" in sys.argv:
+    load_what_tasks_need()

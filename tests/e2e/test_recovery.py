@@ -55,7 +55,7 @@ def becomes_a_ticket(box: Mailbox, subject: str, *, seconds: float) -> None:
     eventually(f"{subject!r} is filed", lambda: (subject, 1) in box.tickets(), seconds=seconds)
 
 
-PARTS = ["scheduler", "triggerer", "postgres", "airflow-api", *(["worker", "redis"] if CELERY else [])]
+PARTS = ["nursery", "scheduler", "triggerer", "postgres", "airflow-api", *(["worker", "redis"] if CELERY else [])]
 
 
 @pytest.mark.parametrize("part", PARTS)

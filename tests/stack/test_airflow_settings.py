@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_the_environment_wins_over_the_file_for_every_process(tmp_path: Path, mo
     home, ports = Home(tmp_path / "home"), Ports(base=20_000)
     home.make()
     found = airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
-    assert found["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert found["AIRFLOW__CORE__EXECUTOR"] == "inboxops_airflow.executor.Executor"
     assert "AIRFLOW_CONN_ELSEWHERE" not in found
     assert (found["INBOXOPS_POLL_MINUTES"], found["INBOXOPS_GOOGLE_CLIENT_ID"]) == ("1", "mine.example")
 
@@ -115,3 +116,20 @@ def test_a_home_whose_api_was_airflows_admin_gets_an_account_for_it_and_a_person
     assert (kept["STACK_AIRFLOW_ADMIN_PASSWORD"], kept["INBOXOPS_AIRFLOW_USERNAME"]) == ("as it was", "inboxops")
     assert kept["INBOXOPS_AIRFLOW_PASSWORD"] != "as it was"
     assert load_or_make_secrets(home, ports).values == kept.values
+
+
+def test_where_the_system_lets_nobody_adopt_each_process_is_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old kernel, or a container that forbids pidfd_open."""
+
+    def refused(_pid: int) -> int:
+        raise PermissionError
+
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    layout = Layout(home, ports, load_or_make_secrets(home, ports))
+    monkeypatch.setattr(os, "pidfd_open", refused, raising=False)
+    parts = airflow.parts(layout, roster_after="schema")
+    assert {part.nursery for part in parts} == {None}
+    assert {need for part in parts for need in part.needs} & {"nursery"} == set()

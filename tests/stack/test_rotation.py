@@ -28,7 +28,8 @@ from inboxops.settings import Settings
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.home import GENERATED, PREVIOUS_POSTGRES_PASSWORD, PREVIOUS_S3_KEY, read_env, write_private
 from inboxops_local.stack.layout import command
-from inboxops_local.stack.record import Record, exclusive
+from inboxops_local.stack.lock import exclusive
+from inboxops_local.stack.record import Record
 from inboxops_local.stack.rotation import KNOWN, ON_DEMAND, S3_KEY, SEALING, SIGNS_TWICE, finished, renewed
 from inboxops_local.stack.testing import running
 from tests.e2e.conftest import eventually

@@ -1,4 +1,4 @@
-"""`python -m inboxops_local.demo.clouds`: the demonstration's Gmail and Microsoft 365, two stand-ins in one process.
+"""The demonstration's Gmail and Microsoft 365: two stand-ins in the process of its mail server.
 
 Their mailboxes are in memory, filled by the job that connects them, and numbered from a moment kept in the folder, so that
 after a restart the inboxes go on from where they stopped and nothing is read twice.
@@ -6,13 +6,13 @@ after a restart the inboxes go on from where they stopped and nothing is read tw
 
 from __future__ import annotations
 
-import signal
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from inboxops import settings
 from inboxops.settings import Ports
-from inboxops_local.stack.home import Home
+from inboxops_local.standins.running import run
 
 
 def born(folder: Path) -> float:
@@ -24,20 +24,11 @@ def born(folder: Path) -> float:
     return float(kept.read_text())
 
 
-def main() -> None:
-    from inboxops_local.standins.running import run
-
-    home, ports = Home(settings.home()), Ports()
-    moment = born(home.standins)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    serving = [
-        run(kind, port=port, users=[], ask=False, folder=home.standins, born=moment)
-        for kind, port in (("gmail", ports.gmail), ("graph", ports.graph))
-    ]
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    for each in serving:
-        each.stop()
-
-
-if __name__ == "__main__":
-    main()
+@contextmanager
+def serving(folder: Path, ports: Ports) -> Iterator[None]:
+    """Both answer while the block runs, each in a thread. folder: of certificates, and of the moment they came into being."""
+    moment = born(folder)
+    with ExitStack() as stack:
+        for kind, port in (("gmail", ports.gmail), ("graph", ports.graph)):
+            stack.enter_context(run(kind, port=port, users=[], ask=False, folder=folder, born=moment))
+        yield

@@ -2,7 +2,7 @@
 
 `python -m inboxops_local.demo.mailserver` serves `$INBOXOPS_HOME/mail` on 127.0.0.1 until SIGTERM. The mailbox of the support
 team is filled with our demonstration mail before the first client can connect, and never again. Whatever is submitted to another
-address lands in the customer's mailbox: nothing leaves the machine.
+address lands in the customer's mailbox: nothing leaves the machine. With `--clouds` Gmail and Microsoft 365 are served beside it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import logging
 import os
 import signal
 import ssl
+import sys
 import time
 from argparse import ArgumentParser, Namespace
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -39,6 +40,7 @@ from inboxops_local.stack.home import CUSTOMER, SUPPORT, Home, read_env
 
 MESSAGE_BYTES = 64 * 1024 * 1024
 HOST = "127.0.0.1"
+CLOUDS = "--clouds"
 _numbers = count()
 
 
@@ -165,7 +167,15 @@ def main() -> None:
     home = Home(settings.home())
     kept = read_env(home.env_file)
     passwords = {SUPPORT: kept["STACK_SUPPORT_PASSWORD"], CUSTOMER: kept["STACK_CUSTOMER_PASSWORD"]}
-    asyncio.run(serve(home.mail, Ports(), passwords))
+    ports = Ports()
+    with _clouds(home, ports) if CLOUDS in sys.argv else nullcontext():
+        asyncio.run(serve(home.mail, ports, passwords))
+
+
+def _clouds(home: Home, ports: Ports) -> AbstractContextManager[None]:
+    from inboxops_local.demo import clouds  # 10 MB that a stack without the demonstration does without
+
+    return clouds.serving(home.standins, ports)
 
 
 if __name__ == "__main__":

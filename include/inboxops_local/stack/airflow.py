@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,7 +20,7 @@ from inboxops.core.cells import MAIN
 from inboxops.orchestrator.cells import Airflows
 from inboxops.settings import Ports
 from inboxops_local.stack import celery as celery_workers
-from inboxops_local.stack import checks
+from inboxops_local.stack import checks, children, nursery
 from inboxops_local.stack.home import write_private, writing
 from inboxops_local.stack.layout import Layout, checkout
 from inboxops_local.stack.part import Part
@@ -133,7 +133,7 @@ def environment(layout: Layout, of: Instance | None = None, *, celery: bool = Fa
     ports, secrets, url = layout.ports, layout.secrets, of.url
     database = f"airflow:{secrets['STACK_AIRFLOW_DATABASE_PASSWORD']}@{checks.HOST}:{ports.postgres}/{of.database}"
     settings = {
-        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTOR": "inboxops_airflow.executor.Executor",  # LocalExecutor, and memory stays shared
         "CORE__DAGS_FOLDER": os.environ.get("INBOXOPS_DAGS_FOLDER", root / "dags"),  # the bench has other ones
         "CORE__PLUGINS_FOLDER": root / "plugins",
         "CORE__LOAD_EXAMPLES": False,
@@ -228,12 +228,16 @@ def parts(
         "INBOXOPS_", "STACK_AIRFLOW_ADMIN_"
     )  # tasks read the file; the log-in reads `passwords.json`
     health, suffix = f"{of.url}/api/v2/monitor/health", of.suffix
+    nurseries = _nursery(layout, of, env, made_of, after)
+    born = of.folder if nurseries else None
+    needs = (f"airflow-db{suffix}", *(part.name for part in nurseries))
     server = Part(
         name=f"airflow-api{suffix}",
         argv=(sys.executable, "-m", "airflow", "api-server"),
         env=env,
         made_of=made_of,
-        needs=(f"airflow-db{suffix}",),
+        needs=needs,
+        nursery=born,
         ready=partial(checks.http, health),
         ports=(of.port,),
         deadline=120.0,
@@ -247,7 +251,8 @@ def parts(
             argv=(sys.executable, "-m", "airflow", *arguments),
             env=env,
             made_of=made_of,
-            needs=(f"airflow-db{suffix}", *waits_for.get(component, ())),
+            needs=(*needs, *waits_for.get(component, ())),
+            nursery=born,
             ready=_beats(health, component.replace("-", "_"), began),
             deadline=120.0,
             # The triggerer's runner seldom hears the first signal; the second ends it in order.
@@ -270,7 +275,26 @@ def parts(
         env=layout.environment(),
         needs=(f"airflow-api{suffix}",),
     )
-    return [migration, server, *components, *(celery_workers.workers(layout, env) if celery else []), pools]
+    return [migration, *nurseries, server, *components, *(celery_workers.workers(layout, env) if celery else []), pools]
+
+
+def _nursery(layout: Layout, of: Instance, env: Mapping[str, str], made_of: str, after: tuple[str, ...]) -> list[Part]:
+    """What Airflow's processes are forked from; where nobody could adopt them there is none, and each is executed."""
+    if not children.can_adopt():
+        return []
+    return [
+        Part(
+            name=f"nursery{of.suffix}",
+            argv=layout.python("inboxops_local.stack.nursery", str(of.folder)),
+            env=env,
+            needs=after,
+            made_of=made_of,
+            ready=partial(nursery.is_ready, of.folder),
+            hangs=partial(nursery.hangs, of.folder),
+            deadline=120.0,
+            grace=2.0,
+        )
+    ]
 
 
 def _stalled(ports: Ports, cell: str) -> Callable[[], Awaitable[str]]:

@@ -25,8 +25,9 @@ from inboxops.settings import ENV_FILE, Ports
 from inboxops_local.stack import checks, launch
 from inboxops_local.stack.home import Home, read_env, write_private, writing
 from inboxops_local.stack.layout import Layout
+from inboxops_local.stack.lock import held
 from inboxops_local.stack.postgres import cluster
-from inboxops_local.stack.record import PartRecord, Record, held
+from inboxops_local.stack.record import PartRecord, Record
 
 OBJECTS = "objects/"
 

@@ -26,7 +26,8 @@ from inboxops.errors import InboxOpsError, OperatorError
 from inboxops.orchestrator.cells import Airflows
 from inboxops.settings import Ports, Settings
 from inboxops_local.stack.home import Home
-from inboxops_local.stack.record import Record, held
+from inboxops_local.stack.lock import held
+from inboxops_local.stack.record import Record
 
 SECONDS = 10
 

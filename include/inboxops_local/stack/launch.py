@@ -18,8 +18,9 @@ from inboxops.settings import Ports
 from inboxops_local.stack import airflow, backing, checks, postgres
 from inboxops_local.stack.home import Home, ends_at, load_or_make_secrets
 from inboxops_local.stack.layout import Layout
+from inboxops_local.stack.lock import exclusive
 from inboxops_local.stack.part import Part
-from inboxops_local.stack.record import Record, clear, exclusive
+from inboxops_local.stack.record import Record, clear
 from inboxops_local.stack.supervisor import Notify, Supervisor
 
 Then = Callable[[Layout], Awaitable[None]]
@@ -50,24 +51,17 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
         name="demo",
         argv=layout.python("inboxops_local.stack.jobs", "demo"),
         env=layout.environment(),
-        needs=("schema", "mail", "clouds"),
-    )
-    clouds = Part(
-        name="clouds",
-        argv=layout.python("inboxops_local.demo.clouds"),
-        env=layout.environment(),
-        ready=partial(_clouds_are_ready, ports),
-        ports=(ports.gmail, ports.graph),
+        needs=("schema", "mail"),
     )
     return [
-        *([clouds, inbox] if demo else []),
+        *([inbox] if demo else []),
         Part(
             name="mail",
-            argv=layout.python("inboxops_local.demo.mailserver"),
+            argv=layout.python("inboxops_local.demo.mailserver", *(["--clouds"] if demo else [])),
             env=layout.environment(),
             made_of=layout.made_of("STACK_SUPPORT_", "STACK_CUSTOMER_"),
-            ready=partial(_mail_is_ready, ports, home),
-            ports=(ports.imap, ports.smtp),
+            ready=partial(_mail_is_ready, ports, home, clouds=demo),
+            ports=(ports.imap, ports.smtp, *((ports.gmail, ports.graph) if demo else ())),
         ),
         Part(
             name="schema",
@@ -106,12 +100,9 @@ def whole(layout: Layout, *, demo: bool = False, celery: bool = False) -> list[P
     return [*services(layout), *application(layout, demo=demo, celery=celery)]
 
 
-async def _clouds_are_ready(ports: Ports) -> bool:
-    return await checks.listens(ports.gmail) and await checks.listens(ports.graph)
-
-
-async def _mail_is_ready(ports: Ports, home: Home) -> bool:
-    return await checks.imap(ports.imap, home.ca_file) and await checks.smtp(ports.smtp)
+async def _mail_is_ready(ports: Ports, home: Home, *, clouds: bool) -> bool:
+    listening = not clouds or (await checks.listens(ports.gmail) and await checks.listens(ports.graph))
+    return listening and await checks.imap(ports.imap, home.ca_file) and await checks.smtp(ports.smtp)
 
 
 async def run(home: Home, ports: Ports, notify: Notify, *, choose: Choose = whole, then: Then | None = None) -> None:

@@ -23,6 +23,7 @@ class Part:
     needs: names of the parts that must be ready before this one starts.
     ready: asked again and again until it says yes; None makes this a job, which is ready once it has ended with 0.
     hang_patience: seconds after its start in which it is not asked.
+    nursery: folder of the nursery that forks it (stack/nursery.py), with what stands behind `-m`; None: `argv` is executed.
     made_of: changes with what it reads of the secrets in the home's file; then, or with its environment, it starts anew when
     secrets are renewed.
     ports: TCP ports on 127.0.0.1 that it will listen on; the first one is shown.
@@ -46,6 +47,7 @@ class Part:
     grace: float = 10.0
     user: tuple[int, int] | None = None
     cwd: Path | None = None
+    nursery: Path | None = None
     leftovers: tuple[Path, ...] = ()
 
     def differs(self, other: Part) -> bool:

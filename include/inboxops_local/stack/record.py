@@ -3,24 +3,24 @@
 A process is named by its id and the time it was created, so an id that the system gave to someone else is never signalled.
 Every part leads a session of its own; whatever it forks stays in that session unless it leaves on purpose, and then it
 still carries the run's id in its environment.
+
+It imports little: the watch, which is nothing but this, is there as long as the stack is.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
 
 from inboxops.errors import OperatorError
-from inboxops_local.stack.home import writing
 
 RUN_VARIABLE = "INBOXOPS_STACK_RUN"
 
@@ -103,38 +103,6 @@ class Record:
             )
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-
-
-@contextmanager
-def exclusive(path: Path, *, said: str = "the stack in {} is already running") -> Iterator[None]:
-    """Hold the home for one supervisor; the kernel lets go of the lock when the process dies, however it dies.
-
-    Raises OperatorError when another holds it, which `said` says of the folder, or the folder can't be written.
-    """
-    with writing(path.parent):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise OperatorError(
-                said.format(path.parent),
-                fix="See `inboxops status`, or stop it with `inboxops down`",
-            ) from exc
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def held(path: Path) -> bool:
-    """Whether a supervisor holds this home now."""
-    if not path.exists():
-        return False
-    try:
-        with exclusive(path):
-            return False
-    except OperatorError:
-        return True
 
 
 def members(leader: Identity) -> list[psutil.Process]:

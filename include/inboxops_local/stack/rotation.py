@@ -35,7 +35,8 @@ from inboxops_local.stack.home import (
 )
 from inboxops_local.stack.launch import RENEW
 from inboxops_local.stack.layout import Layout
-from inboxops_local.stack.record import Record, exclusive, held
+from inboxops_local.stack.lock import exclusive, held
+from inboxops_local.stack.record import Record
 from inboxops_local.stack.show import SETTLED
 
 SIGNS_ON = timedelta(hours=1)

@@ -21,9 +21,10 @@ from pathlib import Path
 import psutil
 
 from inboxops.cancelling import cancelled
+from inboxops_local.stack.children import Child, start
 from inboxops_local.stack.part import Part, PartFailed
 from inboxops_local.stack.record import RUN_VARIABLE, Identity, PartRecord, Record, end, members, strays
-from inboxops_local.stack.spawn import adopt_orphans, bound, spawn
+from inboxops_local.stack.spawn import adopt_orphans, bound
 
 Notify = Callable[[str, PartRecord], None]
 
@@ -52,7 +53,7 @@ class Supervisor:
         )
         self._ready = {part.name: asyncio.Event() for part in parts}
         self._begun: set[str] = set()  # those that were ready once: should they fall, they are started again
-        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._watch: subprocess.Popen[bytes] | None = None
@@ -176,16 +177,16 @@ class Supervisor:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _spawn(self, part: Part) -> asyncio.subprocess.Process:
+    async def _spawn(self, part: Part) -> Child:
         marked = replace(part, env={**part.env, RUN_VARIABLE: self.record.run})
-        child = await spawn(marked, self._log(part))
+        child = await start(marked, self._log(part))
         self._children[part.name] = child
         with suppress(psutil.NoSuchProcess):  # it may have ended already; `_until_ready` says so
             self.record.parts[part.name].process = Identity.of(child.pid)
         self.record.write(self._record_path)
         return child
 
-    async def _until_ready(self, part: Part, child: asyncio.subprocess.Process) -> None:
+    async def _until_ready(self, part: Part, child: Child) -> None:
         exited = asyncio.create_task(child.wait())
         deadline = time.monotonic() + part.deadline
         try:
@@ -204,7 +205,7 @@ class Supervisor:
             fix=f"Log: {self._log(part)}",
         )
 
-    async def _until_it_ends_or_hangs(self, part: Part, child: asyncio.subprocess.Process) -> str:
+    async def _until_it_ends_or_hangs(self, part: Part, child: Child) -> str:
         """ "" when it has ended, else why it is taken to hang. A part that has just started gets the time that the check allows."""
         exited = asyncio.create_task(child.wait())
         began, told = time.monotonic(), 0

@@ -18,7 +18,8 @@ from inboxops_local.stack import launch
 from inboxops_local.stack.airflow import ADMIN
 from inboxops_local.stack.home import GENERATED, Home, read_env
 from inboxops_local.stack.layout import Layout, command
-from inboxops_local.stack.record import Record, held
+from inboxops_local.stack.lock import held
+from inboxops_local.stack.record import Record
 from inboxops_local.stack.show import SETTLED, Progress, status_table
 
 console = Console()
