@@ -27,7 +27,7 @@ from inboxops_lab.testing.processes import free_ports
 from inboxops_lab.testing.quietimap import QuietImap
 
 Say = Callable[[str], None]
-OF_A_CELL = ("airflow-api", "scheduler", "dag-processor", "triggerer")
+OF_A_CELL = ("nursery", "airflow-api", "scheduler", "dag-processor", "triggerer")
 SHARED = ("postgres", "redis", "s3", "api")
 PATIENCE_SECONDS = 300.0
 SETTLED_SECONDS, ALONE_SECONDS = 90.0, 60.0

@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 NAIVE_AT_MOST = 100  # inboxes: three slots work off about 150 of that kind in five minutes
 PATIENCE_SECONDS = 900.0
 ON_TIME_SECONDS = 15.0
-PARTS = ("postgres", "redis", "s3", "api", "airflow-api", "scheduler", "dag-processor", "triggerer")
+PARTS = ("postgres", "redis", "s3", "api", "airflow-api", "scheduler", "dag-processor", "triggerer", "nursery")
 SETTLED_SECONDS, ALONE_SECONDS = 30.0, 60.0
 BLOCKED = "async thread was blocked"
 

@@ -16,7 +16,7 @@ from inboxops_lab.bench.meter import MB, tree
 from inboxops_lab.bench.place import Place
 from inboxops_local.stack.record import Record
 
-PARTS = ("scheduler", "postgres", "triggerer", "s3", "airflow-api", "redis", "api", "dag-processor")
+PARTS = ("scheduler", "postgres", "triggerer", "s3", "airflow-api", "redis", "api", "dag-processor", "nursery")
 IDLE_WORKER, WORKER = "LocalExecutor: <idle>", "LocalExecutor:"
 HANG_SECONDS = 20.0
 
