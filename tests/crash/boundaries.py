@@ -19,6 +19,7 @@ from inboxops.composition import intake, mailboxes, pushing, sending
 from inboxops.composition.world import World
 from inboxops.db.database import Database, Transaction
 from inboxops.db.queries import sql
+from inboxops.orchestrator.cells import Airflows
 from inboxops.ports import FetchLimits
 
 _WRITES = ("INSERT", "UPDATE", "DELETE")
@@ -133,8 +134,18 @@ class CrossedWorld(World):
         return Crossed("bus", super().bus, self.path)
 
     @cached_property
-    def airflow(self) -> Any:
-        return Crossed("airflow", super().airflow, self.path)
+    def airflows(self) -> Any:
+        return _CrossedAirflows(super().airflows, self.path)
+
+
+class _CrossedAirflows:
+    """That of each cell, watched."""
+
+    def __init__(self, known: Airflows, path: Path) -> None:
+        self._known, self._path = known, path
+
+    def of(self, cell: str) -> Any:
+        return Crossed("airflow", self._known.of(cell), self._path)
 
 
 def watched(settings: Any, path: Path) -> CrossedWorld:
