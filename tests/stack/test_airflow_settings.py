@@ -130,6 +130,6 @@ def test_where_the_system_lets_nobody_adopt_each_process_is_executed(
     home.make()
     layout = Layout(home, ports, load_or_make_secrets(home, ports))
     monkeypatch.setattr(os, "pidfd_open", refused, raising=False)
-    parts = airflow.parts(layout, roster_after="schema")
+    parts = airflow.parts(layout, airflow.instances(layout)[0], roster_after="schema")
     assert {part.nursery for part in parts} == {None}
     assert {need for part in parts for need in part.needs} & {"nursery"} == set()
