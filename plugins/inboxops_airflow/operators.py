@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
 from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
@@ -53,13 +53,16 @@ class InboxOperator(BaseOperator):
         self.inbox_id = inbox_id
 
 
-class OnlyWhenKilled(RetryPolicy):
-    """No error is tried again within the run: the next poll does that, a retry would only hold the run open.
+class OnlyWhenCutOff(RetryPolicy):
+    """No error of a fetch is tried again within the run: the next poll does that, a retry would only hold the run open.
 
-    Of a process that was killed there is no error to judge: Airflow goes by `retries` and `retry_delay` then.
+    Of a process that was killed there is no error to judge: Airflow goes by `retries` and `retry_delay` then. So it does when
+    Airflow itself failed: with its API away counts can't be handed over, and mail that is durable would wait for the next poll.
     """
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        if isinstance(exception, AirflowRuntimeError):
+            return RetryDecision.default()
         return RetryDecision.fail(reason=str(exception)[:500])
 
 
@@ -67,7 +70,7 @@ class Fetch(InboxOperator):
     """By the clock it starts in the triggerer (ProbeTrigger) and goes on here only when there is mail; woken, it starts here."""
 
     def __init__(self, *, inbox_id: int, **kwargs: Any) -> None:
-        again = {"retries": 1, "retry_delay": timedelta(seconds=1), "retry_policy": OnlyWhenKilled()}
+        again = {"retries": 1, "retry_delay": timedelta(seconds=1), "retry_policy": OnlyWhenCutOff()}
         super().__init__(inbox_id=inbox_id, **again, **kwargs)
         self.start_from_trigger = True
         self.start_trigger_args = StartTriggerArgs(
