@@ -111,7 +111,7 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
     fetch_now = _fetch_noting_pushes if world.settings.look_minutes else _fetch_while_ours
     if _has_room(world, inbox):
         try:
-            return fetch_now(world, inbox_id, by=by)
+            return fetch_now(world, inbox, by=by)
         except TransientError:
             world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
             raise
@@ -121,20 +121,19 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
     inbox = world.inboxes.get(inbox_id)
-    return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox_id, by=by)
+    return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox, by=by)
 
 
-def _fetch_noting_pushes(world: World, inbox_id: int, *, by: str) -> fetching.Fetched:
-    fetched = _fetch_while_ours(world, inbox_id, by=by)
+def _fetch_noting_pushes(world: World, inbox: Inbox, *, by: str) -> fetching.Fetched:
+    fetched = _fetch_while_ours(world, inbox, by=by)
     if fetched.stored:
-        world.push.note_poll(inbox_id)
+        world.push.note_poll(inbox.id)
     return fetched
 
 
-def _fetch_while_ours(world: World, inbox_id: int, *, by: str) -> fetching.Fetched:
+def _fetch_while_ours(world: World, inbox: Inbox, *, by: str) -> fetching.Fetched:
     """As `fetch`; once the tenant has moved to another cell no further batch is begun: the rest is that cell's."""
-    known = world.inboxes.get(inbox_id)
-    return fetch(world, inbox_id, by=by, yields=lambda: world.inboxes.cell_of(known.tenant_id) != world.cell)
+    return fetch(world, inbox.id, by=by, yields=lambda: world.inboxes.cell_of(inbox.tenant_id) != world.cell)
 
 
 def _moved(inbox: Inbox) -> fetching.Fetched:

@@ -120,10 +120,10 @@ def cells(count: int, inboxes: int, *, every: int, minutes: float, say: Say) -> 
             runs.show_inboxes(world, name)
         for name in names:
             wanted = inboxes + (WANDERING + 1 if name == MAIN else 0)
-            until_known(airflows[name], wanted, lambda known, name=name: say(f"{name}: {known} DAGs of inboxes"))  # type: ignore[misc]
+            until_known(airflows[name], wanted, _teller(say, f"{name}: {{}} DAGs of inboxes"))
         wait(every * 60, lambda left: say(f"settling, {left:.0f} s more"))
         for name in names:
-            until_on_time(airflows[name], lambda late, name=name: say(f"{name}: the oldest run is {late:.0f} s late"))  # type: ignore[misc]
+            until_on_time(airflows[name], _teller(say, f"{name}: the oldest run is {{:.0f}} s late"))
         use, start = Use(here, parts), datetime.now(UTC)
         moved = _window(here, airflows, names, busy, minutes, say)
         cores, seconds, end = use.cores(), use.seconds(), datetime.now(UTC)
@@ -152,6 +152,10 @@ def cells(count: int, inboxes: int, *, every: int, minutes: float, say: Say) -> 
         of_cell=of_cell,
         **moved,
     )
+
+
+def _teller(say: Say, text: str) -> Callable[[float], None]:
+    return lambda number: say(text.format(number))
 
 
 def _parts(cell: str) -> list[str]:
