@@ -10,16 +10,21 @@ endif
 API_FUZZ_EXAMPLES ?= 200
 CRASHES ?= 10
 
+.DEFAULT_GOAL := help
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST)) | sort
+
 starts: $(VENV)/.installed-dev ## the first command where newcomers are: as root, as a user, in odd folders
 	$(BIN)/python tests/starts.py $(SITUATIONS)
 
-.PHONY: pin-images intruders sbom audit starts celery docs browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
+.PHONY: help pin-images intruders sbom audit starts celery docs browser crash outages soak mutations fuzz kills run screenshots test lint lock clean install
 
 run: $(VENV)/.installed ## start everything, show the demonstration tickets, stay in front
 	$(BIN)/inboxops up
 
-test: $(VENV)/.installed-dev ## two processes, each with servers of its own; one file, or Airflow's whole stack, is never divided
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+test: $(VENV)/.installed-dev ## three processes, each with servers of its own, on two cores, for they wait a lot; one file, or Airflow's whole stack, is never divided
+	$(BIN)/python -m pytest -n 3 --dist loadscope
 
 fuzz: $(VENV)/.installed-dev ## schemathesis over the OpenAPI document
 	INBOXOPS_FUZZ_EXAMPLES=$(API_FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/api/test_fuzz.py --timeout 3600
@@ -51,13 +56,13 @@ screenshots: $(VENV)/.installed-dev ## the pictures of the documentation
 docs: $(VENV)/.installed-dev ## the documentation as a site, in site/, with references made from the code
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev ## style, types, and the ways in which packages may import each other
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed ## the environment alone
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "InboxOps needs Python 3.11 or newer; set PYTHON=python3.12 or the like")'
@@ -93,11 +98,11 @@ audit: $(VENV)/.installed-dev ## known vulnerabilities of what is locked, or a c
 pin-images: $(VENV)/.installed ## the images of docker-compose.yaml and the Dockerfile by digest, as their registries have them now; CHECK=1 writes nothing
 	$(BIN)/python deploy/pin_images.py $(if $(CHECK),--check)
 
-intruders: $(VENV)/.installed-dev ## attack every door, with the long tables; DEFENCES=out takes ten defences out and sees a test fail each time
+intruders: $(VENV)/.installed-dev ## attack every door, with the long tables; DEFENCES=out takes defences out, one at a time, and sees a test fail each time
 	INBOXOPS_TEST_INTRUDERS=1 $(BIN)/python -m pytest $(if $(DEFENCES),tests/intruders/defences.py,-n 2 --dist loadscope tests/intruders $(INTRUDERS_ELSEWHERE)) --timeout 600
 
 INTRUDERS_ELSEWHERE := tests/push/test_gmail_webhook.py tests/push/test_graph_webhook.py tests/providers/test_reach.py tests/browser/test_hostile.py \
-  tests/sending/test_autorespond.py tests/storage/test_s3.py tests/test_vault.py tests/stories/test_log.py tests/core/test_ids.py tests/core/test_explain.py \
+  tests/sending/test_autorespond.py tests/storage/test_s3.py tests/test_vault.py tests/stories/test_log.py tests/core/test_ids.py tests/core/test_explain.py tests/core/test_authentication.py \
   --deselect tests/storage/test_s3.py::test_objects_outlive_a_restart_however_their_names_were_kept
 
 clean: ## stop the stack; remove its data, the environment and the caches

@@ -15,7 +15,7 @@ from inboxops.db.api_keys import Caller
 
 USE_NOTED_SECONDS = 60.0
 
-_bearer = HTTPBearer(auto_error=False, description="A key made with `inboxops key add`.")
+_bearer = HTTPBearer(auto_error=False, description="A key made with `inboxops key add --tenant NAME --name WHOSE`.")
 _noted: dict[int, float] = {}
 
 

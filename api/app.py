@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 import inboxops
 from api import document, problems, watch
-from api.limits import BodyLimit, Tries
+from api.limits import BodyLimit, Looks, Tries
 from api.private import Private
 from api.routers import (
     attachments,
@@ -35,13 +35,14 @@ from inboxops.composition.world import World
 from inboxops.cores import leave_no_core
 from inboxops.errors import OperatorError
 from inboxops.events import feed
-from inboxops.settings import Settings, load
+from inboxops.settings import Settings, home, load
 
 CONNECTIONS = 16  # to the database; a request holds one only while it reads or writes
 
 DESCRIPTION = """\
 Tickets, replies, files and inboxes of one tenant. Every request carries a key: `Authorization: Bearer io_...`
-(`inboxops key add` makes one). Errors are problem documents (RFC 9457). Lists come in pages: give `next` as `cursor`.
+(`inboxops key add --tenant NAME --name WHOSE` makes one). Errors are problem documents (RFC 9457). Lists come in pages: give
+`next` as `cursor`.
 """
 
 
@@ -54,12 +55,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         known = settings or load()
         app.state.world = _world(known)
         app.state.world.airflows  # noqa: B018  # made here, where cells that can't be meant are said at once
-        app.state.tries = Tries()
+        app.state.tries, app.state.looks = Tries(), Looks()
         app.state.feeds = feed.Feeds(feed.client(known.redis_url.get_secret_value()))
         async with (
             health.probes(known) as (app.state.database, app.state.redis),
             webhooks.desk(known, app.state.world) as app.state.push,
-            watch.watched(known, partial(health.wrong, app.state)),
+            watch.watched(known, partial(health.wrong, app.state), home() / "standing.json"),
         ):
             gc.freeze()  # what was imported stays: going through it held requests up for 60 ms, one in fifteen at 100 a second
             yield

@@ -40,13 +40,18 @@ class Looked(BaseModel):
     until: datetime
     listed: int = Field(description="Mails that the provider listed.")
     skipped: str = Field(description="Why the provider could not be asked, else empty.")
+    odd_sizes: int = Field(0, description="Mails whose size the provider tells otherwise than it is.")
+    compared: int = Field(0, description="Those of them that were read once more.")
+    sent_unchecked: str = Field("", description="Why nobody looked through the Sent folder, else empty.")
 
 
 class Certificate(CertificateLine):
     erased: int = Field(description="Mails that were erased for good.")
+    refused: int = Field(0, description="Mails that were too large and never stored.")
     objects: int
     packs_read: int = Field(description="Packs of raw mail that were read in full.")
     sent: int = Field(description="Messages of ours that were looked for in a Sent folder.")
+    unsent: dict[str, int] = Field({}, description="Messages of ours that have not left, by `send_status`.")
     last_ticket: int
     erased_tickets: int
     inboxes: list[Looked]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -106,7 +107,7 @@ class Attachment(BaseModel):
     content_type: str
     size_bytes: int
     content_id: str = ""
-    inline: bool = False
+    inline: bool = Field(False, description="The message's HTML shows it.")
 
 
 class Omitted(BaseModel):
@@ -209,6 +210,9 @@ class Thread(TicketRow):
     requester_rule: str = Field(description="Which rule says who the requester is; `from`: whoever wrote in From.")
     requester_claimed: bool = Field(description="A text alone says so: an agent's forward. The address proves nothing.")
     requester_evidence: list[Evidence]
+    answered_to: list[Person] = Field(
+        description="Whom an answer goes to; empty: it has nobody until the customer is named."
+    )
     participants: list[str]
     messages: list[Message]
     older: str | None = Field(
@@ -217,7 +221,12 @@ class Thread(TicketRow):
 
     @classmethod
     def of_thread(cls, row: dict[str, Any], messages: list[dict[str, Any]], older: str | None) -> Thread:
-        more = {"requester": _requester(row), "messages": list(map(Message.of, messages)), "older": older}
+        more = {
+            "requester": _requester(row),
+            "answered_to": list(map(asdict, row["answered_to"])),
+            "messages": list(map(Message.of, messages)),
+            "older": older,
+        }
         return cls.model_validate(row | more)
 
 
@@ -350,7 +359,7 @@ class Resync(Strict):
 
 
 class Woken(BaseModel):
-    """woken false: Airflow is away, and the inbox is woken once it is back."""
+    """woken false: Airflow is away or refuses the API, and the inbox is woken once it does not."""
 
     inbox_id: int
     woken: bool
@@ -436,6 +445,12 @@ class InboxPatch(Strict):
         max_length=20_000,
         description="ticket_number, org_name, inbox_name, sender_name in {{ }}; HTML when it has a tag.",
     )
+    trusted_servers: list[Line] | None = Field(
+        None,
+        max_length=20,
+        description="Whose Authentication-Results are believed (RFC 8601, 2.5); (none): the topmost one that names no server. "
+        "Empty: those of the mailbox's cloud.",
+    )
     canary_minutes: int | None = Field(
         None, ge=0, le=10_080, description="A canary so often, 15 or more; 0 for none (docs/canaries.md)."
     )
@@ -457,6 +472,9 @@ class Inbox(BaseModel):
     last_error: str | None
     auto_response_enabled: bool
     auto_response_body: str
+    trusted_servers: list[str] = Field(
+        description="Whose Authentication-Results are believed. Without any, nobody says which mail is forged."
+    )
     canary_minutes: int | None = Field(description="It gets a canary so often.")
     canary_from_id: int | None = Field(description="The inbox that sends them; null for itself.")
     resync_since: datetime | None = Field(description="It is about to be compared with its mailbox from then on.")

@@ -10,8 +10,17 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from inboxops.errors import Conflict, InboxOpsError, InvalidInput, NotFound, TenantAdminError, TransientError
+from inboxops.errors import (
+    Conflict,
+    InboxOpsError,
+    InvalidInput,
+    NotFound,
+    ServiceAway,
+    TenantAdminError,
+    TransientError,
+)
 
 log = structlog.get_logger("inboxops.api")
 MEDIA_TYPE = "application/problem+json"
@@ -64,6 +73,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(InboxOpsError, _ours)
+    app.add_exception_handler(ClientDisconnect, _broken_off)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -86,7 +96,9 @@ def _ours(request: Request, exc: Exception) -> Response:
     if isinstance(exc, TransientError):
         headers = {"Retry-After": str(max(1, round(exc.retry_after or 5)))}
         log.warning("api_unavailable", path=request.url.path, error=str(exc))
-        return response(request, 503, str(exc), kind="try-again", headers=headers)
+        # Of what is away, the log says where it is and who asked for it; that is nobody's whom the API serves.
+        said = str(exc).partition(": ")[0] if isinstance(exc, ServiceAway) else str(exc)
+        return response(request, 503, said, kind="try-again", headers=headers)
     for type_, status, kind in (
         (NotFound, 404, "not-found"),
         (Conflict, 409, "conflict"),
@@ -97,6 +109,12 @@ def _ours(request: Request, exc: Exception) -> Response:
             return response(request, status, str(exc), kind=kind)
     log.error("api_operator_error", path=request.url.path, error=str(exc))
     return response(request, 500, "the server is not set up right; its operator was told", kind="operator")
+
+
+def _broken_off(request: Request, exc: Exception) -> Response:
+    """Whoever asked is gone, as who takes a file out of a reply while it goes up: nothing is wrong, and nobody hears the answer."""
+    log.info("request_broken_off", path=request.url.path)
+    return response(request, 400, "the request broke off")
 
 
 def _unexpected(request: Request, exc: Exception) -> Response:

@@ -58,7 +58,7 @@ class RuleReport(ReplayReport):
 
 
 class ReplayDone(BaseModel):
-    """Mails of one group. yielded: not taken back, because something was changed since."""
+    """Mails of one group. yielded: not taken back, because something was changed or answered since."""
 
     changed: int
     undone: int

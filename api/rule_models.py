@@ -128,6 +128,32 @@ class Try(Strict):
     most: int = Field(2_000, ge=1, le=5_000, description="Mails that are read at most, the newest.")
 
 
+Names = Annotated[list[Name], Field(max_length=MOST_RULES)]
+
+
+class Change(Strict):
+    """A change of the rules as they stand: these on, those off, some removed, and of what is left some first."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"off": ["parcels"], "days": 7}})
+
+    on: Names = Field([])
+    off: Names = Field([])
+    removed: Names = Field([])
+    first: Names = Field([])
+    days: int = Field(7, ge=1, le=365)
+    most: int = Field(2_000, ge=1, le=5_000, description="Mails that are read at most, the newest.")
+
+
+class Previewed(RuleReport):
+    """What stored mail would be with the rules changed so. Nothing was written."""
+
+    since: datetime = Field(description="From when on mail was read.")
+
+    @classmethod
+    def of(cls, report: Report, since: datetime) -> Previewed:
+        return cls.model_validate(asdict(report) | {"since": since})
+
+
 class Example(BaseModel):
     """One mail that the rule holds for, with what became of it when it came."""
 
@@ -163,9 +189,9 @@ class Tried(BaseModel):
     )
 
     @classmethod
-    def of(cls, trial: Trial, differences: Report) -> Tried:
+    def of(cls, trial: Trial) -> Tried:
         own = cls.model_fields.keys() - {"examples", "differences"}
-        told: dict[str, Any] = {name: getattr(trial, name) for name in own} | {"differences": asdict(differences)}
+        told: dict[str, Any] = {name: getattr(trial, name) for name in own} | {"differences": asdict(trial.differences)}
         examples = [
             {name: getattr(one, name) for name in Example.model_fields if name != "ruling"}
             | {"ruling": shown([one.ruling])[0]}

@@ -1,4 +1,4 @@
-"""The page's session: a signed cookie that names a key, so that revoking the key ends it."""
+"""The page's session: a signed cookie that names a row of the database, so that a log-out, or revoking the key, ends every copy."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def begin(world: World, response: Response, caller: Caller) -> None:
+    session = world.api_keys.begin_session(caller, seconds=SECONDS)
     response.set_cookie(
         COOKIE,
-        _serializer(world.signing_key.current).dumps(caller.prefix),
+        _serializer(world.signing_key.current).dumps(session),
         max_age=SECONDS,
         secure=world.settings.api_url.startswith("https://"),
         httponly=True,
@@ -27,27 +28,44 @@ def begin(world: World, response: Response, caller: Caller) -> None:
     )
 
 
-def end(response: Response) -> None:
+def end(world: World, request: Request, response: Response) -> None:
+    """End the session, not only its cookie in this browser. Where there is none, nothing happens."""
+    session = _session(world, request)
+    whose = world.api_keys.caller_in(session) if session else None
+    if whose is not None:
+        world.api_keys.end_session(whose, session)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
 
 def caller(world: World, request: Request) -> Caller | None:
     """Who the cookie says is there; None without one that works."""
-    for secret in world.signing_key.secrets():
-        with suppress(BadSignature):
-            prefix, made_at = _serializer(secret).loads(
-                request.cookies.get(COOKIE, ""), max_age=SECONDS, return_timestamp=True
-            )
-            if secret in world.signing_key.secrets(made_at=made_at):
-                return world.api_keys.caller_of(str(prefix))
-    return None
+    session = _session(world, request)
+    return world.api_keys.caller_in(session) if session else None
 
 
 def is_from_elsewhere(request: Request) -> bool:
-    """Whether another site asks for a change. SameSite keeps the cookie from other sites, but another port is no other site."""
+    """Whether another site asks for a change. SameSite keeps the cookie from other sites, but another port is no other site.
+
+    Where the API is behind TLS (INBOXOPS_API_URL), the same host without it is another site: anybody on the way may write there.
+    """
     if request.method in _SAFE:
         return False
-    return request.headers.get("origin", "").partition("://")[2] != request.headers.get("host", "")
+    world: World = request.app.state.world
+    schemes = ("https",) if world.settings.api_url.startswith("https://") else ("http", "https")
+    host = request.headers.get("host", "")
+    return request.headers.get("origin", "") not in {f"{scheme}://{host}" for scheme in schemes}
+
+
+def _session(world: World, request: Request) -> str:
+    """What a cookie of ours names, "" without one that we signed within the hours of a session."""
+    for secret in world.signing_key.secrets():
+        with suppress(BadSignature):
+            session, made_at = _serializer(secret).loads(
+                request.cookies.get(COOKIE, ""), max_age=SECONDS, return_timestamp=True
+            )
+            if secret in world.signing_key.secrets(made_at=made_at):
+                return str(session)
+    return ""
 
 
 def _serializer(secret: bytes) -> URLSafeTimedSerializer:

@@ -20,7 +20,7 @@ with DAG(
     max_active_runs=1,
     tags=["maintenance"],
     doc_md=__doc__,
-    default_args={"owner": "inboxops"},
+    default_args={"owner": "inboxops", "pool": "maintenance"},
 ) as dag:
     SendCanaries(
         task_id="send",

@@ -13,8 +13,9 @@ with DAG(
     start_date=EPOCH,
     catchup=False,
     max_active_runs=1,
+    max_active_tasks=1,  # the pool's other slots are for what is short
     tags=["maintenance"],
-    default_args={"owner": "inboxops", "retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"owner": "inboxops", "pool": "maintenance", "retries": 2, "retry_delay": timedelta(minutes=5)},
     doc_md=__doc__,
 ) as dag:
     Housekeep(task_id="housekeep", execution_timeout=timedelta(hours=2))

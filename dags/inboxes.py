@@ -24,4 +24,7 @@ with DAG(
     tags=["maintenance"],
     doc_md="Every minute: whatever a crash, or a Redis or Airflow that was away, left unpublished, unwoken, unsent or unfiled.",
 ) as drain:
-    DrainOutbox(task_id="drain_outbox", execution_timeout=timedelta(minutes=10))
+    # Ahead of whatever else waits for the pool: replies and wakes hang on it.
+    DrainOutbox(
+        task_id="drain_outbox", pool="maintenance", priority_weight=100, execution_timeout=timedelta(minutes=10)
+    )

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from inboxops_airflow.inbox_dag import EPOCH
+from inboxops_airflow.inbox_dag import EPOCH, LAST
 from inboxops_airflow.replaying import ReplayMail
 
 with DAG(
@@ -20,7 +20,7 @@ with DAG(
             type=["null", "integer"],
             minimum=1,
             title="Replay",
-            description="Its number, as `inboxops replay list` shows it.",
+            description="Its number, as `inboxops replay list --tenant NAME` shows it.",
         )
     },
     tags=["maintenance"],
@@ -29,6 +29,7 @@ with DAG(
     ReplayMail(
         task_id="replay",
         pool="inbox",
+        priority_weight=LAST,  # mail that comes in goes first
         retries=3,
         retry_delay=timedelta(seconds=30),
         execution_timeout=timedelta(hours=6),

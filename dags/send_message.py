@@ -1,4 +1,4 @@
-"""One run for each attempt to send a message: `send-{message}-{attempt}`, started by the API and by `drain_outbox`."""
+"""One run for each attempt to send a message: `send-{message}-{attempt}-{order}`, started by the API and by `drain_outbox`."""
 
 from datetime import timedelta
 

@@ -1,6 +1,7 @@
 """What Airflow lets an installation decide in code; it imports this as every process starts.
 
-A fetch that something woke goes to a worker at once. The scheduler and Celery's workers load what tasks need before they fork.
+Fetches come in turn, and one that something woke goes to a worker at once. The scheduler and Celery's workers load what tasks need
+before they fork.
 """
 
 from __future__ import annotations
@@ -60,19 +61,20 @@ os.register_at_fork(before=_keep_shared)
 
 
 def task_instance_mutation_hook(task_instance: TaskInstance, dag_run: DagRun | None = None) -> None:
-    """Start `fetch` of a run that was woken, or started by a person, in a worker: there is mail, or someone wants to see.
+    """Of `fetch` alone. Whoever came first has the pool's next slot; what was woken, or started by a person, needs no triggerer.
+
+    Of the same weight Airflow takes runs by the clock first, and all others, which have no logical date, in no order: big mailboxes
+    that are woken again for the rest may come before one that waits, again and again.
 
     Whether a task starts in the triggerer is fixed in its DAG. A task instance that is born in state `scheduled` is queued as
     it is, which saves the way through the triggerer, about two seconds. Runs by the clock, and cleared tasks, go that way.
     """
-    if (
-        dag_run is not None
-        and task_instance.task_id == "fetch"
-        and task_instance.dag_id.startswith("inbox_")
-        and task_instance.state is None
-        and task_instance.try_number == 0
-        and dag_run.run_type != "scheduled"
-    ):
+    if dag_run is None or task_instance.task_id != "fetch" or not task_instance.dag_id.startswith("inbox_"):
+        return
+    from inboxops_airflow.inbox_dag import turn
+
+    task_instance.priority_weight = turn(dag_run.run_after)
+    if task_instance.state is None and task_instance.try_number == 0 and dag_run.run_type != "scheduled":
         task_instance.state = "scheduled"
         task_instance.try_number = 1
 

@@ -54,9 +54,7 @@ class InboxOpsPlugin(AirflowPlugin):
                 "destination": place,
                 "url_route": route,
             }
-            for place, route in (
-                ("dag_run", "came"),
-                ("task_instance", "task-came"),
-            )  # from its run, and from each task
+            # From its run, and from each task.
+            for place, route in (("dag_run", "came"), ("task_instance", "task-came"))
         ),
     ]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from inboxops.composition.world import World
 from inboxops.db.migrate import migrate
@@ -19,7 +20,7 @@ from inboxops_local.stack.testing import running
 from tests.disks import NO_DISK
 from tests.objectstore import S3Server
 from tests.providers.cloud_kits import GmailServer, GraphServer
-from tests.receiver import Receiver
+from tests.receiver import Receiver, list_our_own_host
 
 WITHOUT_DOVECOT = (
     "Dovecot is not installed: the IMAP tests ran against pymap, which proves less (apt-get install dovecot-imapd)"
@@ -98,6 +99,13 @@ def world(services: Settings) -> Iterator[World]:
 
 
 @pytest.fixture
+def nothing_beat_before(world: World) -> None:
+    """Beats of other tests grow old, and then say that mail stands still."""
+    with world.database.transaction() as t:
+        t.connection.execute(b"DELETE FROM pulse")
+
+
+@pytest.fixture
 def tenant(world: World) -> str:
     slug = f"t{uuid.uuid4().hex[:12]}"
     world.inboxes.add_tenant(slug, "Test Ltd")
@@ -105,21 +113,48 @@ def tenant(world: World) -> str:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(world: World) -> Iterator[Receiver]:
+    """A webhook in our own network, which the operator of `world` lists."""
+    list_our_own_host(world)
     receiver = Receiver()
     yield receiver
     receiver.stop()
 
 
-WITH_AIRFLOW = ("tests/e2e/", "tests/push/test_dags", "tests/stack/test_rotation", "tests/cells/test_airflows")
+AIRFLOWS_OF_THEIR_OWN = (
+    "tests/e2e/test_looking",
+    "tests/cells/test_airflows",
+    "tests/stack/test_rotation",
+    "tests/push/test_dags",
+    "tests/bench/test_bench.py::test_latency_of_a_mail",
+)
+"""Each starts the whole of Airflow for itself: one after the other, and so never more than one beside that of `tests/e2e`."""
+LONGEST = (
+    "airflow",
+    "airflows of their own",
+    "tests/bench/test_bench.py",
+    "tests/stack/test_supervisor.py",
+    "tests/crash/test_crash.py",
+    "tests/stack/test_endings.py",
+    "tests/packaging/test_wheel.py",
+)
+"""What begins first, so that no process is still at it when the others are done."""
 
 
 class ByServers(LoadScopeScheduling):
-    """What shares servers stays in one of several processes: a file, and all that starts the whole of Airflow."""
+    """What shares servers stays in one of several processes: a file, and what needs the whole of Airflow."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "airflow" if file.startswith(WITH_AIRFLOW) else file
+        if nodeid.startswith(AIRFLOWS_OF_THEIR_OWN):
+            return "airflows of their own"
+        return "airflow" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        for scope in LONGEST:
+            if scope in self.workqueue:
+                self.workqueue.move_to_end(scope, last=False)
+                break
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServers:

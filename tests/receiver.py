@@ -7,6 +7,13 @@ import json
 import threading
 from dataclasses import dataclass, field
 
+from inboxops.composition.world import World
+
+
+def list_our_own_host(world: World) -> None:
+    """As an operator does whose receiver stands in the own network."""
+    world.settings = world.settings.model_copy(update={"private_hosts": "127.0.0.1"})
+
 
 @dataclass
 class Receiver:

@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,7 +69,9 @@ SITUATIONS = {
     "python-3.12": Situation(python="3.12"),
     "python-3.13": Situation(python="3.13"),
 }
-BASE = 27_080
+BASE, PORTS = 27_080, 16
+OURS = ("INBOXOPS_", "VIRTUAL_ENV", "MAKE", "MFLAGS")
+"""How variables begin that a newcomer has not: of an installation, an environment, a `make` that runs us."""
 
 
 def found(python: str) -> str:
@@ -102,7 +105,7 @@ def run(name: str) -> str:
         if wanted.before:
             wanted.before(stack)
         environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("INBOXOPS_", "VIRTUAL_ENV"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(OURS)},
             **wanted.environment,
             "INBOXOPS_PORT_BASE": str(BASE),
             **({"HOME": str(parent)} if user else {}),
@@ -132,7 +135,8 @@ def run(name: str) -> str:
 
 
 def started(shell: Callable[[str], subprocess.CompletedProcess[str]], clone: Path) -> str:
-    command = "INBOXOPS_HOME=${INBOXOPS_HOME:-$PWD/.inboxops} .venv/bin/inboxops"
+    # As make does it, of which `make run` stays in front; an INBOXOPS_HOME that is set but empty stays so.
+    command = ".venv/bin/inboxops"
     begun = shell(f"{command} up --detach")
     if begun.returncode:
         return f"up: {begun.stderr[-500:]}{begun.stdout[-500:]}"
@@ -146,7 +150,15 @@ def started(shell: Callable[[str], subprocess.CompletedProcess[str]], clone: Pat
     if stopped.returncode:
         wrong = wrong or f"down: {stopped.stderr[-300:]}"
     left = subprocess.run(["pgrep", "-fa", str(clone)], capture_output=True, text=True).stdout.strip()
-    return wrong or (f"left running: {left[:300]}" if left else "")
+    listening = [
+        port for port in range(BASE, BASE + PORTS) if listens(port)
+    ]  # a server may have another folder and title
+    return wrong or (f"left running: {left[:300]} {listening or ''}" if left or listening else "")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def main() -> int:

@@ -46,6 +46,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_make_alone_says_what_there_is_to_make_and_does_nothing() -> None:
+    # Not as a child of `make test`, whose flags have it say more.
+    by_itself = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    said = subprocess.run(
+        ["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=by_itself
+    ).stdout.splitlines()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert [line.split()[0] for line in said] == sorted(phony.split())
+    assert [line for line in said if len(line.split()) < 3] == []
+
+
 def test_the_site_is_built_without_a_warning_and_its_references_name_what_there_is(tmp_path: Path) -> None:
     site = tmp_path / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]

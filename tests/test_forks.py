@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 import pytest
@@ -46,6 +47,49 @@ def test_a_process_that_dies_costs_the_item_it_died_on_and_no_other() -> None:
     assert [result for result in results if isinstance(result, Died)] == [Died(42, "signal 9")]
     done = sorted(item for result in results if isinstance(result, list) for item in result)
     assert done == [item for item in range(100) if item != 42]
+
+
+def test_many_deadly_items_are_all_told_apart_from_the_others() -> None:
+    def deadly(chunk: Sequence[int], begin: Begin) -> list[int]:
+        for position, item in enumerate(chunk):
+            begin(position)
+            if item % 12 == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return list(chunk)
+
+    results = list(spread(lambda: deadly, CHUNKS, processes=2))
+    assert sorted(result.item for result in results if isinstance(result, Died)) == list(range(5, 100, 12))
+    done = sorted(item for result in results if isinstance(result, list) for item in result)
+    assert done == [item for item in range(100) if item % 12 != 5]
+
+
+def test_a_process_that_dies_before_it_begins_with_its_next_chunk_costs_nothing(tmp_path: Path) -> None:
+    """Not the item that stood in the place where the chunk before it ended."""
+
+    def killed(chunk: Sequence[int], begin: Begin) -> list[int]:
+        first = tmp_path / "first"
+        if chunk[0] == 90 and not first.exists():
+            first.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        for position, _ in enumerate(chunk):
+            begin(position)
+        return list(chunk)
+
+    chunks = [*CHUNKS[:-1], [90]]  # shorter than the place
+    results = list(spread(lambda: killed, chunks, processes=1))
+    assert sorted(item for result in results if isinstance(result, list) for item in result) == list(range(91))
+
+
+def test_an_item_that_was_alone_in_its_chunk_is_tried_once_more(tmp_path: Path) -> None:
+    def killed(chunk: Sequence[int], begin: Begin) -> list[int]:
+        begin(0)
+        first = tmp_path / "first"
+        if not first.exists():
+            first.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return list(chunk)
+
+    assert list(spread(lambda: killed, [[7]], processes=1)) == [[7]]
 
 
 def test_processes_that_die_before_any_item_are_no_items_fault() -> None:

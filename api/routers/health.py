@@ -35,15 +35,17 @@ class Health(BaseModel):
 
 
 class CellHealth(BaseModel):
-    """One cell: pulse, stalled and looks as in `Readiness`."""
+    """One cell: pulse, stalled, triggerer_late and looks as in `Readiness`."""
 
     pulse: str
     stalled: bool
+    triggerer_late: bool
     looks: str
 
 
 class Readiness(Health):
-    """pulse: when something last went the whole way of a mail, or which hop keeps it. stalled: no task runs.
+    """pulse: when something last went the whole way of a mail, or which hop keeps it. stalled: no task runs;
+    triggerer_late: they do, and no poll by the clock begins.
 
     looks: whether inboxes that are looked at without a run are so in time. Of several cells these name the one that is not well;
     cells: each by itself.
@@ -52,6 +54,7 @@ class Readiness(Health):
     pulse: str
     pulse_seconds: float | None
     stalled: bool
+    triggerer_late: bool
     looks: str
     cells: dict[str, CellHealth]
 
@@ -123,9 +126,15 @@ async def _readiness(here: State) -> tuple[Readiness, str]:
         pulse=beats.said,
         pulse_seconds=beats.seconds,
         stalled=beats.stalled,
+        triggerer_late=beats.triggerer_late,
         looks=looked.said,
         cells={
-            each.name: CellHealth(pulse=each.beats.said, stalled=each.beats.stalled, looks=each.looks.said)
+            each.name: CellHealth(
+                pulse=each.beats.said,
+                stalled=each.beats.stalled,
+                triggerer_late=each.beats.triggerer_late,
+                looks=each.looks.said,
+            )
             for each in known
         },
     )

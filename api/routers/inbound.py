@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Query
+from fastapi import APIRouter, Query
 
 from api import paging
 from api.access import Agent
@@ -37,7 +37,7 @@ def list_inbound(
 
 
 @router.post("/{inbound_id}/release", status_code=202)
-def release(visit: Agent, background: BackgroundTasks, inbound_id: Id) -> Woken:
+def release(visit: Agent, inbound_id: Id) -> Woken:
     """Let a message out of its list: the inbox's next run makes it a ticket, and is woken for it."""
     world = visit.world
     world.inbound.one(inbound_id)

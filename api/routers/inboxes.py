@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, time
+from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
 
 from api import paging
 from api.access import Admin, Agent, Visit
+from api.limits import Looks
 from api.models import Canary, Connection, Id, Inbox, InboxPatch, InboxRequest, JmapConnection, Resync, Tested, Woken
 from api.paging import Cursor, Limit, Page
 from inboxops.composition import connecting, mailboxes, pushing, resyncing, runs
+from inboxops.core import canary, template
 from inboxops.core import inbox as core
+from inboxops.core.authentication import server_names
 from inboxops.errors import Conflict, InboxOpsError, InvalidInput
 from inboxops.stories.connect import NewInbox
 
 router = APIRouter(prefix="/v1/inboxes", tags=["inboxes"])
+
+
+def _looks(request: Request) -> Looks:
+    looks: Looks = request.app.state.looks
+    return looks
+
+
+LooksAtOnce = Annotated[Looks, Depends(_looks)]
 
 
 @router.get("")
@@ -29,7 +41,7 @@ def list_inboxes(visit: Agent, limit: Limit = 50, cursor: Cursor = None) -> Page
 
 
 @router.post("", status_code=201)
-def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> Inbox:
+def connect(visit: Admin, looks: LooksAtOnce, background: BackgroundTasks, wanted: InboxRequest) -> Inbox:
     """Connect a mailbox by IMAP or JMAP: log in, look at the folder, try the way out, and only then keep it."""
     new = NewInbox(
         email_address=wanted.email_address,
@@ -41,7 +53,8 @@ def connect(visit: Admin, background: BackgroundTasks, wanted: InboxRequest) -> 
         first_sync_days=wanted.first_sync_days,
         first_sync_messages=wanted.first_sync_messages,
     )
-    inbox_id, _ = connecting.connect(visit.world, visit.tenant_id, new)
+    with looks.one(visit.tenant_id):
+        inbox_id, _ = connecting.connect(visit.world, visit.tenant_id, new)
     background.add_task(_show, visit)
     return _shown(visit.world.inboxes.get(inbox_id))
 
@@ -58,9 +71,12 @@ def read_inbox(visit: Agent, inbox_id: Id) -> Inbox:
 
 
 @router.patch("/{inbox_id}")
-def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change: InboxPatch) -> Inbox:
-    """Change what is given. New credentials are tried before they are kept, and connect the inbox again."""
+def change_inbox(
+    visit: Admin, looks: LooksAtOnce, background: BackgroundTasks, inbox_id: Id, change: InboxPatch
+) -> Inbox:
+    """Change what is given, all or nothing. New credentials are tried before they are kept, and connect the inbox again."""
     world, inbox = visit.world, visit.world.inboxes.get(inbox_id)
+    _check(visit, change)
     if change.connection is not None or change.credentials is not None:
         if change.connection and change.connection.type != inbox.connection_type:
             raise InvalidInput(
@@ -68,12 +84,14 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
             )
         connection = _connection(change.connection) if change.connection else inbox.connection
         given = change.credentials.model_dump(exclude_none=True) if change.credentials else {}
-        connecting.reconnect(world, inbox, connection, given)
+        with looks.one(visit.tenant_id):
+            connecting.reconnect(world, inbox, connection, given)
     world.inboxes.change(
         inbox_id,
         display_name=change.display_name,
         auto_response_enabled=change.auto_response_enabled,
         auto_response_body=change.auto_response_body,
+        trusted_authserv_ids=change.trusted_servers,
     )
     if {change.canary_minutes, change.canary_from_id, change.canary_delete} != {None}:
         minutes = inbox.canary_minutes if change.canary_minutes is None else change.canary_minutes or None
@@ -84,6 +102,15 @@ def change_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id, change
         world.inboxes.pause(inbox_id, paused=change.paused)
     background.add_task(_show, visit)
     return _shown(world.inboxes.get(inbox_id))
+
+
+def _check(visit: Visit, change: InboxPatch) -> None:
+    """Raises InvalidInput for what is refused, before anything of the rest is changed."""
+    template.check(change.auto_response_body or "")
+    server_names(change.trusted_servers or ())
+    canary.check_minutes(change.canary_minutes or None)
+    if change.canary_from_id:
+        visit.world.inboxes.get(change.canary_from_id)
 
 
 @router.delete("/{inbox_id}", status_code=204)
@@ -97,9 +124,11 @@ def remove_inbox(visit: Admin, background: BackgroundTasks, inbox_id: Id) -> Non
 
 
 @router.post("/{inbox_id}/test")
-def test_inbox(visit: Admin, inbox_id: Id) -> Tested:
+def test_inbox(visit: Admin, looks: LooksAtOnce, inbox_id: Id) -> Tested:
     """Log in as the inbox would, in and out; changes nothing."""
-    info = mailboxes.look(visit.world, visit.world.inboxes.get(inbox_id))
+    inbox = visit.world.inboxes.get(inbox_id)
+    with looks.one(visit.tenant_id):
+        info = mailboxes.look(visit.world, inbox)
     return Tested(server=info.server, folder=info.folder, messages=info.messages)
 
 

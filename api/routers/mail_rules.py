@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -10,8 +10,9 @@ from fastapi import APIRouter, Path
 from api import paging
 from api.access import Admin, Agent
 from api.paging import Cursor, Limit, Page
-from api.rule_models import Name, Order, RuleBody, RuleSet, Tried, Try, Version
-from inboxops.composition import mail_rules, replaying
+from api.rule_models import Change, Name, Order, Previewed, RuleBody, RuleSet, Tried, Try, Version
+from inboxops.composition import mail_rules
+from inboxops.core.mail_rules import edit
 
 router = APIRouter(prefix="/v1/mail-rules", tags=["mail rules"])
 Named = Annotated[Name, Path(description="The rule's name.")]
@@ -56,7 +57,13 @@ def order_rules(visit: Admin, wanted: Order) -> RuleSet:
 def try_rule(visit: Admin, wanted: Try) -> Tried:
     """What a rule would have done to the mail of the last days, were it switched on where it stands; writes nothing."""
     rule = wanted.name if wanted.rule is None else wanted.rule.rule(wanted.name)
-    trial = mail_rules.try_rule(visit.world, visit.tenant_id, rule, days=wanted.days, most=wanted.most)
-    since = trial.since or datetime.now(UTC)
-    differences = replaying.try_rule(visit.world, visit.tenant_id, rule, since=since, forked=False)
-    return Tried.of(trial, differences)
+    return Tried.of(mail_rules.try_rule(visit.world, visit.tenant_id, rule, days=wanted.days, most=wanted.most))
+
+
+@router.post("/preview")
+def preview_rules(visit: Admin, wanted: Change) -> Previewed:
+    """What the mail of the last days would be with rules switched on or off, removed, or in another order; writes nothing."""
+    since = visit.world.mail_rules.since(visit.tenant_id, days=wanted.days, most=wanted.most)
+    change = partial(edit.changed, on=wanted.on, off=wanted.off, removed=wanted.removed, first=wanted.first)
+    report = mail_rules.try_rules(visit.world, visit.tenant_id, change, since=since, forked=False)
+    return Previewed.of(report, since)

@@ -46,5 +46,5 @@ def apply(visit: Admin, replay_id: Id, body: ApplyBody) -> ReplayWhole:
 
 @router.post("/{replay_id}/undo", status_code=202)
 def undo(visit: Admin, replay_id: Id) -> ReplayWhole:
-    """Take back what was changed, but for what was changed since."""
+    """Take back what was changed, but for what was changed or answered since."""
     return ReplayWhole.of(replaying.undo(visit.world, visit.tenant_id, replay_id))

@@ -17,9 +17,11 @@ router = APIRouter(prefix="/v1/session", tags=["session"])
 class LogIn(Strict):
     """One of both."""
 
-    key: Text | None = Field(None, max_length=200, description="A key made with `inboxops key add`.")
+    key: Text | None = Field(
+        None, max_length=200, description="A key made with `inboxops key add --tenant NAME --name WHOSE`."
+    )
     link: Text | None = Field(
-        None, max_length=200, description="What follows the `#` in a link of `inboxops login-link`."
+        None, max_length=200, description="What follows the `#` in a link of `inboxops login-link --tenant NAME`."
     )
 
 
@@ -28,9 +30,9 @@ def log_in(request: Request, response: Response, given: LogIn) -> Session:
     """Begin a session of the tickets page: 12 hours, in a cookie that no script reads."""
     world: World = request.app.state.world
     _need_the_page(request)
-    request.app.state.tries.take(request)
     caller = world.api_keys.use_link(given.link) if given.link else world.api_keys.caller((given.key or "").strip())
     if caller is None:
+        request.app.state.tries.failed(request)
         said = (
             "this link was used, or is too old: ask for another"
             if given.link
@@ -49,9 +51,9 @@ def who(visit: Agent) -> Session:
 
 @router.delete("", status_code=204)
 def log_out(request: Request, response: Response) -> None:
-    """End the session in this browser."""
+    """End the session, in this browser and wherever else its cookie is."""
     _need_the_page(request)
-    sessions.end(response)
+    sessions.end(request.app.state.world, request, response)
 
 
 def _need_the_page(request: Request) -> None:

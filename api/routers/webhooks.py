@@ -6,14 +6,15 @@ Google's tokens and Microsoft's secrets say who calls; no key of ours does. A re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from api.limits import Guests, address_of
+from api.limits import Guests, caller_of
 from inboxops.composition import runs
 from inboxops.composition.world import World
 from inboxops.core.push import Forged, NotSetUp, OpenErrand
@@ -32,6 +33,10 @@ ANSWER_SECONDS = 8.0
 
 LONGEST_TOKEN = 4096
 
+AT_ONCE = 256
+"""So many calls are under way, whoever makes them: a flood from many addresses costs so many bodies of memory and no more. Who is
+refused meanwhile comes again, and the inbox's next poll takes the mail in without any call."""
+
 # What a caller gave is sent back: as text, for nobody to interpret, and nowhere kept.
 ECHO_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -40,8 +45,31 @@ ECHO_HEADERS = {
 }
 
 
+@dataclass(slots=True)
+class Front:
+    """What stands between a caller and the desk. under_way: calls that are being taken in."""
+
+    push: PushDesk
+    guests: Guests
+    under_way: int = 0
+
+    @contextmanager
+    def admitted(self, request: Request) -> Iterator[PushDesk]:
+        """Raises HTTPException, 429 for a caller who comes too often and 503 while there are too many of all."""
+        if (seconds := self.guests.wait(caller_of(request))) > 0:
+            wait = {"Retry-After": str(max(1, round(seconds)))}
+            raise HTTPException(429, "too many calls from this address", headers=wait)
+        if self.under_way >= AT_ONCE:
+            raise HTTPException(503, "too many calls at once", headers={"Retry-After": "1"})
+        self.under_way += 1
+        try:
+            yield self.push
+        finally:
+            self.under_way -= 1
+
+
 @asynccontextmanager
-async def desk(settings: Settings, world: World) -> AsyncIterator[tuple[PushDesk, Guests]]:
+async def desk(settings: Settings, world: World) -> AsyncIterator[Front]:
     """Raises OperatorError for half of what tells Google's calls from forged ones; without any of it none is taken."""
 
     def deliver(errand: OpenErrand) -> None:
@@ -52,7 +80,7 @@ async def desk(settings: Settings, world: World) -> AsyncIterator[tuple[PushDesk
         made = PushDesk(intake, _tokens(settings), deliver, gap=settings.wake_gap_seconds)
         try:
             limit = settings.webhook_limit_per_second
-            yield made, Guests(limit, max(1.0, 2 * limit))
+            yield Front(made, Guests(limit, max(1.0, 2 * limit)))
         finally:
             await made.close()
 
@@ -111,15 +139,12 @@ async def _graph(request: Request) -> Response:
 @asynccontextmanager
 async def _bounded(request: Request) -> AsyncIterator[PushDesk]:
     """The desk, for callers that keep to the limits; its errors become statuses. 5xx says that nothing was stored."""
-    push, guests = request.app.state.push
+    front: Front = request.app.state.push
     path = request.url.path
-    if (seconds := guests.wait(address_of(request))) > 0:
-        raise HTTPException(
-            429, "too many calls from this address", headers={"Retry-After": str(max(1, round(seconds)))}
-        )
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            yield push
+        with front.admitted(request) as push:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                yield push
     except NotSetUp as exc:
         raise HTTPException(404, "no push is set up here") from exc
     except Forged as exc:

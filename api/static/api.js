@@ -1,6 +1,6 @@
 // The API as the page uses it. An error is a Problem with the sentence that the API says; 401 ends the session.
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;

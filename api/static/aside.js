@@ -33,7 +33,14 @@ export class Aside {
     const load = async () => {
       more.disabled = true;
       const asked = states.map((each) => `state=${each}`).join("&");
-      const page = await get(`/inbound?${asked}&limit=50${query({ cursor }).replace("?", "&")}`);
+      let page;
+      try {
+        page = await get(`/inbound?${asked}&limit=50${query({ cursor }).replace("?", "&")}`);
+      } catch (problem) {
+        state.replaceChildren(h("p", { class: "error pad", role: "alert" }, problem.message));
+        more.disabled = more.hidden = false;
+        return;
+      }
       if (this.name !== name) return;
       cursor = page.next;
       rows.append(...page.items.map((item) => this.#row(item)));

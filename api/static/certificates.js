@@ -67,9 +67,12 @@ export class Certificates {
   }
 
   #told(made) {
-    const facts = [["Made", exactTime(made.made_at)], ["Mails", made.mails], ["Erased for good", made.erased], ["Looked for in Sent folders", made.sent],
+    const facts = [["Made", exactTime(made.made_at)], ["Mails", made.mails], ["Erased for good", made.erased], ["Refused, never stored", made.refused], ["Looked for in Sent folders", made.sent],
+      ["Of ours, not sent", Object.entries(made.unsent).map(([status, count]) => `${count} ${status}`).join(", ") || "0"],
       ["Objects", `${made.objects}, ${made.packs_read} packs read in full`], ["Last ticket", `#${made.last_ticket}`], ["SHA-256", made.digest]];
-    const inboxes = made.inboxes.map((one) => [one.inbox, one.skipped ? `not asked: ${one.skipped}` : `${one.listed} mails listed since ${exactTime(one.since)}`]);
+    const inboxes = made.inboxes.map((one) => [one.inbox, one.skipped ? `not asked: ${one.skipped}` : `${one.listed} mails listed since ${exactTime(one.since)}`
+      + (one.odd_sizes ? `; ${one.odd_sizes} of other sizes than it tells, ${one.compared} of them compared` : "")
+      + (one.sent_unchecked && !one.skipped ? `; Sent not checked: ${one.sent_unchecked}` : "")]);
     const findings = made.findings.map((one) => [one.inbox || "The tenant", `${one.kind.replaceAll("_", " ")}: ${one.key}${one.detail ? `, ${one.detail}` : ""}`,
       one.repaired ? "Put right" : one.to_do]);
     return [

@@ -1,4 +1,4 @@
-// The reply box: text, cc, files with their progress. A draft stays until it is sent, also over a reload.
+// The reply box: text, cc, files with their progress. A draft stays until it is sent, also over a reload or a new log-in.
 
 import { call, upload } from "./api.js";
 import { h, icon } from "./dom.js";
@@ -15,10 +15,13 @@ function newKey() {
 function draftOf(ticketId) {
   if (!drafts.has(ticketId)) {
     const kept = JSON.parse(sessionStorage.getItem(`draft-${ticketId}`) ?? "null");
-    drafts.set(ticketId, { text: kept?.text ?? "", cc: kept?.cc ?? "", key: kept?.key ?? newKey(), files: [] });
+    const files = (kept?.files ?? []).map((file) => ({ ...file, share: 1, error: "", abort: () => {} }));
+    drafts.set(ticketId, { text: kept?.text ?? "", cc: kept?.cc ?? "", key: kept?.key ?? newKey(), files });
   }
   return drafts.get(ticketId);
 }
+
+export const hasDraft = (ticketId) => draftOf(ticketId).text.trim() !== "";
 
 export class Composer {
   /** hooks: {sent()} */
@@ -26,7 +29,7 @@ export class Composer {
     this.ticket = ticket;
     this.hooks = hooks;
     this.draft = draftOf(ticket.id);
-    this.text = h("textarea", { id: "reply-text", rows: 4, placeholder: "Write a reply …", "aria-label": "Reply", oninput: () => this.#keep() });
+    this.text = h("textarea", { id: "reply-text", rows: 4, dir: "auto", placeholder: "Write a reply …", "aria-label": "Reply", oninput: () => this.#keep() });
     this.text.value = this.draft.text;
     this.cc = h("input", { type: "text", id: "reply-cc", placeholder: "name@example.com, …", "aria-label": "Cc", oninput: () => this.#keep(), autocomplete: "off" });
     this.cc.value = this.draft.cc;
@@ -59,7 +62,8 @@ export class Composer {
 
   /** Says whom a reply goes to as the ticket stands now: Reply-To is the stranger's to fill. */
   goesTo(ticket) {
-    this.to.replaceChildren("To ", ...whom(ticket).flatMap((one) => [
+    const people = ticket.answered_to;
+    this.to.replaceChildren(people.length ? "To " : h("strong", {}, "To nobody yet: name the customer "), ...people.flatMap((one) => [
       h("strong", {}, one.name || one.address), " ", h("span", { class: "address" }, one.name ? one.address : ""), " "]),
       elsewhere(ticket), requesterIs(ticket),
       h("button", { type: "button", class: "quiet small", onclick: () => { this.ccRow.hidden = false; this.cc.focus(); } }, "Cc"));
@@ -70,6 +74,7 @@ export class Composer {
   }
 
   add(files) {
+    if (this.button.disabled) return;
     this.error.textContent = "";
     for (const file of files) {
       const waiting = this.draft.files.reduce((sum, one) => sum + one.size, 0);
@@ -80,7 +85,7 @@ export class Composer {
       const { done, abort } = upload(file, (share) => { entry.share = share; this.#progress(entry); });
       entry.abort = abort;
       entry.done = done.then(
-        ({ id }) => { entry.id = id; this.#drawFiles(); },
+        ({ id }) => { entry.id = id; this.#remember(); this.#drawFiles(); },
         (problem) => { entry.error = problem.message; this.#drawFiles(); });
       this.draft.files.push(entry);
       this.#changed();
@@ -92,7 +97,7 @@ export class Composer {
     if (this.button.disabled) return;
     if (!this.text.value.trim()) return this.#say("Write something first.");
     if (this.draft.files.some((file) => file.error)) return this.#say("Remove the files that were not uploaded, or add them again.");
-    this.button.disabled = true;
+    this.#hold(true);
     this.error.textContent = "";
     try {
       await Promise.all(this.draft.files.map((file) => file.done));
@@ -112,8 +117,13 @@ export class Composer {
     } catch (problem) {
       this.#say(problem.message);
     } finally {
-      this.button.disabled = false;
+      this.#hold(false);
     }
+  }
+
+  /** While a reply is on its way it stays as it is: what was typed meanwhile would go when the box is emptied. */
+  #hold(isSending) {
+    this.button.disabled = this.text.readOnly = this.cc.readOnly = isSending;
   }
 
   #say(text) {
@@ -130,8 +140,13 @@ export class Composer {
   /** Another text is another reply. */
   #changed() {
     this.draft.key = newKey();
+    this.#remember();
+  }
+
+  #remember() {
     const { text, cc, key } = this.draft;
-    sessionStorage.setItem(`draft-${this.ticket.id}`, JSON.stringify({ text, cc, key }));
+    const files = this.draft.files.filter((file) => file.id).map(({ id, name, size }) => ({ id, name, size }));
+    if (drafts.get(this.ticket.id) === this.draft) sessionStorage.setItem(`draft-${this.ticket.id}`, JSON.stringify({ text, cc, key, files }));
   }
 
   #grow() {
@@ -152,7 +167,7 @@ export class Composer {
           : h("progress", { max: 1, value: entry.share, "aria-label": `Upload of ${entry.name}` }),
       h("button", {
         type: "button", class: "quiet small", "aria-label": `Remove ${entry.name}`,
-        onclick: () => { entry.abort(); this.draft.files = this.draft.files.filter((one) => one !== entry); this.#changed(); this.#drawFiles(); },
+        onclick: () => { if (this.button.disabled) return; entry.abort(); this.draft.files = this.draft.files.filter((one) => one !== entry); this.#changed(); this.#drawFiles(); },
       }, icon("close")))));
   }
 }
@@ -160,22 +175,15 @@ export class Composer {
 const BY = {
   reply_to: "named in Reply-To",
   original_from: "named by the list",
+  return_path: "whom the mail goes back to",
   "forward.inline": "named in a forward: unproven",
   "forward.attached": "named in an attached mail: unproven",
 };
 
-/** Whom a reply goes to, as the server decides it (`core.outbound.people`). */
-function whom(ticket) {
-  const known = ticket.messages.filter((one) => one.direction === "inbound" && one.type === "message" && !one.unknown_sender);
-  const newest = known.at(-1);
-  if (newest?.reply_to.length && !ticket.requester_rule.startsWith("forward.")) return newest.reply_to;
-  return [newest && ticket.requester_rule === "from" ? newest.sender : ticket.requester];
-}
-
 /** A warning where that is none that the customer wrote from. */
 function elsewhere(ticket) {
   const writes = ticket.requester.address.toLowerCase();
-  if (whom(ticket).every((one) => one.address.toLowerCase() === writes)) return "";
+  if (ticket.answered_to.every((one) => one.address.toLowerCase() === writes)) return "";
   return h("span", { class: "badge pending", role: "note" }, `not to ${ticket.requester.address}`);
 }
 

@@ -27,7 +27,10 @@ export function size(bytes) {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
 
-export const nameOf = (person) => person.name || person.address || "Unknown sender";
+/** Characters that turn the writing round: in a name they would turn the address behind it, too. */
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
+
+export const nameOf = (person) => person.name.replace(TURNING, "") || person.address || "Unknown sender";
 
 export function initials(person) {
   const words = nameOf(person).split("@")[0].split(/[\s._-]+/).filter((word) => /[\p{L}\p{N}]/u.test(word));
@@ -46,5 +49,5 @@ export function tone(address) {
 export const withoutMark = (text) => text.replace(/\s*\[ref:\d+:[a-z0-9]*\]?\s*$/, "").trim();
 
 export function people(list) {
-  return list.map((person) => (person.name ? `${person.name} <${person.address}>` : person.address)).join(", ");
+  return list.map((person) => (person.name ? `${nameOf(person)} <${person.address}>` : person.address)).join(", ");
 }

@@ -1,7 +1,7 @@
 // The list of tickets: filters, search, pages, and the rows, kept fresh while tickets change.
 
 import { get, query } from "./api.js";
-import { h, icon } from "./dom.js";
+import { h, icon, toast } from "./dom.js";
 import { labels } from "./evidence.js";
 import { exactTime, initials, nameOf, shortTime, tone, withoutMark } from "./format.js";
 import { AGAIN_MS, coalesced } from "./live.js";
@@ -23,7 +23,7 @@ export class TicketList {
     this.state = h("div", { class: "list-state", "aria-live": "polite" });
     this.more = h("button", { class: "more", onclick: () => this.loadMore() }, "Show more");
     this.search = h("input", {
-      type: "search", placeholder: "Search words, names, #number", "aria-label": "Search tickets", enterkeyhint: "search",
+      type: "search", placeholder: "Search words, names, #number", "aria-label": "Search tickets", enterkeyhint: "search", maxlength: "300",
     });
     this.search.addEventListener("input", () => this.#searchSoon());
     this.heading = h("h1", {});
@@ -94,17 +94,25 @@ export class TicketList {
   }
 
   async loadMore() {
+    const asked = this.filter;
     this.more.disabled = true;
-    const page = await get(`/tickets${query({ ...this.filter, limit: PAGE, cursor: this.next })}`);
-    const known = new Set(this.items.map((ticket) => ticket.id));
-    this.items.push(...page.items.filter((ticket) => !known.has(ticket.id)));
-    this.next = page.next;
-    this.more.disabled = false;
-    this.#draw();
+    try {
+      const page = await get(`/tickets${query({ ...asked, limit: PAGE, cursor: this.next })}`);
+      if (asked !== this.filter) return;
+      const known = new Set(this.items.map((ticket) => ticket.id));
+      this.items.push(...page.items.filter((ticket) => !known.has(ticket.id)));
+      this.next = page.next;
+      this.#draw();
+    } catch (problem) {
+      toast(problem.message, "bad");
+    } finally {
+      this.more.disabled = false;
+    }
   }
 
   async #refresh() {
     const asked = this.filter;
+    if (!asked) return;
     let page;
     try {
       page = await get(`/tickets${query({ ...asked, limit: PAGE })}`);
@@ -116,10 +124,10 @@ export class TicketList {
       return;
     }
     if (asked !== this.filter) return this.#refresh();
-    // What was loaded beyond the first page stays, unless it moved into the first one.
+    // What stands behind the first page stays, also what was in it before: news push the others down.
     const fresh = new Set(page.items.map((ticket) => ticket.id));
     const last = page.items.at(-1);
-    const older = page.next === null ? [] : this.items.slice(PAGE).filter((ticket) => !fresh.has(ticket.id) && ticket.updated_at <= last.updated_at);
+    const older = page.next === null ? [] : this.items.filter((ticket) => !fresh.has(ticket.id) && ticket.updated_at <= last.updated_at);
     if (!older.length) this.next = page.next;
     this.items = [...page.items, ...older];
     this.loaded = true;
@@ -128,7 +136,7 @@ export class TicketList {
 
   #searchSoon() {
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => this.hooks.change({ ...this.filter, q: this.search.value.trim() }, true), 200);
+    this.waiting = setTimeout(() => this.hooks.change({ ...this.filter, q: this.search.value.replace(/\p{Cc}+/gu, " ").trim() }, true), 200);
   }
 
   #draw() {
@@ -187,6 +195,6 @@ export function connectHelp() {
     h("p", {}, "No mailbox is connected yet. Where InboxOps runs, an operator types:"),
     h("pre", { tabindex: "0" }, "inboxops inbox add \\\n  support@example.com \\\n  --host imap.example.com \\\n  --tenant NAME"),
     h("p", {}, "It asks for the password, logs in, and takes in the mail of the last 7 days. Gmail and Microsoft 365 are connected with ",
-      h("code", {}, "inboxops inbox connect"), "; an admin’s key may also use ", h("a", { href: "/docs" }, "the API"), "."),
+      h("code", {}, "inboxops inbox connect gmail --tenant NAME"), " (or ", h("code", {}, "microsoft"), "); an admin’s key may also use ", h("a", { href: "/openapi.json" }, "the API"), "."),
     h("p", { class: "muted" }, "Tickets appear here as soon as mail arrives; there is nothing to reload."));
 }

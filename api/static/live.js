@@ -16,6 +16,8 @@ export class Live extends EventTarget {
     this.close();
     this.#source = new EventSource("/v1/events");
     this.#source.addEventListener("ready", () => this.#say("state", "live"));
+    // A new stream begins here: what happened since the page was read, it does not tell.
+    this.#source.addEventListener("ready", () => this.#say("reset"), { once: true });
     this.#source.addEventListener("reset", () => this.#say("reset"));
     for (const name of NAMES) {
       this.#source.addEventListener(name, (event) => this.#say("event", { name, ...JSON.parse(event.data) }));

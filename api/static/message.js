@@ -15,6 +15,8 @@ const PLACED = {
   signed_id: "It carries our signed id", token: "It came to this ticket’s address", marker: "It quotes our marker",
   provider_thread: "The provider keeps it in the same conversation", subject_number: "Its subject names the ticket",
 };
+/** What a browser shows in a text; of anything else there it has a broken picture. */
+const SHOWN = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif"]);
 const THUMB_BYTES = 5 * 1024 * 1024;
 
 export function messageElement(message, ticket, hooks) {
@@ -56,7 +58,7 @@ function textBody(message) {
   const whole = withoutMark(message.body_text);
   if (!whole) return h("p", { class: "muted" }, message.attachments.length ? "No text, only files." : "No text.");
   const isQuoting = fresh && fresh !== whole;
-  return h("div", { class: "text" }, linked(isQuoting ? fresh : whole),
+  return h("div", { class: "text", dir: "auto" }, linked(isQuoting ? fresh : whole),
     isQuoting && h("details", { class: "quoted" },
       h("summary", { title: "Quoted text", "aria-label": "Show quoted text" }, "•••"), h("div", {}, linked(whole))));
 }
@@ -74,8 +76,9 @@ function htmlBody(message) {
       h("span", {}, "Images from other servers are not shown: loading them tells the sender that you read this."),
       h("button", { class: "small", onclick: () => show(true) }, "Show images"));
     frame.addEventListener("load", () => {
+      if (frame.contentDocument?.URL === "about:blank") return;
       const page = frame.contentDocument?.documentElement;
-      if (!page?.dataset.remote) return;
+      if (!page?.dataset.remote) return holder.replaceChildren(unshown(() => show(withImages)));
       notice.hidden = withImages || page.dataset.remote === "0";
       const fit = () => (frame.style.height = `${frame.contentDocument.body.scrollHeight + 2}px`);
       new ResizeObserver(fit).observe(frame.contentDocument.body);
@@ -90,8 +93,14 @@ function htmlBody(message) {
   return holder;
 }
 
+/** In place of a frame, where a browser shows an answer of the API as if our server refused it. */
+function unshown(again) {
+  return h("p", { class: "notice bad" }, icon("warn"), h("span", {}, "The message can’t be shown just now."),
+    h("button", { class: "small", onclick: again }, icon("again"), "Try again"));
+}
+
 function attachments(message) {
-  const listed = message.attachments.filter((file) => !(file.inline && file.content_id && message.has_html));
+  const listed = message.attachments.filter((file) => !(file.inline && SHOWN.has(file.content_type)));
   if (!listed.length && !message.omitted_attachments.length) return null;
   return h("ul", { class: "files", "aria-label": "Attachments" },
     listed.map((file) => h("li", {}, h("a", { class: "file", href: `/v1/attachments/${file.id}/content`, download: file.file_name },
@@ -107,9 +116,10 @@ function sending(message, hooks) {
   const state = message.sending;
   if (!state) return [];
   const retry = (label) => h("button", {
-    class: "small", onclick: async (event) => {
-      event.currentTarget.disabled = true;
+    class: "small", onclick: async ({ currentTarget: button }) => {
+      button.disabled = true;
       await hooks.retry(message.id);
+      button.disabled = false; // where that got through, another message stands here by now
     },
   }, icon("again"), label);
   const refused = state.refused_recipients.map((one) =>

@@ -3,9 +3,9 @@
 import { call, get, session } from "./api.js";
 import { Aside } from "./aside.js";
 import { Certificates } from "./certificates.js";
-import { h, icon } from "./dom.js";
+import { h, icon, toast } from "./dom.js";
 import { TicketList, connectHelp } from "./list.js";
-import { Live } from "./live.js";
+import { AGAIN_MS, Live } from "./live.js";
 import { followLink, logIn } from "./login.js";
 import * as route from "./route.js";
 import { Thread } from "./thread.js";
@@ -130,8 +130,13 @@ class Page {
   }
 
   async #loadInboxes() {
-    const { items } = await get("/inboxes?limit=200");
-    await this.list.setInboxes(items);
+    clearTimeout(this.again);
+    try {
+      const { items } = await get("/inboxes?limit=200");
+      await this.list.setInboxes(items);
+    } catch (problem) {
+      if (problem.status !== 401) this.again = setTimeout(() => this.#loadInboxes(), AGAIN_MS);
+    }
   }
 
   #view(to, label, shape, name) {
@@ -173,8 +178,12 @@ class Page {
   }
 
   async #leave() {
+    try {
+      await call("DELETE", "/session");
+    } catch (problem) {
+      if (problem.status !== 401) return toast(`You are still logged in. ${problem.message}`, "bad");
+    }
     this.live.close();
-    await call("DELETE", "/session");
     location.assign("/");
   }
 

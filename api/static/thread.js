@@ -1,7 +1,7 @@
 // A ticket: its head, its messages as they come, and the reply box, which stays what it is while they come.
 
 import { call, get, query } from "./api.js";
-import { Composer } from "./composer.js";
+import { Composer, hasDraft } from "./composer.js";
 import { correctionList, ticketTasks } from "./correct.js";
 import { h, icon, toast } from "./dom.js";
 import { labels } from "./evidence.js";
@@ -77,10 +77,17 @@ export class Thread {
     this.#draw(first);
     if (first) this.#showLatest();
     else if (isNear && this.shown.size > count) this.element.scrollTop = this.element.scrollHeight;
-    if (ticket.unread && document.visibilityState === "visible") {
+    if (ticket.unread && !ticket.merged_into && document.visibilityState === "visible") await this.#markRead(id);
+  }
+
+  /** Where it fails, the ticket stays unread and its next refresh tries again. */
+  async #markRead(id) {
+    try {
       await call("PATCH", `/tickets/${id}`, { unread: false });
-      this.hooks.changed();
+    } catch {
+      return;
     }
+    this.hooks.changed();
   }
 
   #showProblem(problem) {
@@ -133,7 +140,8 @@ export class Thread {
     if (ticket.older) {
       this.messages.prepend(h("button", { class: "more earlier", onclick: () => this.#loadEarlier() }, "Show earlier messages"));
     }
-    if (!this.composer && !ticket.merged_into) {
+    // Of a ticket that was merged: what was written before is not lost, and who sends it is told where it belongs.
+    if (!this.composer && (!ticket.merged_into || hasDraft(ticket.id))) {
       this.composer = new Composer(ticket, { sent: () => this.#sent() });
       this.foot.replaceChildren(this.composer.element);
     }
@@ -165,7 +173,14 @@ export class Thread {
   }
 
   async #loadEarlier() {
-    const page = await get(`/tickets/${this.id}${query({ limit: 50, cursor: this.ticket.older })}`);
+    const { ticket } = this;
+    let page;
+    try {
+      page = await get(`/tickets/${ticket.id}${query({ limit: 50, cursor: ticket.older })}`);
+    } catch (problem) {
+      return toast(problem.message, "bad");
+    }
+    if (ticket.id !== this.id) return;
     this.earlier = [...page.messages, ...this.earlier];
     this.ticket.older = page.older;
     this.ticket.olderLoaded = true;

@@ -5,15 +5,20 @@ The message is one line; `fix` says what to do. Adapters turn vendor exceptions 
 
 from __future__ import annotations
 
+import re
+
+# A mail server says what it likes, and PostgreSQL's text has no NUL and no half of a character. White space is left to `__str__`.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+
 
 class InboxOpsError(Exception):
-    """Base of all errors of the product. `str(error)` is one line that a person can read."""
+    """Base of all errors of the product. `str(error)` is one line that a person can read and a database can keep."""
 
     kind = "operator"
 
     def __init__(self, message: str, *, fix: str = "") -> None:
-        super().__init__(message)
-        self.fix = fix
+        super().__init__(_UNPRINTABLE.sub("\ufffd", message))
+        self.fix = _UNPRINTABLE.sub("\ufffd", fix)
 
     def __str__(self) -> str:
         message = " ".join(str(self.args[0]).split())
@@ -80,6 +85,13 @@ class TransientError(InboxOpsError):
     def __init__(self, message: str, *, fix: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, fix=fix)
         self.retry_after = retry_after
+
+
+class ServiceAway(TransientError):
+    """A service of our own does not answer now, or asks for another try: the database, the object store, the event bus.
+
+    It is back within seconds as a rule and has no limits, so a task waits for it (`stories.outlast`), which no provider is owed.
+    """
 
 
 class Throttled(TransientError):

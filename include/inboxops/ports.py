@@ -345,6 +345,7 @@ class InboundRow:
     thread_id: str | None
     imported: bool
     detached_bytes: tuple[int, ...] = ()  # sizes of its files that stand apart
+    detached_offsets: tuple[int | None, ...] = ()  # where these begin in the pack; None: an object of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,17 +359,7 @@ class StoredRow:
     received_at: datetime
     in_spam_folder: bool
     provider_thread_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TriedRow:
-    """Stored mail that a rule is tried on, and what became of it."""
-
-    stored: StoredRow
-    inbox_id: int
-    state: str
-    ticket_id: int | None
-    ticket_number: int | None
+    detached_offsets: Sequence[int | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +382,16 @@ class ReplayRow:
     inbox_id: int
     imported: bool
     released: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRow:
+    """Stored mail that a rule is tried on, and what became of it."""
+
+    mail: ReplayRow
+    state: str
+    ticket_id: int | None
+    ticket_number: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -16,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inboxops.core.cells import MAIN, valid_cell
-from inboxops.core.inbox import IDLE_INBOXES
+from inboxops.core.inbox import IDLE_INBOXES, LOOK_RUN_MINUTES, POLL_MINUTES
 from inboxops.errors import OperatorError
 
 ENV_FILE = "inboxops.env"
@@ -25,65 +24,6 @@ ENV_FILE = "inboxops.env"
 def home() -> Path:
     """The one folder of the local stack: `$INBOXOPS_HOME`; without it, or when it is empty, `.inboxops` in the working folder."""
     return Path(os.environ.get("INBOXOPS_HOME") or ".inboxops").absolute()
-
-
-class Ports(BaseSettings):
-    """TCP ports of the local stack, all on 127.0.0.1. `INBOXOPS_PORT_BASE` moves them together."""
-
-    model_config = SettingsConfigDict(env_prefix="INBOXOPS_PORT_", extra="ignore")
-
-    base: int = 8080
-
-    @cached_property
-    def airflow(self) -> int:
-        return self.base
-
-    @cached_property
-    def api(self) -> int:
-        return self.base + 1
-
-    @cached_property
-    def postgres(self) -> int:
-        return self.base + 2
-
-    @cached_property
-    def redis(self) -> int:
-        return self.base + 3
-
-    @cached_property
-    def s3(self) -> int:
-        return self.base + 4
-
-    @cached_property
-    def s3_internal(self) -> tuple[int, int, int]:
-        """seaweedfs master, volume and filer."""
-        return self.base + 5, self.base + 6, self.base + 7
-
-    @cached_property
-    def imap(self) -> int:
-        return self.base + 8
-
-    @cached_property
-    def smtp(self) -> int:
-        return self.base + 9
-
-    @cached_property
-    def s3_grpc(self) -> tuple[int, int, int, int]:
-        """gRPC of seaweedfs S3, master, volume and filer."""
-        return self.base + 10, self.base + 11, self.base + 12, self.base + 13
-
-    @cached_property
-    def gmail(self) -> int:
-        return self.base + 14
-
-    @cached_property
-    def graph(self) -> int:
-        return self.base + 15
-
-    @cached_property
-    def all(self) -> range:
-        """The whole block."""
-        return range(self.base, self.base + 16)
 
 
 class Settings(BaseSettings):
@@ -100,19 +40,27 @@ class Settings(BaseSettings):
         default=None, description="libpq URL of the API's role, under row-level security"
     )
     redis_url: SecretStr = Field(description="redis://[:password@]host:port/0")
-    s3_endpoint: str = Field(default="", description="empty for AWS itself")
-    s3_region: str = "us-east-1"
-    s3_bucket: str = "inboxops"
-    s3_access_key: str = ""
-    s3_secret_key: SecretStr = SecretStr("")
+    s3_endpoint: str = Field(default="", description="base URL of the object store; empty for AWS itself")
+    s3_region: str = Field(
+        default="us-east-1", description="the region that requests to the object store are signed for"
+    )
+    s3_bucket: str = Field(
+        default="inboxops", description="holds raw mail, files, and uploads: `inboxops prepare` makes it"
+    )
+    s3_access_key: str = Field(
+        default="", description="the object store's access key; may read, write, list and delete"
+    )
+    s3_secret_key: SecretStr = Field(default=SecretStr(""), description="what belongs to s3_access_key")
     credential_keys: SecretStr = Field(description="comma-separated Fernet keys; the first encrypts, all decrypt")
-    signing_key: SecretStr = Field(description="signs our Message-IDs and reply tokens; at least 32 characters")
+    signing_key: SecretStr = Field(
+        description="signs our Message-IDs, markers, links, sessions, canaries and certificates; at least 32 characters"
+    )
     previous_signing_keys: SecretStr = Field(
         default=SecretStr(""), description="comma-separated KEY@UNTIL: what they signed before then goes on being ours"
     )
     airflow_url: str = Field(default="http://127.0.0.1:8080", description="base URL of Airflow's API server")
     airflow_username: str = Field(default="inboxops", description="the account that starts runs: docs/operations.md")
-    airflow_password: SecretStr = SecretStr("")
+    airflow_password: SecretStr = Field(default=SecretStr(""), description="what airflow_username logs in with")
     cell: str = Field(
         default=MAIN, description="which cell this Airflow, or that at airflow_url, works for: docs/scale.md"
     )
@@ -122,24 +70,37 @@ class Settings(BaseSettings):
     )
     api_url: str = Field(default="http://127.0.0.1:8081", description="public base URL of our own API")
     google_client_id: str = Field(default="", description="OAuth client for Gmail: see docs/connect-gmail.md")
-    google_client_secret: SecretStr = SecretStr("")
+    google_client_secret: SecretStr = Field(default=SecretStr(""), description="what belongs to google_client_id")
     google_may_modify: bool = Field(
         default=False, description="consents cover gmail.modify, too, which deleting canaries needs: docs/canaries.md"
     )
-    google_authorize_url: str = "https://accounts.google.com/o/oauth2/v2/auth"
-    google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105  # an address, no password
-    google_revoke_url: str = "https://oauth2.googleapis.com/revoke"
-    google_api_url: str = "https://gmail.googleapis.com"
+    google_authorize_url: str = Field(
+        default="https://accounts.google.com/o/oauth2/v2/auth",
+        description="Google's consent page; a stand-in has another",
+    )
+    google_token_url: str = Field(
+        default="https://oauth2.googleapis.com/token",
+        description="where a consent becomes tokens, and a token is renewed",
+    )
+    google_revoke_url: str = Field(
+        default="https://oauth2.googleapis.com/revoke", description="where a consent is taken back"
+    )
+    google_api_url: str = Field(default="https://gmail.googleapis.com", description="base URL of the Gmail API")
     microsoft_client_id: str = Field(default="", description="app registration: see docs/connect-microsoft.md")
-    microsoft_client_secret: SecretStr = SecretStr("")
+    microsoft_client_secret: SecretStr = Field(default=SecretStr(""), description="what belongs to microsoft_client_id")
     microsoft_authority: str = Field(
         default="https://login.microsoftonline.com/organizations", description="a directory, or `organizations`"
     )
-    microsoft_graph_url: str = "https://graph.microsoft.com"
+    microsoft_graph_url: str = Field(
+        default="https://graph.microsoft.com", description="base URL of Microsoft Graph; national clouds have others"
+    )
     google_pubsub_topic: str = Field(default="", description="projects/P/topics/T; without it Gmail inboxes are polled")
     google_pubsub_audience: str = Field(default="", description="audience of the push subscription's tokens")
     google_pubsub_service_account: str = Field(default="", description="e-mail of the account that signs them")
-    google_certs_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+    google_certs_url: str = Field(
+        default="https://www.googleapis.com/oauth2/v3/certs",
+        description="the keys that Pub/Sub's tokens are verified with",
+    )
     graph_push_notification_url: str = Field(
         default="", description="public URL of /api/webhooks/graph-push; without it Microsoft inboxes are polled"
     )
@@ -165,7 +126,7 @@ class Settings(BaseSettings):
         description="signs that, as Standard Webhooks has it: whsec_ and base64, or two with a space between; unsigned without",
     )
     poll_minutes: int = Field(
-        default=5, ge=1, description="how often each inbox is polled; read when Airflow reads its DAGs"
+        default=POLL_MINUTES, ge=1, description="how often each inbox is polled; read when Airflow reads its DAGs"
     )
     idle_poll_minutes: int | None = Field(
         default=None, ge=1, description="the same for inboxes held in IDLE; poll_minutes unless it is set"
@@ -176,14 +137,16 @@ class Settings(BaseSettings):
         description="look at each inbox so often without a run, for large installations; unset: each look is a run",
     )
     look_run_minutes: int = Field(
-        default=60, ge=1, description="how often an inbox that is looked at has a run by the clock all the same"
+        default=LOOK_RUN_MINUTES,
+        ge=1,
+        description="how often an inbox that is looked at has a run by the clock all the same",
     )
     idle_inboxes: int = Field(
         default=IDLE_INBOXES, ge=0, description="IMAP inboxes held in IDLE at most; 0 turns it off"
     )
     private_hosts: str = Field(
         default="",
-        description="hosts, addresses and networks (CIDR) of our own that tenants may name by the API; else only public ones",
+        description="our own hosts, addresses and networks (CIDR) where tenants' inboxes and webhooks may stand; else public ones",
     )
     fetch_limit_per_hour: int = Field(default=60, ge=1, description="fetches of one inbox in an hour; more coalesce")
     keep_runs_days: int = Field(default=7, ge=1, description="Airflow's runs and logs; an inbox makes 288 runs a day")
@@ -208,13 +171,14 @@ class Settings(BaseSettings):
 
 NOT_SETTINGS = frozenset({
     "INBOXOPS_HOME", "INBOXOPS_PORT_BASE", "INBOXOPS_PASSWORD", "INBOXOPS_DAGS_FOLDER", "INBOXOPS_STACK_RUN",
-    "INBOXOPS_WORKER_CONCURRENCY", "INBOXOPS_PUBLIC_URL", "INBOXOPS_AIRFLOW_PUBLIC_URL", "INBOXOPS_MAIL_SET", "INBOXOPS_PICTURES",
-    "INBOXOPS_FUZZ_EXAMPLES",
+    "INBOXOPS_WORKER_CONCURRENCY", "INBOXOPS_MAIL_SET", "INBOXOPS_PICTURES", "INBOXOPS_FUZZ_EXAMPLES",
 })  # fmt: skip
 """Names of ours that say something else: where the home is, what a command asks for, what Compose or the tests are told."""
 
 GONE = {
     "INBOXOPS_PRODUCTION": "webhooks are closed wherever nothing is set up, so there is nothing left for it to say: take it out",
+    "INBOXOPS_PUBLIC_URL": "Compose reads INBOXOPS_API_URL now: give that its value, and take it out",
+    "INBOXOPS_AIRFLOW_PUBLIC_URL": "Compose reads AIRFLOW__API__BASE_URL now: give that its value, and take it out",
 }
 """Settings of earlier versions: what to do about them."""
 

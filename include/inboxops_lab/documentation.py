@@ -101,13 +101,16 @@ def _parameters(about: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def metrics() -> str:
-    from api.routers.metrics import MEANINGS
+    from api.routers.metrics import FIGURES
 
-    rows = [(f"`inboxops_{name}`", meaning) for name, meaning in MEANINGS.items()]
+    rows = [
+        (f"`inboxops_{name}`", ", ".join(f"`{label}`" for label in figure.labels), figure.meaning)
+        for name, figure in FIGURES.items()
+    ]
     head = (
         "`GET /metrics` of the API; how to open it and what to do on an alert: [operations](../operations.md#metrics)."
     )
-    return f"# Metrics\n\n{head}\n\n{_table(('metric', 'what'), rows)}"
+    return f"# Metrics\n\n{head}\n\n{_table(('metric', 'labels', 'what'), rows)}"
 
 
 def _first_decision() -> str:

@@ -36,6 +36,9 @@ def up(
         bool, typer.Option("--celery", help="Run tasks in two Celery workers, with two schedulers and two triggerers.")
     ] = False,
     only: Annotated[Only, typer.Option(help="services: PostgreSQL, Valkey and the S3 server alone.")] = Only.all,
+    missed: Annotated[
+        str | None, typer.Option(hidden=True, help="In the background: when the supervisor before was killed.")
+    ] = None,
 ) -> None:
     """Start everything on this machine, wait until it is ready, and stay in front until Ctrl-C.
 
@@ -44,7 +47,7 @@ def up(
     """
     from inboxops_local.stack import terminal
 
-    terminal.up(detach=detach, demo=demo, celery=celery, services_only=only is Only.services)
+    terminal.up(detach=detach, demo=demo, celery=celery, services_only=only is Only.services, missed=missed)
 
 
 def down() -> None:
@@ -55,10 +58,11 @@ def down() -> None:
 
 
 def status() -> None:
-    """Show the parts, their processes, ports and memory."""
+    """Show the parts, their processes, ports and memory, and the pulse. Ends with 1 when mail stands still or that is not known."""
     from inboxops_local.stack import terminal
 
-    terminal.status()
+    if not terminal.status():
+        raise typer.Exit(1)
 
 
 def doctor() -> None:
@@ -76,7 +80,7 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; it holds every s
     terminal.backup(file)
 
 
-def restore(file: Annotated[Path, typer.Argument(help="What `inboxops backup` wrote.")]) -> None:
+def restore(file: Annotated[Path, typer.Argument(help="What `inboxops backup FILE` wrote.")]) -> None:
     """Make a new $INBOXOPS_HOME from a backup; `inboxops up` goes on from there."""
     from inboxops_local.stack import terminal
 

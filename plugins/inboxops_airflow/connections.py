@@ -10,6 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from inboxops.composition.world import World
 
 DATABASE = "inboxops_db"
@@ -18,15 +20,34 @@ OBJECTS = "inboxops_s3"
 
 @cache
 def world() -> World:
-    """The World of this process. Imports every adapter, so only tasks and triggers call it, never a DAG file."""
+    """The World of this process. Imports every adapter, so only tasks and triggers call it, never a DAG file.
+
+    Raises OperatorError where the settings name another cell than the environment, by which the list of inboxes goes.
+    """
     from airflow.providers.postgres.hooks.postgres import PostgresHook
-    from psycopg.conninfo import make_conninfo
 
     from inboxops.composition.world import World
+    from inboxops.errors import OperatorError
     from inboxops.settings import load
+    from inboxops_airflow.roster import own_cell
 
-    database = PostgresHook.get_connection(DATABASE)
-    dsn = make_conninfo(
+    known = load()
+    if known.cell != own_cell():
+        raise OperatorError(
+            f"tasks are of cell {known.cell} by inboxops.env, and the list of inboxes of cell {own_cell()} by the environment",
+            fix="Set INBOXOPS_CELL in the environment of all processes of this Airflow",
+        )
+    return World(known, dsn=conninfo(PostgresHook.get_connection(DATABASE)), s3=_objects)
+
+
+def conninfo(database: Connection) -> str:
+    """For libpq, which takes what stands as extra, too: whether TLS is wanted, and whose certificates count.
+
+    Raises psycopg.ProgrammingError for what it does not know.
+    """
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(
         host=database.host,
         port=database.port,
         user=database.login,
@@ -34,7 +55,6 @@ def world() -> World:
         dbname=database.schema,
         **database.extra_dejson,
     )
-    return World(load(), dsn=dsn, s3=_objects)
 
 
 def _objects() -> Any:

@@ -230,18 +230,25 @@ class Act(BaseModel):
     days: int | None = Field(None, ge=1, le=3_650)
     replay_id: int | None = None
     since: date | None = None
+    until: date | None = None
+    about: str | None = Field(None, max_length=40)
     group: str | None = Field(None, max_length=20)
 
 
 @app.post("/act", dependencies=[Depends(requires_access_dag("PUT")), Depends(action_logging("inboxops_console"))])
 def act(request: Request, user: GetUserDep, world: WorldDep, dag_id: DagId, asked: Act) -> dict[str, str]:
     """Do something with one inbox. What came of it is one sentence, for who asked and for the log."""
-    if HEADER not in request.headers or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+    if is_from_elsewhere(request):
         raise HTTPException(403, "only the console itself acts")
-    about = asked.model_dump(exclude={"action"})
-    said = console.act(world, _of(world, dag_id).id, asked.action, by=user.get_name(), **about)
-    log.info("console_action", action=asked.action, dag=dag_id, by=user.get_name(), **about)
+    meant = asked.model_dump(exclude={"action"})
+    said = console.act(world, _of(world, dag_id).id, asked.action, by=user.get_name(), **meant)
+    log.info("console_action", action=asked.action, dag=dag_id, by=user.get_name(), **meant)
     return {"said": said}
+
+
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether it is another page than the console that asks. What is no browser says nothing of where it comes from."""
+    return HEADER not in request.headers or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin"
 
 
 def _readable(user: BaseUser, session: Session) -> list[int]:

@@ -10,7 +10,7 @@ from inboxops_airflow.operators import counted
 
 
 class CheckLooks(BaseOperator):
-    """Has every inbox looked at that is to be, and fails when looks are late: nobody looks, or not fast enough."""
+    """Has every inbox looked at that is to be, and fails when looks are late (nobody looks, or not fast enough) or lead nowhere."""
 
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import looking

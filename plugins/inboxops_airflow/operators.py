@@ -1,4 +1,4 @@
-"""The three tasks of an inbox, and the drain. They hold an inbox's id and nothing else; XCom carries counts."""
+"""The three tasks of an inbox, which hold its id and nothing else; the pulse and the drain. XCom carries counts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,27 @@ from typing import Any
 import structlog
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRuntimeError,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
+from airflow.sdk.execution_time.timeout import timeout
 from airflow.triggers.base import StartTriggerArgs
 
-from inboxops.errors import AuthenticationFailed, InboxOpsError, TransientError
+from inboxops.errors import AuthenticationFailed, InboxOpsError, ServiceAway, TransientError
 
 log = structlog.get_logger("inboxops.task")
 
 LOOK = "`inboxops doctor` says what can be reached, `inboxops inbox list` how each inbox stands"
 
 PROBE_TIMEOUT = timedelta(minutes=3)
+BEAT_TIMEOUT = timedelta(seconds=50)
+"""Less than a minute: one that is kept is no reason for the next to wait."""
+AWAY_FOR_LONG = timedelta(minutes=1)
+CUT_OFF_SECONDS = 600
+"""For the filing of what a fetch took in that was cut off."""
 
 
 def counted(stage: Callable[..., Any], *about: Any, **more: Any) -> dict[str, Any]:
@@ -38,6 +49,13 @@ def counted(stage: Callable[..., Any], *about: Any, **more: Any) -> dict[str, An
         raise AirflowFailException(str(exc)) from exc
 
 
+def outlasted(stage: Callable[..., Any], *about: Any, **more: Any) -> dict[str, Any]:
+    """As `counted`, of a stage of an inbox: services of our own that are away for some seconds are waited for."""
+    from inboxops.stories.outlast import outlast
+
+    return counted(lambda world: outlast(lambda: stage(world, *about, **more)))
+
+
 def _last_words(exc: InboxOpsError) -> None:
     """Of a task: whose turn it is and what to do. `fix` names the command where there is one."""
     from inboxops.stories.telling import WHO
@@ -54,15 +72,18 @@ class InboxOperator(BaseOperator):
 
 
 class OnlyWhenCutOff(RetryPolicy):
-    """No error of a fetch is tried again within the run: the next poll does that, a retry would only hold the run open.
+    """No provider's error is tried again within the run: the next poll does that, a retry would only hold the run open.
 
     Of a process that was killed there is no error to judge: Airflow goes by `retries` and `retry_delay` then. So it does when
     Airflow itself failed: with its API away counts can't be handed over, and mail that is durable would wait for the next poll.
+    What waited for a service of our own in vain waits once more: whatever else would come is kept by the same services.
     """
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         if isinstance(exception, AirflowRuntimeError):
             return RetryDecision.default()
+        if isinstance(exception, ServiceAway):
+            return RetryDecision.retry(delay=AWAY_FOR_LONG, reason=str(exception)[:500])
         return RetryDecision.fail(reason=str(exception)[:500])
 
 
@@ -96,8 +117,15 @@ class Fetch(InboxOperator):
         return self._fetched(intake.fetch_by_clock, context)
 
     def _fetched(self, stage: Callable[..., Any], context: Any) -> dict[str, Any]:
+        from inboxops.composition import intake
+
         by = f"run {context['run_id']}, try {context['ti'].try_number}"
-        counts = counted(stage, self.inbox_id, by=by)
+        try:
+            counts = outlasted(stage, self.inbox_id, by=by)
+        except AirflowTaskTimeout:  # no Exception, so the stage itself lets it pass, and none runs behind it
+            with timeout(CUT_OFF_SECONDS):  # the task's own is spent
+                counted(intake.cut_off, self.inbox_id)
+            raise
         if counts["skipped"]:
             raise AirflowSkipException(counts["skipped"])
         return counts
@@ -107,14 +135,21 @@ class Classify(InboxOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import intake
 
-        return counted(intake.classify, self.inbox_id)
+        return outlasted(intake.classify, self.inbox_id, careful=context["ti"].try_number > 1)
 
 
 class Persist(InboxOperator):
+    """Its counts and `filed_beside` of classify are together what the run filed."""
+
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import intake
 
-        return counted(intake.persist, self.inbox_id)
+        counts = outlasted(intake.persist, self.inbox_id)
+        if not counts["outcomes"]:
+            filed = (context["ti"].xcom_pull(task_ids="classify") or {}).get("filed_beside", {})
+            if filed.get("outcomes"):
+                log.info("nothing_left_to_file", filed_by_classify=filed)
+        return counts
 
 
 class Pulse(BaseOperator):
@@ -125,6 +160,25 @@ class Pulse(BaseOperator):
 
         told = counted(upkeep.pulse, context["dag_run"].run_after)
         return {name: told[name] for name in ("objects", "events") if told[name]}
+
+
+class PulseOfTriggerer(BaseOperator):
+    """Begins and ends in the triggerer (PulseTrigger): no worker is used."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start_from_trigger = True
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls="inboxops_airflow.triggers.PulseTrigger",
+            trigger_kwargs={},
+            next_method="execute",
+            next_kwargs=None,
+            timeout=BEAT_TIMEOUT,
+        )
+
+    def execute(self, context: Any, event: Any = None) -> None:
+        """Only for the abstract method's sake."""
+        raise AssertionError("it ends in the triggerer")
 
 
 class DrainOutbox(BaseOperator):

@@ -57,7 +57,7 @@ def push_dag(dag_id: str, connection_type: str, schedule: Any, doc: str | None) 
         max_active_runs=4 if schedule is None else 1,
         tags=["push", connection_type],
         doc_md=doc,
-        default_args={"owner": "inboxops", "execution_timeout": timedelta(minutes=5)},
+        default_args={"owner": "inboxops", "pool": "maintenance", "execution_timeout": timedelta(minutes=5)},
     ) as dag:
         due = DuePush(task_id="due", connection_type=connection_type, retries=2, retry_delay=timedelta(seconds=30))
         RegisterPush.partial(
@@ -65,7 +65,7 @@ def push_dag(dag_id: str, connection_type: str, schedule: Any, doc: str | None) 
             retries=4,
             retry_delay=timedelta(minutes=1),
             retry_exponential_backoff=True,
-            max_active_tis_per_dag=4,
+            max_active_tis_per_dag=1,  # of the three slots that the pool has: the drain is not to wait for both providers
             map_index_template="inbox {{ task.inbox_id }}",
         ).expand(inbox_id=due.output)
     return dag

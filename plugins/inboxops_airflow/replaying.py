@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
+from inboxops_airflow import conf
 from inboxops_airflow.operators import counted
 
 
@@ -17,13 +18,7 @@ class ReplayMail(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         from inboxops.composition import replaying
 
-        try:
-            replay_id = int(context["params"]["replay_id"])
-        except (KeyError, TypeError, ValueError) as exc:
-            raise AirflowFailException(
-                "a replay run needs replay_id: `inboxops replay list` shows the numbers"
-            ) from exc
-        done = counted(replaying.run, replay_id)
+        done = counted(replaying.run, conf.number(context, "replay_id"))
         if done["skipped"]:
             raise AirflowSkipException(done["skipped"])
         return done

@@ -7,12 +7,15 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import structlog
 from airflow.sdk import Connection, get_parsing_context
 
 from inboxops.core.cells import MAIN
 from inboxops.core.inbox import IDLE_INBOXES, dag_id, inbox_id_of
 from inboxops.db.queries import sql
+from inboxops_airflow.connections import DATABASE, conninfo
 
+log = structlog.get_logger("inboxops.roster")
 CONNECT_SECONDS = 3
 
 
@@ -47,12 +50,17 @@ def roster() -> list[Seat]:
             return []
     import psycopg
 
-    idle = int(os.environ.get("INBOXOPS_IDLE_INBOXES", IDLE_INBOXES))
-    cell = os.environ.get("INBOXOPS_CELL") or MAIN
+    idle = int(os.environ.get("INBOXOPS_IDLE_INBOXES") or IDLE_INBOXES)
     try:
-        with psycopg.connect(_dsn(), connect_timeout=CONNECT_SECONDS) as connection:
-            rows = connection.execute(sql("roster"), {"idle_inboxes": idle, "cell": cell}).fetchall()
-    except psycopg.Error:
+        known = conninfo(Connection.get(DATABASE))
+        with psycopg.connect(known, connect_timeout=CONNECT_SECONDS) as connection:
+            rows = connection.execute(sql("roster"), {"idle_inboxes": idle, "cell": own_cell()}).fetchall()
+    except psycopg.Error as exc:
+        log.warning(
+            "list_of_inboxes_not_read",
+            why=str(exc).strip(),
+            to_do="the last list stands in; `inboxops doctor` says what can be reached",
+        )
         return _remembered()
     seats = [
         Seat(id_, dag_id(id_, tenant, name), tenant, type_, live, held, watched, since and since.isoformat())
@@ -62,13 +70,9 @@ def roster() -> list[Seat]:
     return seats
 
 
-def _dsn() -> str:
-    from psycopg.conninfo import make_conninfo
-
-    database = Connection.get("inboxops_db")
-    return make_conninfo(
-        host=database.host, port=database.port, user=database.login, password=database.password, dbname=database.schema
-    )
+def own_cell() -> str:
+    """Whose list this Airflow has, by the environment alone: reading all settings costs more than making a hundred DAGs."""
+    return os.environ.get("INBOXOPS_CELL") or MAIN
 
 
 def _memory() -> Path:

@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from inboxops.core.inbox import ROSTER_DAG
+from inboxops_airflow.roster import own_cell
 
 app = FastAPI(title="InboxOps roster", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -25,10 +26,11 @@ app = FastAPI(title="InboxOps roster", docs_url=None, redoc_url=None, openapi_ur
 @app.put(
     "/{dag_id}", status_code=201, dependencies=[Depends(requires_access_dag("POST", access_entity=DagAccessEntity.RUN))]
 )
-def parse(dag_id: str, session: SessionDep) -> None:
-    """The file of `ROSTER_DAG` is parsed next. 404 while Airflow does not know it yet."""
+def parse(dag_id: str, session: SessionDep) -> dict[str, str]:
+    """The file of `ROSTER_DAG` is parsed next; answers whose list that is. 404 while Airflow does not know it yet."""
     found = session.scalar(select(DagModel).where(DagModel.dag_id == ROSTER_DAG)) if dag_id == ROSTER_DAG else None
     if found is None or found.relative_fileloc is None:
         raise HTTPException(404, f"Airflow does not know the DAG {ROSTER_DAG} yet")
     with suppress(IntegrityError), session.begin_nested():  # asked for already
         session.add(DagPriorityParsingRequest(found.bundle_name, found.relative_fileloc))
+    return {"cell": own_cell()}

@@ -22,13 +22,16 @@ LONGEST_DELAY = timedelta(hours=1)
 
 
 class BackOff(RetryPolicy):
-    """10 s, doubled each time up to an hour, about five hours in all; or as long as the mail server asked for."""
+    """10 s, doubled each time up to an hour, about five hours in all; longer where the mail server asks for it.
+
+    Not sooner: a server that asks for a second each time would have used up all tries within a minute.
+    """
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         if isinstance(exception, InboxOpsError) and not isinstance(exception, TransientError):
             return RetryDecision.fail(reason=str(exception))
-        asked = exception.retry_after if isinstance(exception, TransientError) else None
-        delay = timedelta(seconds=asked) if asked else FIRST_DELAY * 2 ** (try_number - 1)
+        asked = timedelta(seconds=exception.retry_after or 0) if isinstance(exception, TransientError) else timedelta()
+        delay = max(asked, FIRST_DELAY * 2 ** (try_number - 1))
         return RetryDecision.retry(delay=min(delay, LONGEST_DELAY), reason=str(exception)[:500])
 
 

@@ -1,4 +1,4 @@
-"""The probe that decides in the triggerer whether an inbox is worth a worker."""
+"""What runs in the triggerer: the probe that decides whether an inbox is worth a worker, IDLE, looks, and its own pulse."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ import structlog
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TriggerEvent
 
 from inboxops.cancelling import cancelled
-from inboxops.errors import AuthenticationFailed, InboxOpsError
+from inboxops.core.looking import FEW_AT_ONCE
+from inboxops.errors import AuthenticationFailed, InboxOpsError, ServiceAway
+from inboxops_airflow.queues import Queues
 
 if TYPE_CHECKING:
     from inboxops.composition.looking import Looker
     from inboxops.composition.mailboxes import IdleHub
+    from inboxops.db.inboxes import Asked
 
 log = structlog.get_logger("inboxops.probe")
 PROBES_AT_ONCE = 16
@@ -33,6 +36,11 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(PROBES_AT_ONCE, thread_name_prefix="probe")
 
 
+@cache
+def _queues() -> Queues:
+    return Queues(PROBES_AT_ONCE - FEW_AT_ONCE)
+
+
 class ProbeTrigger(BaseTrigger):
     """Is anything new behind the inbox's cursor? No: the run ends here. Yes: `Fetch` goes on in a worker."""
 
@@ -45,7 +53,7 @@ class ProbeTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
-            news = await asyncio.get_running_loop().run_in_executor(_threads(), _wants_fetch, self.inbox_id)
+            news = await _outlasted(self.inbox_id)
         except AuthenticationFailed as exc:
             # The inbox is disconnected by then, and Airflow probes once more before it fails a task here: that one would find
             # nothing to do, and the run that could not log in would look well. A worker ends it.
@@ -66,13 +74,77 @@ class ProbeTrigger(BaseTrigger):
         yield TriggerEvent({"inbox_id": self.inbox_id}) if news else TaskSkippedEvent()
 
 
-def _wants_fetch(inbox_id: int) -> bool:
-    from inboxops.composition import intake
+async def _outlasted(inbox_id: int) -> bool:
+    """`stories.outlast`, holding no thread while it waits."""
+    from inboxops.stories.outlast import PAUSES, tell_waits
+
+    for seconds in PAUSES:
+        try:
+            return await _news(inbox_id)
+        except ServiceAway as exc:
+            tell_waits(exc, seconds)
+        await asyncio.sleep(seconds)
+    return await _news(inbox_id)
+
+
+async def _news(inbox_id: int) -> bool:
+    loop = asyncio.get_running_loop()
+    asked, place = await loop.run_in_executor(_threads(), _to_probe, inbox_id)
+    if not place:
+        return await loop.run_in_executor(_threads(), _wants_fetch, inbox_id, asked)
+    resting = await _queues().entered(place)
+    if resting:
+        raise await loop.run_in_executor(_threads(), _passed_over, inbox_id, resting)
+    probing = _threads().submit(_wants_fetch, inbox_id, asked)
+    # Not when this ends, for a thread goes on when its trigger is cancelled.
+    probing.add_done_callback(lambda done: loop.call_soon_threadsafe(_queues().left, place, inbox_id, done))
+    return await asyncio.wrap_future(probing)
+
+
+class PulseTrigger(BaseTrigger):
+    """Leaves its time, from a thread as a probe has, and its task ends here: nothing but the triggerer can keep it."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return "inboxops_airflow.triggers.PulseTrigger", {}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            await asyncio.get_running_loop().run_in_executor(_threads(), _triggered)
+        except InboxOpsError as exc:
+            log.warning("triggerer_pulse_not_kept", why=str(exc))
+            yield TaskFailedEvent()
+            return
+        yield TaskSkippedEvent()  # as a poll that finds nothing: for a success the DAG processor would read the file each time
+
+
+def _triggered() -> None:
+    from inboxops.composition import upkeep
+    from inboxops_airflow.connections import world
+
+    upkeep.triggered(world())
+
+
+def _to_probe(inbox_id: int) -> tuple[Asked, str]:
+    from inboxops.composition import looking
     from inboxops_airflow.connections import world
 
     here = world()
     _yield_to_the_event_loop()
-    return intake.wants_fetch(here, inbox_id)
+    return looking.to_probe(here, inbox_id)
+
+
+def _wants_fetch(inbox_id: int, asked: Asked) -> bool:
+    from inboxops.composition import intake
+    from inboxops_airflow.connections import world
+
+    return intake.wants_fetch(world(), inbox_id, asked)
+
+
+def _passed_over(inbox_id: int, why: str) -> InboxOpsError:
+    from inboxops.composition import looking
+    from inboxops_airflow.connections import world
+
+    return looking.pass_over(world(), inbox_id, why)
 
 
 @cache
@@ -130,6 +202,8 @@ class IdleTrigger(BaseEventTrigger):
 class LookTrigger(BaseEventTrigger):
     """One share of looking at all inboxes without a run. Whoever has shares, one triggerer or several, looks with the others.
 
+    Airflow gives shares out when a triggerer starts or dies, and to none that starts while others have them all.
+
     It has no event: an inbox is woken by an event of its own asset, as a push wakes it, so that it is all one which triggerer
     looked at it.
     """
@@ -171,18 +245,27 @@ def _looker() -> Looker:
 
 async def _follow(hub: IdleHub) -> None:
     """Hold what the database says now, and note what is held; a database that is away changes nothing."""
+    told = dict[int, str]()
     while True:
         try:
-            await asyncio.to_thread(_hold, hub)
+            locked = await asyncio.to_thread(_hold, hub)
+            for inbox_id, why in locked.items() - told.items():
+                log.warning("idle_inbox_left_out", inbox_id=inbox_id, why=why)
+            told = locked
         except InboxOpsError as exc:
             log.warning("idle_list_not_read", kind=exc.kind, error=str(exc))
+        except Exception:  # nobody foresaw it; the next list may be better, and of a hub that ended the stream ends
+            log.exception("idle_list_broke")
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-def _hold(hub: IdleHub) -> None:
+def _hold(hub: IdleHub) -> dict[int, str]:
+    """Why inboxes are left out."""
     from inboxops.composition import mailboxes
     from inboxops_airflow.connections import world
 
     here = world()
-    hub.hold(mailboxes.to_hold(here))
+    found, locked = mailboxes.to_hold(here)
+    hub.hold(found)
     here.inboxes.note_held(hub.healthy(), cell=here.cell)
+    return {inbox_id: str(error) for inbox_id, error in locked.items()}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from api.routers.page import FOLDER
 from inboxops.composition import sending, upkeep
 from inboxops.composition.world import World
 from tests.api.conftest import Api
@@ -14,13 +17,29 @@ from tests.sending.conftest import Desk
 PROBLEM = "application/problem+json"
 
 
+def test_every_address_that_the_tickets_page_names_is_there(api: Api) -> None:
+    sources = [*FOLDER.glob("static/*.js"), *FOLDER.glob("templates/*.html")]
+    text = "".join(path.read_text("utf-8") for path in sources)
+    named = set(re.findall(r"""\b(?:href|src)[=:] ?["'`](/[^"'`$]*)["'`]|see (/[\w./-]*\w)""", text))
+    addresses = {one or other for one, other in named}
+    assert len(addresses) > 3
+    assert {one: api.http.get(one).status_code for one in addresses} == dict.fromkeys(addresses, 200)
+
+
+def ordered(api: Api, message_id: int, *, attempt: int) -> bool:
+    """Whether Airflow has one run of that attempt."""
+    asked = {"message_id": message_id, "attempt": attempt}
+    return [run.rpartition("-")[0] for run, conf in api.airflow.runs.items() if conf == asked] == [
+        f"send-{message_id}-{attempt}"
+    ]
+
+
 def test_a_reply_is_stored_and_its_run_is_started(api: Api, desk: Desk) -> None:
     ticket = desk.ticket(subject="Where is it?")
     answer = api.post(f"/tickets/{ticket}/replies", {"body_text": "On its way."}, key="k1")
     assert answer.status_code == 202
     accepted = answer.json()
-    run = f"send-{accepted['message_id']}-0"
-    assert api.airflow.runs[run] == {"message_id": accepted["message_id"], "attempt": 0}
+    assert ordered(api, accepted["message_id"], attempt=0)
     assert sending.send(desk.world, accepted["message_id"], 0).state == "sent"
     (message,) = [m for m in api.get(f"/tickets/{ticket}").json()["messages"] if m["direction"] == "outbound"]
     assert message["sending"]["status"] == "sent"
@@ -42,7 +61,7 @@ def test_an_order_that_airflow_did_not_get_is_delivered_by_drain(api: Api, desk:
     accepted = desk.reply(desk.ticket())
     world.settings = world.settings.model_copy(update={"airflow_url": api.airflow.url})
     upkeep.drain(world)
-    assert f"send-{accepted.message_id}-0" in api.airflow.runs
+    assert ordered(api, accepted.message_id, attempt=0)
 
 
 def test_a_failed_message_is_retried_under_the_next_attempt(api: Api, desk: Desk) -> None:
@@ -52,7 +71,7 @@ def test_a_failed_message_is_retried_under_the_next_attempt(api: Api, desk: Desk
     with pytest.raises(Exception, match="550"):
         sending.send(desk.world, message, 0)
     assert api.post(f"/messages/{message}/retry").json() == {"message_id": message, "attempt": 1}
-    assert f"send-{message}-1" in api.airflow.runs
+    assert ordered(api, message, attempt=1)
     desk.submission.answer = ""
     sending.send(desk.world, message, 1)
     assert api.post(f"/messages/{message}/retry").status_code == 409
@@ -96,6 +115,32 @@ def test_the_list_can_be_searched_and_filtered(api: Api, desk: Desk) -> None:
     assert [(t["id"], t["status"]) for t in closed] == [(wanted, "closed")]
     number = closed[0]["ticket_number"]
     assert [t["id"] for t in api.get("/tickets", params={"q": f"#{number}"}).json()["items"]] == [wanted]
+
+
+def test_an_admin_says_whose_word_on_forged_mail_counts(api: Api, desk: Desk) -> None:
+    path = f"/v1/inboxes/{desk.box.inbox_id}"
+    assert api.get(f"/inboxes/{desk.box.inbox_id}").json()["trusted_servers"] == []
+    answer = api.http.patch(path, json={"trusted_servers": ["MX.acme.example"]}, headers=api.admin)
+    assert (answer.status_code, answer.json()["trusted_servers"]) == (200, ["mx.acme.example"])
+    assert api.http.patch(path, json={"trusted_servers": ["a; b"]}, headers=api.admin).status_code == 422
+    assert api.http.patch(path, json={"trusted_servers": []}, headers=api.agent).status_code == 403
+    assert api.http.patch(path, json={"trusted_servers": []}, headers=api.admin).json()["trusted_servers"] == []
+
+
+def test_the_html_that_is_given_away_is_as_safe_as_what_the_page_shows(api: Api, desk: Desk) -> None:
+    """Without what tells the sender that it was read, and without addresses that mean something of ours."""
+    body = (
+        "<p>Hi<img src='https://evil.example/i' alt=a><img src=/v1/session alt=b><a href='/v1/session'>c</a>"
+        "<a href='//evil.example'>d</a></p><map name=m><area href='https://evil.example/m'></map>"
+        "<details open><summary>e</summary>f</details><script>canary()</script>"
+    )
+    ticket = desk.ticket(more="MIME-Version: 1.0\r\nContent-Type: text/html", body=body)
+    message = api.get(f"/tickets/{ticket}").json()["messages"][0]["id"]
+    shown = api.get(f"/messages/{message}/html").json()["html"]
+    assert "Hi" in shown
+    for hostile in ("evil.example", "/v1/session", "<area", "<map", "<details", "canary"):
+        assert hostile not in shown
+    assert shown.strip() in api.get(f"/messages/{message}/view").text
 
 
 def test_another_tenant_finds_nothing(api: Api, stranger: Api, desk: Desk) -> None:
@@ -200,6 +245,34 @@ def test_an_inbox_is_connected_tested_changed_and_removed(api: Api, desk: Desk) 
     assert problem(wrong)[0] == 422
     assert api.http.delete(path, headers=api.admin).status_code == 204
     assert api.http.get(path, headers=api.admin).status_code == 404
+
+
+def test_a_change_of_an_inbox_that_is_refused_changes_nothing_of_it(api: Api, desk: Desk) -> None:
+    path = f"/v1/inboxes/{desk.box.inbox_id}"
+    before = api.http.get(path, headers=api.admin).json()
+    good = {
+        "display_name": "Changed",
+        "auto_response_enabled": True,
+        "trusted_servers": ["mx.acme.example"],
+        "paused": True,
+    }
+    for wrong in (
+        {"canary_minutes": 5},
+        {"canary_minutes": 20, "canary_from_id": 2**63 - 1},
+        {"auto_response_body": "{{ password }}", "canary_minutes": 20},
+        {"trusted_servers": ["a; b"], "canary_minutes": 20},
+    ):
+        refused = api.http.patch(path, json=good | wrong, headers=api.admin)
+        assert problem(refused)[0] in {404, 422}, wrong
+        assert api.http.get(path, headers=api.admin).json() == before, wrong
+
+
+def test_a_day_before_there_was_mail_is_refused_and_stops_no_inbox(api: Api, desk: Desk) -> None:
+    resync = f"/v1/inboxes/{desk.box.inbox_id}/resync"
+    code, said = problem(api.http.post(resync, json={"since": "0001-01-01"}, headers=api.admin))
+    assert (code, "1971" in said) == (422, True)
+    assert api.http.post(resync, json={"since": "1971-01-01"}, headers=api.admin).status_code == 202
+    desk.ticket(subject="It is read as ever")
 
 
 def test_mail_that_was_set_aside_is_listed_and_let_out(api: Api, desk: Desk) -> None:

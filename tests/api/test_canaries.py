@@ -18,7 +18,7 @@ def test_an_admin_wishes_for_canaries_and_sees_what_became_of_them(api: Api, str
     assert (one["id"], one["state"], one["sender"]) == (number, "back", "support")
     assert stranger.http.get(f"{inbox}/canaries", headers=stranger.admin).status_code == 404
     assert api.http.patch(inbox, json={"canary_minutes": 5}, headers=api.admin).status_code == 422
-    assert api.http.patch(inbox, json={"canary_from_id": 2**40}, headers=api.admin).status_code == 422
+    assert api.http.patch(inbox, json={"canary_from_id": 2**40}, headers=api.admin).status_code == 404
     changed = api.http.patch(inbox, json={"canary_minutes": 0}, headers=api.admin).json()
     assert (changed["canary_minutes"], changed["canary_delete"]) == (None, False)
     assert api.http.patch(inbox, json={"canary_delete": True}, headers=api.admin).json()["canary_delete"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,11 +12,15 @@ from hypothesis import strategies as st
 
 from inboxops.composition import correcting, intake
 from inboxops.composition.world import World
-from inboxops.core import corrections
+from inboxops.core import corrections, outbound
 from inboxops.core.corrections import Kind, Request
+from inboxops.core.outbound import ReplyRequest
+from inboxops.db.outbound import add_outbound
 from inboxops.errors import InvalidInput
+from inboxops_lab.testing.processes import wait_until
 from tests.api.conftest import Api
 from tests.sending.conftest import Desk
+from tests.sending.test_replies import waits
 from tests.stories.conftest import connect, mail
 
 LOST = """\
@@ -76,6 +81,26 @@ def test_merged_tickets_are_one_answer_by_both_numbers_and_come_apart_again(api:
     assert api.get(f"/tickets/{second}").json()["status"] == "open"
     assert len(subjects(api, first)) == 3, "what came meanwhile stays where it was seen"
     assert take_back(api, made).status_code == 409
+
+
+def test_a_reply_that_is_stored_while_its_ticket_is_merged_comes_along(api: Api, desk: Desk) -> None:
+    source, into = desk.ticket(), desk.ticket()
+    world = desk.world
+    reply = outbound.reply(
+        ReplyRequest("Just a moment."),
+        world.outbound.answered(desk.tenant_id, source),
+        id=world.outbound.next_id(),
+        own_addresses=frozenset(),
+        author="Ben Agent",
+        signing_key=world.signing_key,
+    )
+    with ThreadPoolExecutor(1) as colleague:
+        with world.database.transaction() as replying:
+            add_outbound(replying, reply)
+            merged = colleague.submit(put_right, api, "merge", ticket_id=source, to_ticket_id=into)
+            wait_until("the merge waits for the reply", lambda: merged.done() or waits(desk))
+        merged.result(timeout=30)
+    assert desk.row(reply.id)["ticket_id"] == into
 
 
 def test_a_message_moves_and_answers_to_it_follow(api: Api, desk: Desk) -> None:
@@ -218,6 +243,15 @@ def test_the_customer_that_an_agent_names_is_the_one_who_is_answered(api: Api, d
     assert desk.taken[-1].recipients == ["carla@kunde.example"]
     assert take_back(api, made).status_code == 200
     assert api.get(f"/tickets/{ticket}").json()["requester"]["address"] == "form@site.example"
+
+
+def test_the_customer_that_an_agent_names_is_answered_whatever_the_mail_has_in_reply_to(api: Api, desk: Desk) -> None:
+    ticket = desk.ticket(sender="ann@customer.example", more="Reply-To: ann@private.example")
+    put_right(api, "customer", ticket_id=ticket, customer={"name": "Carla", "address": "carla@kunde.example"})
+    carla = {"name": "Carla", "address": "carla@kunde.example"}
+    assert api.get(f"/tickets/{ticket}").json()["answered_to"] == [carla], "the page says where an answer goes"
+    assert desk.send(desk.reply(ticket)) == "sent"
+    assert desk.taken[-1].recipients == [carla["address"]]
 
 
 def test_tickets_of_two_inboxes_become_one_and_answers_by_either_way_join_it(

@@ -65,6 +65,29 @@ def test_a_rule_is_tried_switched_on_and_what_it_did_is_shown(api: Api, desk: De
     assert api.get("/tickets").json()["items"][0]["subject"] == "Parcel 2"
 
 
+def test_rules_that_go_or_change_places_are_previewed(api: Api, desk: Desk) -> None:
+    by = {"on": "sender", "op": "contains", "values": ["parcels.example"]}
+    for name in ("one", "two"):
+        aside = {"set_aside": f"parcels by {name}"}
+        admin(api, "PUT", f"/{name}", {"enabled": True, "conditions": [by], "actions": aside})
+    desk.box.deliver(mail("Parcel 1", sender="bot@parcels.example"), mail("Help"))
+    desk.box.run()
+
+    def would_be(**change: Any) -> tuple[dict[str, int], list[str]]:
+        told = admin(api, "POST", "/preview", change).json()
+        assert told["read"] == 2
+        return told["groups"], [one["now"] for each in told["examples"].values() for one in each]
+
+    assert would_be() == ({}, [])
+    groups, now = would_be(off=["one", "two"])
+    assert (groups, now) == ({"verdict": 1}, ["human (human), a ticket"])
+    assert would_be(removed=["one"])[0] == {"mail_rules": 1}
+    assert would_be(first=["two"])[0] == {"mail_rules": 1}
+    assert admin(api, "POST", "/preview", {"off": ["three"]}).status_code == 404
+    assert api.get("/mail-rules").json()["version"] == 2
+    assert api.post("/mail-rules/preview", {"off": ["one"]}).status_code == 403
+
+
 def test_what_a_rule_sorted_wrong_an_agent_puts_right(api: Api, desk: Desk) -> None:
     path = f"/v1/tickets/{desk.ticket()}"
     change = {"tags": ["vip", "vip"], "priority": "urgent", "queue": "second"}

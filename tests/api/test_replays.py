@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_run_that_is_told_more_than_a_number_does_what_the_row_says(
     number = asked(api, body={"days": 2}).json()["id"]
 
     def run(**conf: object) -> Any:
-        return ReplayMail(task_id="replay").execute({"params": conf})
+        return ReplayMail(task_id="replay").execute({"dag_run": SimpleNamespace(conf=conf), "params": conf})
 
     forged = {"tenant_id": 1, "groups": ["text"], "state": "applying", "inbox_id": 1, "here": True}
     assert run(replay_id=number, **forged)["state"] == "previewed"

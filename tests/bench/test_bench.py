@@ -110,6 +110,23 @@ def test_latency_of_a_mail_by_idle_and_by_event(tmp_path: Path) -> None:
 
 
 @needs_dovecot
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_full_mailboxes_are_drained_side_by_side_and_a_small_one_beside_them_has_its_turn(tmp_path: Path) -> None:
+    result = bench(
+        *("drain", "--inboxes", "2", "--messages", "60", "--workers", "1"),
+        tmp_path=tmp_path,
+        seconds=560,
+    )
+    assert (result["inboxes"], result["messages"], list(result["workers"])) == (2, 60, ["1"])
+    alone = result["workers"]["1"]
+    assert alone["messages_per_second"] > 0
+    assert 0 < alone["done_seconds"][0] < alone["done_seconds"][1]
+    assert alone["small_mails"] >= 1
+    assert 0 < alone["small_median_seconds"] <= alone["small_worst_seconds"]
+
+
+@needs_dovecot
 def test_growth_fills_the_database_and_compares(tmp_path: Path) -> None:
     result = bench(
         *("grow", "--size", "3000", "--size", "9000", "--batch", "50", "--rounds", "1"),
@@ -137,13 +154,16 @@ def test_whole_threads_are_read_at_the_rate_that_was_asked_for(tmp_path: Path) -
     assert result["answer_kb"] > 20
 
 
-def test_a_certificate_accounts_for_every_mail_and_says_what_was_simulated(tmp_path: Path) -> None:
-    result = bench("certificate", "--inboxes", "3", "--mails", "100", tmp_path=tmp_path)
-    assert result["said"] == "100 mails, each accounted for"
+def test_a_certificate_accounts_for_every_mail_finds_every_fault_and_says_what_was_simulated(tmp_path: Path) -> None:
+    result = bench("certificate", "--inboxes", "3", "--mails", "100", "--faults", "2", tmp_path=tmp_path)
+    assert result["said"].startswith("100 mails since ")
+    assert result["said"].endswith(", each accounted for")
     assert result["objects"] > 25
     assert result["seconds"] > 0
     assert result["peak_rss_mb"] > 10
     assert "lists" in result["simulated"]
+    assert result["faults"] == {"mail_missing": 4, "object_missing": 2, "object_altered": 2, "mail_doubled": 2}
+    assert (result["found"], result["false_alarms"]) == (10, 0)
 
 
 @needs_dovecot

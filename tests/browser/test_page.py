@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
-from inboxops.composition import access, intake, mail_rules, sending
+from inboxops.composition import access, correcting, intake, mail_rules, sending
 from inboxops.composition.world import World
+from inboxops.core.corrections import Kind, Request
 from inboxops.core.mail_rules.wire import read_rule
 from inboxops.core.mime import parse
 from inboxops.errors import AuthenticationFailed, InboxOpsError
@@ -74,6 +75,22 @@ def test_a_reply_that_failed_is_tried_again(agent: Agent, desk: Desk, customer: 
     sending.send(desk.world, message, 1)
     expect(agent.page.locator(".sent-state.sent")).to_be_visible()
     assert len(customer.inbox()) == 1
+
+
+def test_another_try_that_did_not_get_through_can_be_asked_for_once_more(agent: Agent, desk: Desk) -> None:
+    desk.ticket(subject="Bad line")
+    agent.log_in()
+    agent.open("Bad line")
+    agent.reply("It is booked.")
+    desk.submission.answer = "554 5.7.1 refused by policy"
+    with pytest.raises(InboxOpsError, match="554"):
+        sending.send(desk.world, agent.newest_outbound(), 0)
+    agent.page.route("**/retry", lambda route: route.abort())
+    agent.page.get_by_role("button", name="Try again").click()
+    expect(agent.page.get_by_text("The server can’t be reached.")).to_be_visible()
+    agent.page.unroute_all()
+    agent.page.get_by_role("button", name="Try again").click()
+    expect(agent.page.get_by_text("Waits to be sent")).to_be_visible()
 
 
 def test_what_is_unknown_is_explained_and_sent_again_only_when_asked(
@@ -168,6 +185,151 @@ def test_a_draft_survives_news_and_a_reload(agent: Agent, desk: Desk) -> None:
     expect(agent.page.get_by_label("Reply", exact=True).last).to_have_value("Half a sentence")
     agent.page.reload()
     expect(agent.page.get_by_label("Reply", exact=True).last).to_have_value("Half a sentence")
+
+
+def test_a_draft_is_still_there_when_a_colleague_merged_its_ticket(agent: Agent, desk: Desk) -> None:
+    into, asked_twice = desk.ticket(subject="Asked first"), desk.ticket(subject="Asked twice")
+    agent.log_in()
+    agent.open("Asked twice")
+    agent.page.get_by_label("Reply", exact=True).last.fill("A long answer")
+    merge = Request(Kind.MERGE, by="Ben Agent", ticket_id=asked_twice, to_ticket_id=into)
+    correcting.correct(desk.world, desk.tenant_id, merge)
+    agent.page.reload()
+    expect(agent.page.get_by_label("Reply", exact=True).last).to_have_value("A long answer")
+    agent.page.get_by_role("button", name="Send", exact=True).click()
+    expect(agent.page.locator(".composer .error")).to_contain_text("became part of ticket #1. Answer that one")
+    expect(agent.page.get_by_label("Reply", exact=True).last).to_have_value("A long answer")
+
+
+def test_a_draft_keeps_its_files_over_a_session_that_ended(agent: Agent, desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "invoice.txt"
+    file.write_text("12.50")
+    ticket = desk.ticket(subject="The invoice, please")
+    agent.log_in()
+    agent.open("The invoice, please")
+    agent.page.get_by_label("Attach files").set_input_files(file)
+    expect(agent.page.locator(".uploaded")).to_be_visible()
+    agent.page.get_by_label("Reply", exact=True).last.fill("Here it is.")
+    agent.page.context.clear_cookies()
+    agent.page.get_by_role("button", name="Send", exact=True).click()
+    expect(agent.page.get_by_label("API key")).to_be_visible()
+    agent.page.get_by_label("API key").fill(desk.world.api_keys.add(desk.tenant_id, name="Ann Agent", role="agent"))
+    agent.page.get_by_role("button", name="Log in").click()
+    expect(agent.page.get_by_label("Reply", exact=True).last).to_have_value("Here it is.")
+    expect(agent.page.get_by_label("Files of the reply")).to_contain_text("invoice.txt")
+    agent.page.get_by_role("button", name="Send", exact=True).click()
+    expect(agent.page.locator(".message.outbound")).to_contain_text("invoice.txt")
+    assert len(desk.box.query("SELECT 1 FROM messages WHERE ticket_id = %s AND direction = 'outbound'", ticket)) == 1
+
+
+def test_nothing_that_is_typed_while_a_reply_is_on_its_way_is_lost(agent: Agent, desk: Desk) -> None:
+    desk.ticket(subject="Slow line")
+    agent.log_in()
+    agent.open("Slow line")
+    held: list[Route] = []
+    agent.page.route("**/replies", lambda route: held.append(route))
+    box = agent.page.get_by_label("Reply", exact=True).last
+    box.fill("First.")
+    agent.page.get_by_role("button", name="Send", exact=True).click()
+    expect(box).not_to_be_editable()
+    held[0].continue_()
+    expect(agent.page.locator(".message.outbound")).to_contain_text("First.")
+    expect(box).to_be_editable()
+    expect(box).to_have_value("")
+
+
+def test_a_long_list_loses_no_ticket_when_news_push_it_down(agent: Agent, desk: Desk) -> None:
+    root = desk.ticket(subject="Ticket 0")
+    desk.box.query(
+        "INSERT INTO tickets (tenant_id, inbox_id, ticket_number, subject, requester_address, updated_at)"
+        " SELECT tenant_id, inbox_id, 1000 + n, 'Ticket ' || n, 'ann@customer.example', updated_at - n * interval '1 minute'"
+        " FROM tickets, generate_series(1, 69) AS n WHERE id = %s RETURNING id",
+        root,
+    )
+    agent.log_in()
+    expect(agent.page.locator(".row")).to_have_count(50)
+    agent.page.get_by_role("button", name="Show more").click()
+    expect(agent.page.locator(".row")).to_have_count(70)
+    desk.ticket(subject="News")
+    expect(agent.row("News")).to_be_visible()
+    expect(agent.page.locator(".row")).to_have_count(71)
+
+
+def test_what_happens_between_reading_the_list_and_the_stream_is_not_missed(agent: Agent, desk: Desk) -> None:
+    held: list[Route] = []
+    agent.page.route("**/v1/events", lambda route: held.append(route))
+    link = access.login_link(desk.world, desk.tenant_id, name="Ann Agent", role="agent", minutes=5)
+    agent.page.goto(agent.url + link[link.index("/login") :])
+    expect(agent.page.get_by_role("heading", name="All done")).to_be_visible()
+    desk.ticket(subject="In between")
+    held[0].continue_()
+    expect(agent.row("In between")).to_be_visible()
+
+
+def test_more_that_can_not_be_read_says_so_and_can_be_asked_for_again(agent: Agent, desk: Desk) -> None:
+    agent.page.route(re.compile("/v1/inbound"), lambda route: route.abort())
+    agent.log_in()
+    agent.page.get_by_role("link", name="Spam and automatic").click()
+    expect(agent.page.get_by_role("alert").last).to_contain_text("can’t be reached")
+    agent.page.unroute_all()
+    agent.page.get_by_role("button", name="Show more").last.click()
+    expect(agent.page.get_by_role("heading", name="Nothing here")).to_be_visible()
+
+
+def test_a_file_that_is_called_inline_and_stands_nowhere_in_the_text_is_listed(agent: Agent, desk: Desk) -> None:
+    kind = 'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="b"'
+    part = "--b\r\nContent-Type: {}\r\nContent-ID: <{}>\r\nContent-Disposition: inline; filename={}\r\n\r\nx\r\n"
+    body = (
+        "--b\r\nContent-Type: text/html\r\n\r\n<p>See <img src='cid:logo@x'></p>\r\n"
+        + part.format("image/png", "logo@x", "logo.png")
+        + part.format("image/png", "photo@x", "photo.png")
+        + part.format("application/pdf", "contract@x", "contract.pdf")
+        + "--b--"
+    )
+    desk.ticket(subject="The contract", more=kind, body=body)
+    agent.log_in()
+    agent.open("The contract")
+    expect(agent.page.get_by_label("Attachments")).to_contain_text("contract.pdf")
+    expect(agent.page.get_by_label("Attachments")).to_contain_text("photo.png")
+    expect(agent.page.get_by_label("Attachments")).not_to_contain_text("logo.png")
+
+
+def test_a_message_that_can_not_be_shown_just_now_says_so_and_is_shown_when_asked_again(
+    agent: Agent, desk: Desk
+) -> None:
+    kind = "MIME-Version: 1.0\r\nContent-Type: text/html"
+    desk.ticket(subject="In colours", more=kind, body="<p>Where is <b>my parcel</b>?</p>")
+    away = {"status": 503, "content_type": "application/problem+json", "body": "{}"}
+    agent.page.route(
+        "**/view", lambda route: route.fulfill(**away, headers={"Content-Security-Policy": "frame-ancestors 'none'"})
+    )
+    agent.log_in()
+    agent.open("In colours")
+    expect(agent.page.locator(".mail")).to_contain_text("can’t be shown just now")
+    agent.page.unroute_all()
+    agent.page.locator(".mail").get_by_role("button", name="Try again").click()
+    expect(agent.page.frame_locator(".mail iframe").locator("body")).to_contain_text("Where is my parcel?")
+
+
+def test_a_name_turns_no_address_around(agent: Agent, desk: Desk) -> None:
+    desk.ticket(subject="Hello", sender="=?utf-8?q?=E2=80=AEAnn?= <mallory@evil.example>")
+    agent.log_in()
+    agent.open("Hello")
+    agent.page.get_by_role("button", name="Details").click()
+    expect(agent.page.locator(".details dd").first).to_have_text("Ann <mallory@evil.example>")
+
+
+def test_what_is_written_from_right_to_left_is_shown_so(agent: Agent, desk: Desk) -> None:
+    kind = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit"
+    desk.ticket(subject="Shalom", more=kind, body="שלום, איפה החבילה שלי?")
+    agent.log_in()
+    agent.open("Shalom")
+    expect(agent.page.locator(".message .text")).to_have_css("direction", "rtl")
+    box = agent.page.get_by_label("Reply", exact=True).last
+    box.fill("Hello")
+    expect(box).to_have_css("direction", "ltr")
+    box.fill("שלום")
+    expect(box).to_have_css("direction", "rtl")
 
 
 def test_another_tenants_ticket_is_not_there(
@@ -314,9 +476,9 @@ def test_a_link_logs_in_once_and_the_key_logs_in_until_it_is_revoked(agent: Agen
         agent.page.get_by_role("button", name="Log in").click()
     expect(agent.page.get_by_text("Ben")).to_be_visible()
     expect(agent.page.get_by_text("Live", exact=True)).to_be_visible()
-    # Nothing is under way any more that would end the session before the click does.
     world.api_keys.revoke(key.split("_")[1])
-    agent.page.get_by_role("link", name="Pending").click()
+    # Where the list is read again just now, that ends the session, and nothing is left to click.
+    agent.page.get_by_role("link", name="Pending").evaluate_all("links => links.forEach((link) => link.click())")
     expect(agent.page.get_by_role("button", name="Log in")).to_be_visible()
 
 

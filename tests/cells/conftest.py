@@ -39,7 +39,9 @@ class Cell:
     serving: Serving
 
     def beat(self) -> None:
+        """Its pulse and its drain, as they come each minute."""
         upkeep.pulse(self.world, datetime.now(UTC))
+        self.world.heart.drained()
 
 
 @dataclass
@@ -61,9 +63,9 @@ class Cells:
 
 
 @pytest.fixture
-def two(services: Settings, tenant: str, mail_server: MailServer) -> Iterator[Cells]:
+def two(services: Settings, nothing_beat_before: None, tenant: str, mail_server: MailServer) -> Iterator[Cells]:
     """Both beat. Every process knows both Airflows, as one INBOXOPS_CELLS for all of them has it."""
-    with Serving(StandInAirflow()) as first, Serving(StandInAirflow()) as second:
+    with Serving(StandInAirflow()) as first, Serving(StandInAirflow("b")) as second:
         known = json.dumps({"main": {"url": first.url}, "b": {"url": second.url}})
         made = []
         for name, serving in (("main", first), ("b", second)):

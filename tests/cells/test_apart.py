@@ -6,10 +6,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from inboxops.composition import certifying, intake, mailboxes, moving, runs, upkeep
 from inboxops.composition.world import World
 from inboxops.core.push import Errand
+from inboxops_local.standins.http import Fault
 from tests.cells.conftest import Cell, Cells
 from tests.stories.conftest import mail
 
@@ -22,7 +24,8 @@ def of_the_roster(world: World) -> set[int]:
 
 
 def held_in_idle(world: World) -> set[int]:
-    return {account.inbox_id for account, _ in mailboxes.to_hold(world)}
+    found, _ = mailboxes.to_hold(world)
+    return {account.inbox_id for account, _ in found}
 
 
 def looked_at(world: World) -> set[int]:
@@ -98,6 +101,12 @@ def test_a_wake_up_goes_to_the_airflow_of_the_tenants_cell(two: Cells) -> None:
     assert (two.main.airflow.wakes.count(box.inbox_id), two.b.airflow.wakes.count(box.inbox_id)) == (1, 1)
 
 
+def test_inboxes_whose_number_begins_as_another_ones_keep_no_wake_up_from_it(two: Cells) -> None:
+    """Airflow is asked by a pattern, and answers a page: a hundred others of the cell fit that of a low number."""
+    two.main.world.airflow.wake(7)
+    assert two.main.airflow.wakes == [7]
+
+
 def test_an_airflow_that_is_away_or_not_known_keeps_its_own_tenants_waiting_and_no_others(two: Cells) -> None:
     box = two.mailbox()
     moving.move(two.main.world, two.tenant, "b")
@@ -114,22 +123,53 @@ def test_an_airflow_that_is_away_or_not_known_keeps_its_own_tenants_waiting_and_
     assert two.b.airflow.wakes.count(box.inbox_id) == 1
 
 
-def test_what_is_done_for_all_cells_is_done_by_the_first_that_beats(two: Cells) -> None:
+def test_what_airflow_refuses_waits_as_if_it_were_away_and_keeps_the_drain_from_nothing(two: Cells) -> None:
+    """The account's password was changed in Airflow alone."""
+    box = two.mailbox()
+    tenant_id = two.inbox(box).tenant_id
+    two.main.airflow.fail(Fault("auth/token|assets|dagRuns", status=401, times=10_000))
+    assert not runs.wake(two.main.world, box.inbox_id)
+    runs.ask_for_registration(two.main.world, two.inbox(box))
+    assert not runs.ask_for_replay(two.main.world, tenant_id, 1)
+    drained = upkeep.drain(two.main.world)
+    assert drained.wakes_waiting >= 1
+    said = box.query(
+        "SELECT last_error FROM outbox WHERE tenant_id = %s AND kind IN ('wake', 'replay') AND done_at IS NULL",
+        tenant_id,
+    )
+    assert len(said) == 2
+    assert all("INBOXOPS_AIRFLOW_URL, _USERNAME and _PASSWORD" in error for (error,) in said)
+    two.main.airflow.heal()
+    assert runs.deliver(two.main.world, Errand.WAKE, box.inbox_id) == (1, 0)
+    assert two.main.airflow.wakes.count(box.inbox_id) == 1
+
+
+def test_what_is_done_for_all_cells_is_done_by_the_first_with_tenants_whose_tasks_and_drain_run(two: Cells) -> None:
     def on_duty() -> list[str]:
         return [cell.name for cell in (two.main, two.b) if cell.world.heart.is_on_duty()]
 
-    def dies(cell: Cell) -> None:
+    def ten_minutes_pass(cell: Cell, *, since: str) -> None:
+        change = SQL("UPDATE pulse SET {} = now() - interval '10 minutes' WHERE cell = %s").format(Identifier(since))
         with cell.world.database.transaction() as t:
-            t.connection.execute(
-                b"UPDATE pulse SET beat_at = now() - interval '10 minutes' WHERE cell = %s", (cell.name,)
-            )
+            t.connection.execute(change, (cell.name,))
 
+    with two.main.world.database.transaction() as t:
+        t.connection.execute(b"UPDATE tenants SET cell = 'main'")
+    assert on_duty() == ["main"], (
+        "an empty cell with an early name takes nothing over, and deletes nothing by its settings"
+    )
+    assert upkeep.housekeep(two.b.world).skipped
+    two.main.world.inboxes.add_tenant(f"{two.tenant}-b", "In b", cell="b")
     assert on_duty() == ["b"]
     assert upkeep.housekeep(two.main.world).skipped
     assert not upkeep.housekeep(two.b.world).skipped
-    dies(two.b)
+    ten_minutes_pass(two.b, since="drained_at")
+    assert on_duty() == ["main"], "it beats, but nobody tells admins there: its drain is gone"
+    upkeep.drain(two.b.world)
+    assert on_duty() == ["b"]
+    ten_minutes_pass(two.b, since="beat_at")
     assert on_duty() == ["main"]
-    dies(two.main)
+    ten_minutes_pass(two.main, since="beat_at")
     assert on_duty() == ["main", "b"], "rather twice than never: all of it may be done twice"
     two.main.beat()
     two.b.beat()

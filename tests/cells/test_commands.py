@@ -33,6 +33,14 @@ def test_a_tenant_is_moved_and_shown_where_it_is(two: Cells, tmp_path: Path) -> 
     assert "INBOXOPS_CELL=nowhere" in refused.stderr
 
 
+def test_doctor_says_whose_airflow_an_address_is(two: Cells, tmp_path: Path) -> None:
+    shell = Shell(two.main.world.settings, tmp_path)
+    wrong = "is that of cell main, and taken for that of b"
+    assert wrong not in " ".join(shell("doctor").stdout.split())
+    two.b.airflow.cell = "main"
+    assert wrong in " ".join(shell("doctor").stdout.split())
+
+
 def test_a_tenant_is_made_in_a_cell(two: Cells, tmp_path: Path) -> None:
     shell = Shell(two.b.world.settings, tmp_path)
     assert shell("tenant", "add", f"{two.tenant}-b").returncode == 0

@@ -6,14 +6,14 @@ import threading
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from inboxops.composition import intake, moving, runs, sending, upkeep
 from inboxops.core.push import Errand
-from inboxops.errors import Conflict, InvalidInput, Overtaken
+from inboxops.errors import Conflict, InvalidInput, Overtaken, TransientError
 from inboxops.stories import fetch as fetching
 from inboxops_lab.testing.mailserver import MailServer
-from tests.cells.conftest import Cells
-from tests.push.conftest import StandInAirflow
+from tests.cells.conftest import Cell, Cells
 from tests.sending.conftest import Desk, set_up
 from tests.stories.conftest import Mailbox, mail
 
@@ -26,8 +26,9 @@ def all_filed(box: Mailbox, count: int) -> None:
     ) == [(count, count)]
 
 
-def ask(airflow: StandInAirflow) -> list[str]:
-    return [run for run, (dag, _) in airflow.runs.items() if dag == "send_message"]
+def sends(cell: Cell, message_id: int) -> list[str]:
+    """The runs that a cell's Airflow was told to send a message by."""
+    return [run for run, (_, conf) in cell.airflow.runs.items() if conf == {"message_id": message_id, "attempt": 0}]
 
 
 def test_both_airflows_are_told_to_read_their_list(two: Cells) -> None:
@@ -36,6 +37,16 @@ def test_both_airflows_are_told_to_read_their_list(two: Cells) -> None:
     moved = moving.move(two.main.world, two.tenant, "b")
     assert (moved.was, moved.cell, set(moved.shown)) == ("main", "b", {"main", "b"})
     assert (two.main.airflow.parsed, two.b.airflow.parsed) == (before[0] + 1, before[1] + 1)
+
+
+def test_an_airflow_that_is_another_cells_is_not_told_and_that_is_said(two: Cells) -> None:
+    """The address of a cell in INBOXOPS_CELLS is not what it seems: another name of the first one's host, say."""
+    two.b.airflow.cell = "main"
+    with capture_logs() as lines:
+        assert not runs.show_inboxes(two.main.world, "b")
+    [why] = [line["why"] for line in lines if line["event"] == "list_not_shown"]
+    assert f"{two.b.serving.url}" in why
+    assert "is that of cell main, and taken for that of b" in why
 
 
 def test_a_tenant_moves_away_from_an_airflow_that_is_away(two: Cells) -> None:
@@ -168,11 +179,10 @@ def desk(two: Cells, mail_server: MailServer) -> Any:
 def test_a_reply_whose_run_waits_in_the_old_cell_leaves_by_the_new_one_once(two: Cells, desk: Desk) -> None:
     accepted = desk.reply(desk.ticket())
     sending.dispatch(two.main.world, desk.tenant_id, accepted.message_id, 0)
-    run = f"send-{accepted.message_id}-0"
-    assert ask(two.main.airflow) == [run]
+    assert len(sends(two.main, accepted.message_id)) == 1
     moved = moving.move(two.main.world, two.tenant, "b")
     assert moved.sends == 1
-    assert ask(two.b.airflow) == [run]
+    assert len(sends(two.b, accepted.message_id)) == 1
     assert sending.send(two.b.world, accepted.message_id, 0).state == "sent"
     assert sending.send(two.main.world, accepted.message_id, 0).state == "skipped", "the run that waited"
     assert len(desk.taken) == 1
@@ -186,7 +196,56 @@ def test_a_run_of_the_old_cell_that_comes_first_hands_its_send_on(two: Cells, de
     assert told.state == "skipped"
     assert "cell b" in told.note
     assert desk.taken == []
-    assert ask(two.b.airflow) == [f"send-{accepted.message_id}-0"]
+    before = sends(two.b, accepted.message_id)
+    upkeep.drain(two.b.world)
+    assert len(sends(two.b, accepted.message_id)) == len(before) + 1
+
+
+def test_a_reply_that_waits_goes_with_its_tenant_there_and_back(two: Cells, desk: Desk) -> None:
+    """Each cell's run hands it on and has ended; coming back, its tenant finds it ordered anew, and not taken for done."""
+    accepted = desk.reply(desk.ticket())
+    sending.dispatch(two.main.world, desk.tenant_id, accepted.message_id, 0)
+    for here, there in ((two.main, two.b), (two.b, two.main)):
+        moving.move(two.main.world, two.tenant, there.name)
+        assert sending.send(here.world, accepted.message_id, 0).state == "skipped"
+        upkeep.drain(there.world)
+    before = sends(two.main, accepted.message_id)
+    assert len(before) > 1
+    assert moving.move(two.main.world, two.tenant, "main").sends == 1, "handing over anew to where it is already"
+    upkeep.drain(two.main.world)
+    assert len(sends(two.main, accepted.message_id)) == len(before) + 1
+    assert sending.send(two.main.world, accepted.message_id, 0).state == "sent"
+    assert len(desk.taken) == 1
+
+
+def test_a_reply_whose_run_is_gone_is_ordered_again_by_its_cell(two: Cells, desk: Desk) -> None:
+    """Somebody deleted the run while it waited for its next try."""
+    accepted = desk.reply(desk.ticket())
+    desk.submission.answer = "451 4.3.0 later"
+    sending.dispatch(two.main.world, desk.tenant_id, accepted.message_id, 0)
+    with pytest.raises(TransientError):
+        sending.send(two.main.world, accepted.message_id, 0)
+    desk.box.query(
+        "UPDATE outbox SET done_at = now() - interval '3 hours' WHERE kind = 'send' AND tenant_id = %s RETURNING 1",
+        desk.tenant_id,
+    )
+    upkeep.drain(two.main.world)
+    assert len(sends(two.main, accepted.message_id)) == 1, "its last try was a moment ago"
+    hours_ago = """UPDATE messages SET send_tries = jsonb_build_array(
+                       (send_tries -> -1) || jsonb_build_object('at', now() - make_interval(hours => %s)))
+                   WHERE id = %s RETURNING 1"""
+    desk.box.query(hours_ago, 30, accepted.message_id)
+    upkeep.drain(two.main.world)
+    assert len(sends(two.main, accepted.message_id)) == 1, "it may be out of date: a person decides"
+    desk.box.query(hours_ago, 3, accepted.message_id)
+    upkeep.drain(two.b.world)
+    assert len(sends(two.main, accepted.message_id)) + len(sends(two.b, accepted.message_id)) == 1, (
+        "it is another cell's"
+    )
+    assert upkeep.drain(two.main.world).sends_ordered_again >= 1
+    assert len(sends(two.main, accepted.message_id)) == 2
+    upkeep.drain(two.main.world)
+    assert len(sends(two.main, accepted.message_id)) == 2, "the new run has its time"
 
 
 def test_a_cell_that_was_given_up_amid_a_send_keeps_it_from_nobody(two: Cells, desk: Desk) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from inboxops.errors import OperatorError, TransientError
 from inboxops.orchestrator.cells import Airflows
-from inboxops.settings import Ports
+from inboxops_airflow import connections
 from inboxops_local.stack import airflow
 from inboxops_local.stack.home import Home, load_or_make_secrets
 from inboxops_local.stack.layout import Layout
+from inboxops_local.stack.ports import Ports
 
 
 def test_others_have_our_account_unless_they_name_their_own() -> None:
@@ -38,6 +39,29 @@ def test_one_setting_serves_the_processes_of_every_cell() -> None:
 def test_a_cell_that_nobody_named_is_as_an_airflow_that_is_away() -> None:
     with pytest.raises(TransientError, match="cell b is not known here"):
         Airflows("main", "http://here", "us", "", "").of("b")
+
+
+@pytest.mark.parametrize("others", ['{"b": {"url": "http://here/"}}', '{"b": {"url": "x"}, "c": {"url": "x/"}}'])
+def test_two_cells_have_no_airflow_in_common(others: str) -> None:
+    """As of an entry that was copied: what is woken in the one for the other would be handed back, and on, without end."""
+    with pytest.raises(OperatorError, match="are both at"):
+        Airflows("main", "http://here", "us", "", others)
+
+
+def test_an_airflow_whose_tasks_and_list_are_of_two_cells_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`inboxops.env` is read by tasks, not by what makes the DAGs."""
+    home = Home(tmp_path / "home")
+    home.make()
+    secrets = load_or_make_secrets(home, Ports(base=20_000))
+    home.env_file.write_text(
+        "".join(f"{name}={value}\n" for name, value in secrets.values.items()) + "INBOXOPS_CELL=b\n"
+    )
+    monkeypatch.setenv("INBOXOPS_HOME", str(home.path))
+    monkeypatch.delenv("INBOXOPS_CELL", raising=False)
+    with pytest.raises(OperatorError, match=r"of cell b by inboxops\.env, and the list of inboxes of cell main"):
+        connections.world()
 
 
 @pytest.mark.parametrize(

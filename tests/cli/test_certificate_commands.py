@@ -34,7 +34,8 @@ def test_certificates_are_made_listed_shown_and_verified(
     intake.fetch(world, box.inbox_id)
     made = shell("certificate", "make", *of)
     assert made.returncode == 0, made.stderr
-    assert "1 mails, each accounted for" in made.stdout
+    assert "1 mails since 20" in made.stdout
+    assert "UTC, each accounted for" in made.stdout
     box.query("UPDATE inbound SET state = 'persisted' WHERE inbox_id = %s RETURNING 1", box.inbox_id)
     open_ = shell("certificate", "make", *of, "--json")
     assert (open_.returncode, json.loads(open_.stdout)["unaccounted"]) == (1, 1)
@@ -48,7 +49,12 @@ def test_certificates_are_made_listed_shown_and_verified(
     assert hashlib.sha256(signed.encode()).hexdigest() == second["digest"]
     assert json.loads(signed)["previous"] == first["digest"]
 
-    assert "2 certificates, each signed" in shell("certificate", "verify", *of).stdout
+    box.query("UPDATE inbound SET state = 'listed' WHERE inbox_id = %s RETURNING 1", box.inbox_id)
+    world.inboxes.pause(box.inbox_id, paused=True)
+    not_asked = shell("certificate", "make", *of)
+    assert (not_asked.returncode, "not asked: support" in not_asked.stdout) == (1, True)
+
+    assert "3 certificates, each signed" in shell("certificate", "verify", *of).stdout
     box.query(
         "UPDATE certificates SET body = body || ' ' WHERE tenant_id = %s AND number = 1 RETURNING 1",
         box.inbox.tenant_id,

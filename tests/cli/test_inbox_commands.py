@@ -95,7 +95,7 @@ def test_waking_an_inbox_while_airflow_is_away_is_remembered(
     shell(*add_arguments(mail_server, tenant, user))
     done = shell("inbox", "fetch", "support", "--tenant", tenant)
     assert done.returncode == 0
-    assert "Airflow is away" in done.stdout
+    assert "woken once it does" in done.stdout
 
 
 def test_the_password_comes_from_the_environment_too(

@@ -60,6 +60,8 @@ def test_rules_are_set_tried_switched_on_ordered_and_removed(
     assert "version 3:" in done(shell, "set", "--tenant", tenant, "-", stdin=as_json), "nothing changed: no new version"
     (trial,) = [json.loads(shell("rules", "try", "parcels", "--tenant", tenant, "--json").stdout)]
     assert (trial["read"], trial["matched"], trial["states"]) == (2, 1, {"persisted": 1})
+    previewed = done(shell, "preview", "--tenant", tenant, "--off", "help", "--days", "3")
+    assert "of 2 mails of 3 days would be otherwise by it" in previewed
     assert "version 4: help, parcels (off)" in done(shell, "off", "--tenant", tenant, "parcels")
     assert "version 5: help" in done(shell, "remove", "--tenant", tenant, "parcels")
     assert "removed parcels" in done(shell, "history", "--tenant", tenant)

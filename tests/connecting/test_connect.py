@@ -28,6 +28,7 @@ def test_a_link_and_a_consent_make_an_inbox_that_is_read(stage: Stage) -> None:
     inbox = stage.inbox()
     assert (inbox.name, inbox.email_address, inbox.connection_type) == ("support", stage.address, stage.kind)
     assert inbox.is_live
+    assert inbox.trusted_servers == {"gmail": ("mx.google.com",), "microsoft": ("(none)",)}[stage.kind]
     assert inbox.connection["account_id"]
     stage.deliver(mail("first"))
     stage.run()
@@ -109,6 +110,7 @@ def test_a_person_who_says_no_leaves_nothing_behind(stage: Stage) -> None:
     page = browser.back(refused)
     assert page.status_code == 400
     assert "access_denied" in page.text
+    assert "Open the connect link again" in page.text
     assert stage.world.inboxes.all(stage.tenant) == []
 
 
@@ -132,6 +134,16 @@ def test_the_mailbox_has_to_be_the_one_that_was_asked_for(stage: Stage) -> None:
     page = browser.back(browser.provider.get(other).headers["location"])
     assert page.status_code == 400
     assert stage.world.inboxes.all(stage.tenant) == []
+
+
+def test_a_mailbox_that_was_not_asked_for_is_not_connected_again_instead(stage: Stage) -> None:
+    stage.connected()
+    stage.server.stand_in.mailbox(f"other-{stage.address}")
+    browser = stage.browser()
+    known = browser.start(stage.link(mailbox=f"other-{stage.address}")).headers["location"] + f"&user={stage.address}"
+    page = browser.back(browser.provider.get(known).headers["location"])
+    assert page.status_code == 400
+    assert f"sign in as other-{stage.address}" in page.text
 
 
 def test_connecting_the_same_account_twice_is_one_inbox(stage: Stage) -> None:
@@ -172,6 +184,36 @@ def test_an_inbox_is_not_handed_to_another_account(stage: Stage) -> None:
     assert stage.inbox().connection == inbox.connection
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["connected again", "connected as if new"])
+def test_an_account_whose_address_was_changed_is_connected_again_as_the_inbox_that_it_is(
+    stage: Stage, again: bool
+) -> None:
+    inbox = stage.connected()
+    stage.run()
+    renamed = f"renamed-{stage.address}"
+    stage.server.stand_in.rename(stage.address, renamed)
+    browser = stage.browser()
+    link = stage.link(**({"inbox": inbox} if again else {"mailbox": renamed}))
+    consent = browser.start(link).headers["location"] + f"&user={renamed}"
+    page = browser.back(browser.provider.get(consent).headers["location"])
+    assert "goes on where it stopped" in page.text
+    stage.address = renamed
+    stage.deliver(mail("to the new address"))
+    stage.run()
+    assert stage.subjects() == ["to the new address"]
+
+
+def test_an_answer_that_comes_too_late_says_to_begin_again(stage: Stage) -> None:
+    browser = stage.browser()
+    address = browser.consent(browser.start(stage.link()))
+    body = '{"error": "invalid_grant", "error_description": "The code has expired"}'
+    stage.server.stand_in.fail(Fault("^POST .*token", status=400, body=body))
+    page = browser.back(address)
+    assert page.status_code == 400
+    assert "Open the connect link again" in page.text
+    assert "stored credentials" not in page.text
+
+
 @pytest.mark.parametrize("status", [429, 500])
 def test_a_provider_in_trouble_is_said_and_costs_nothing(stage: Stage, status: int) -> None:
     browser = stage.browser()
@@ -193,6 +235,22 @@ def test_disconnecting_takes_the_consent_back_and_forgets_it(stage: Stage) -> No
         assert stage.server.stand_in.authority.user(access) is None
     with pytest.raises(AuthenticationFailed):
         mailboxes.account(stage.world, stage.inbox())
+
+
+@pytest.mark.parametrize("trouble", ["certificate", "key"])
+def test_whatever_is_wrong_a_mailbox_is_disconnected(stage: Stage, trouble: str) -> None:
+    inbox = stage.connected()
+    if trouble == "certificate":
+        stage.world.settings.provider_ca_file = ""  # nobody vouches for the stand-in any more
+    else:
+        with stage.world.database.transaction() as t:
+            t.connection.execute(
+                "UPDATE inboxes SET credentials_encrypted = 'sealed with a lost key' WHERE id = %s", (inbox.id,)
+            )
+    done = connecting.disconnect(stage.world, inbox)
+    assert not done.revoked
+    assert done.why_not
+    assert stage.world.inboxes.credentials(inbox.id) is None
 
 
 def test_a_consent_that_another_tenant_lives_on_is_forgotten_only_here(stage: Stage) -> None:
@@ -222,6 +280,18 @@ def test_the_same_mail_reaches_both_tenants_that_connected_the_mailbox(stage: St
 
 
 # -- tokens in the database
+
+
+@pytest.mark.parametrize("stage", ["gmail"], indirect=True)
+def test_an_organisation_that_forbids_the_app_is_told_and_not_the_operator(stage: Stage) -> None:
+    """ "Using OAuth 2.0 to Access Google APIs", Refresh token expiration: an admin has restricted the services asked for."""
+    inbox = stage.connected()
+    stage.server.stand_in.authority.expire_access_tokens(stage.address)
+    body = '{"error": "admin_policy_enforced", "error_description": "Access blocked: your institution\'s admin"}'
+    stage.server.stand_in.fail(Fault("^POST .*token", status=400, body=body, times=5))
+    with pytest.raises(AuthenticationFailed, match="administrator"):
+        intake.fetch(stage.world, inbox.id)
+    assert not stage.inbox().is_live
 
 
 def test_of_many_processes_one_renews_the_token(stage: Stage) -> None:

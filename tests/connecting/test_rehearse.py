@@ -5,7 +5,7 @@ from __future__ import annotations
 from typer.testing import CliRunner
 
 from inboxops.cli import app
-from inboxops.composition import intake
+from inboxops.composition import connecting
 from tests.connecting.conftest import Stage
 
 BOUNCE = b"""Return-Path: <>
@@ -64,7 +64,7 @@ def test_what_is_rehearsed_comes_true_and_nothing_is_written_before(stage: Stage
     inbox = stage.inbox()
     assert not inbox.is_live
     before = rows(stage)
-    done = intake.rehearse(stage.world, inbox.id, days=7, most=100)
+    done = connecting.rehearse(stage.world, inbox.id, days=7, most=100)
     assert rows(stage) == before
     assert stage.inbox().cursor.is_start
     assert done.outcomes == {"new ticket": 2, "reply": 1, "listed": 1}
@@ -73,14 +73,14 @@ def test_what_is_rehearsed_comes_true_and_nothing_is_written_before(stage: Stage
     stage.world.inboxes.pause(inbox.id, paused=False)
     stage.run()
     assert stage.subjects() == ["Invoice", "Printer"]
-    again = intake.rehearse(stage.world, inbox.id, days=7, most=100)
+    again = connecting.rehearse(stage.world, inbox.id, days=7, most=100)
     assert again.outcomes == {"duplicate": 4}
 
 
 def test_mail_that_cannot_be_read_is_rehearsed_as_refused(stage: Stage) -> None:
     stage.deliver(b"")
     stage.browser().connect(stage.link(paused=True))
-    done = intake.rehearse(stage.world, stage.inbox().id, days=1, most=10)
+    done = connecting.rehearse(stage.world, stage.inbox().id, days=1, most=10)
     assert len(done.scenes) == 1
 
 

@@ -34,6 +34,8 @@ GATE = {
     "attachments": 0.95,
     "recipients": 0.95,
     "original message id": 0.97,
+    "customer": 1.0,
+    "text": 1.0,
 }
 
 
@@ -67,6 +69,10 @@ def shares(truth: Iterable[Mapping[str, Any]], records: Iterable[Mapping[str, An
             count("subject", _clean(facts["subject"]) == _clean(got.get("subject")))
         if names and all(isinstance(name, str) for name in names):
             count("attachments", sorted(map(_clean, names)) == sorted(map(_clean, got.get("attachments") or [])))
+        if facts.get("customer"):
+            count("customer", _clean(facts["customer"]) == _clean(got.get("customer")))
+        for words in facts.get("text", ()):
+            count("text", _clean(words) in _clean(got.get("text")))
         if bounce.get("failed_recipients"):
             wanted = set(map(_clean, bounce["failed_recipients"]))
             count("recipients", wanted == set(map(_clean, got.get("recipients") or [])))

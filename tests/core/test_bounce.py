@@ -123,6 +123,13 @@ def test_a_warning_without_status_is_a_delay() -> None:
     )
 
 
+def test_a_servers_final_reply_is_no_delay_whatever_the_words_around_it() -> None:
+    text = "Your message has not been delivered to\n\n  x@y.example\n\nhost mx.y.example said: 550 5.1.1 no such user"
+    found = verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Returned mail: deferred"))
+    assert found.bounce is not None
+    assert (found.kind, found.bounce.kind) == (VerdictKind.BOUNCE, "hard")
+
+
 @pytest.mark.parametrize(
     ("subject", "text"),
     [

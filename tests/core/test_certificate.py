@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from inboxops.core import accounting, certificate
-from inboxops.core.accounting import Finding, Kind, Numbers, Row, SentRow
+from inboxops.core.accounting import MOST_WAITING, Finding, Kind, Numbers, Row, SentRow, Unfiled, Unsent
 from inboxops.core.certificate import MOST_NAMED, Account, Certificate, Span
 from inboxops.core.ids import make_message_id
 from inboxops.core.model import Copy, Listed
@@ -20,11 +20,12 @@ KEY = SigningKey(b"the installation's key")
 NOW = datetime(2026, 11, 28, 4, 17, 9, 123456, tzinfo=UTC)
 ROW = Row(
     id=7, tenant_id=1, inbox_id=2, key="INBOX/1/7", state="persisted", created_at=NOW, size_bytes=100, message_id=70,
-    storage_key="1/raw/2/20261128-ab.zst", offset=10, length=50, detached_bytes=[5000], messages=1, refers=True,
+    storage_key="1/raw/2/20261128-ab.zst", offset=10, length=50, detached_bytes=[5000], detached_offsets=None,
+    messages=1, refers=True,
 )  # fmt: skip
 ACCOUNT = Account(
     tenant="acme", made_at=NOW, spans=[Span(2, "Zoë's", NOW - timedelta(days=1), NOW, listed=5)], findings=[], mails=5, erased=1,
-    objects=4, packs=1, sent=2, last_number=9, erased_numbers=1,
+    refused=0, objects=4, packs=1, sent=2, unsent={}, last_number=9, erased_numbers=1,
 )  # fmt: skip
 
 
@@ -48,10 +49,13 @@ def test_a_mail_is_a_message_exactly_when_it_says_so(change: dict[str, object], 
 
 
 def test_what_a_row_is_made_of() -> None:
-    assert list(accounting.detached(ROW)) == [("1/70/raw-00", 5000)]
-    assert list(accounting.detached(replace(ROW, storage_key=None))) == []
-    assert list(accounting.detached(replace(ROW, detached_bytes=None))) == []
-    assert accounting.pack_end(ROW) == 60
+    assert list(accounting.beside(ROW)) == [("1/70/raw-00", 5000)]
+    assert list(accounting.beside(replace(ROW, storage_key=None))) == []
+    assert list(accounting.beside(replace(ROW, detached_bytes=None))) == []
+    assert (list(accounting.within(ROW)), accounting.pack_end(ROW)) == ([], 60)
+    packed = replace(ROW, detached_bytes=[5000, 40], detached_offsets=[None, 100])
+    assert list(accounting.beside(packed)) == [("1/70/raw-00", 5000)]
+    assert (list(accounting.within(packed)), accounting.pack_end(packed)) == (["1/70/raw-01"], 140)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,8 @@ def test_a_pack_whose_mails_are_whole_was_altered_unless_something_was_erased() 
         Kind.OBJECT_ALTERED, "k", 2, "not what was put there, and nothing was erased"
     )
     assert accounting.altered("k", erased, rows) is None
+    file = [replace(rows[0], detached_bytes=[30], detached_offsets=[20]), rows[1]]
+    assert accounting.altered("k", erased, file), "zeros within a file are its own"
     assert accounting.altered("k", erased[20:], []) is None, "of mail that is all erased nothing is left to tell"
 
 
@@ -131,12 +137,39 @@ def test_what_it_says_in_one_line() -> None:
         made = certificate.make(replace(ACCOUNT, findings=findings, spans=spans), 1, "", KEY)
         return certificate.sentence(json.loads(made.body))
 
-    assert said() == "5 mails, each accounted for"
-    assert said(Finding(Kind.MAIL_MISSING, "a", 2, repaired=True)) == "5 mails, each accounted for; 1 put right"
+    span = "5 mails since 2026-11-27 04:17 until 2026-11-28 04:17 UTC"
+    assert said() == f"{span}, each accounted for"
+    assert said(skipped="paused") == f"{span}, accounted for as far as it was asked; not asked: Zoë's"
+    assert said(Finding(Kind.MAIL_MISSING, "a", 2, repaired=True)) == f"{span}, each accounted for; 1 put right"
     assert (
         said(Finding(Kind.NUMBER_MISSING, "#1"), skipped="paused")
-        == "5 mails, 1 things not accounted for; not asked: Zoë's"
+        == f"{span}, 1 things not accounted for; not asked: Zoë's"
     )
+
+
+def test_what_was_refused_and_what_has_not_left_is_counted_in_that_line_and_earlier_forms_are_read() -> None:
+    made = certificate.make(replace(ACCOUNT, refused=2, unsent={"failed": 1, "pending": 2}), 1, "", KEY)
+    body = json.loads(made.body)
+    assert certificate.sentence(body).endswith("each accounted for; 2 refused and never stored; 3 of ours not sent")
+    of_before = {name: value for name, value in body.items() if name not in ("refused", "unsent")}
+    assert certificate.sentence(of_before).endswith("each accounted for")
+
+
+def test_mail_that_waits_is_named_up_to_a_bound() -> None:
+    rows = [Unfiled(n, 2, f"k{n}", "stored", NOW, waiting=MOST_WAITING + 7) for n in range(MOST_WAITING)]
+    rows.append(Unfiled(900, 3, "other", "classified", NOW, waiting=1))
+    found = list(accounting.unfiled(rows))
+    assert [one.key for one in found[-3:]] == ["k99", "other", "7 more"]
+    assert found[-2].detail == "row 900 is classified since 2026-11-28 04:17Z"
+
+
+def test_a_message_that_has_not_left_is_named_within_its_time_unless_a_copy_proves_otherwise() -> None:
+    rows = [Unsent(n, 2, f"{n}@acme", "failed", NOW - timedelta(days=n), automatic=False) for n in range(5)]
+    rows += [
+        replace(rows[1], message_id=f"{state}@auto", status=state, automatic=True) for state in ("failed", "unknown")
+    ]
+    found = list(accounting.unsent(rows, NOW - timedelta(days=3), NOW, {"2@acme"}))
+    assert [one.key for one in found] == ["1@acme", "3@acme", "unknown@auto"]
 
 
 def test_every_kind_says_what_to_do_and_what_is_open_comes_first() -> None:

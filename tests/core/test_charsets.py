@@ -54,3 +54,26 @@ def test_what_one_part_declares_counts_for_the_header_before_any_guess() -> None
         "cp850"
     )
     assert parse(raw).subject == "Größe"
+
+
+@pytest.mark.parametrize("text", ["Größe falsch – Rückgabe", "Früh", "Не пришёл заказ"])
+def test_a_header_that_is_not_the_utf_8_which_its_mail_declares_is_read(text: str) -> None:
+    charset = "cp1251" if text.startswith("Не") else "cp1252"
+    raw = f"From: a@b.example\r\nSubject: {text}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    message = parse(raw.encode(charset) + "Größe – naïve".encode())
+    assert (message.subject, message.text) == (text, "Größe – naïve")
+
+
+@pytest.mark.parametrize("label", ["", "; charset=us-ascii"])
+def test_a_page_that_says_its_charset_itself_is_believed_where_its_header_says_none(label: str) -> None:
+    page = '<html><head><META http-equiv="Content-Type" content="text/html; charset=iso-8859-2"></head><p>Dzień dobry, zażółć gęślą'
+    raw = f"From: a@b.example\r\nContent-Type: text/html{label}\r\n\r\n".encode() + page.encode("iso-8859-2")
+    assert parse(raw).text == "Dzień dobry, zażółć gęślą"
+
+
+@pytest.mark.parametrize("label", ["utf-8", None])
+def test_a_footer_in_another_charset_costs_the_words_above_it_nothing(label: str | None) -> None:
+    words, footer = "Größe fällt zu groß aus, möchte zurück\n", "Müller & Söhne prüft für Sie\n"
+    assert decode(words.encode() + footer.encode("cp1252"), label)[0] == words + footer
+    cut = (words * 2).encode()[:-6] + "ü".encode()[:1]
+    assert decode(cut, label)[0].startswith(words)

@@ -64,7 +64,11 @@ CASES = {
     ),
     "spam.scanner": mail(X_Spam_Flag="YES"),
     "auto_reply.auto_submitted": mail(Auto_Submitted="auto-replied"),
-    "auto_reply.exchange_rule": mail(X_MS_Exchange_Inbox_Rules_Loop="a@b.example", X_Auto_Response_Suppress="All"),
+    "auto_reply.exchange_rule": mail(
+        X_MS_Exchange_Inbox_Rules_Loop="anna@cust.example",
+        X_Auto_Response_Suppress="All",
+        Auto_Submitted="auto-generated",
+    ),
     "auto_reply.header": mail(X_Autoreply="yes"),
     "auto_reply.subject": mail(Subject="Out of office: hi", Return_Path="<>"),
     "auto_generated.auto_submitted": mail(Auto_Submitted="auto-generated"),

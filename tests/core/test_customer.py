@@ -9,7 +9,7 @@ import pytest
 from inboxops.core.autorespond import addressee
 from inboxops.core.case import Case
 from inboxops.core.customer import agent_names, customer
-from inboxops.core.model import Customer, ParsedMessage
+from inboxops.core.model import Address, Customer, ParsedMessage
 from inboxops.errors import InvalidInput
 from inboxops.stories.classify import read_message
 from tests.core.mails import INBOX, mail
@@ -104,6 +104,17 @@ FORMS = {
     "PHPMailer under a person's address": {"From": "Site <hello@shop.example>", "X_Mailer": "PHPMailer 6.9"},
     "a form by its subject": {"From": "Shop <info@shop.example>", "Subject": "Neue Nachricht: Kontaktformular"},
     "via": {"From": '"Carla Kunde via Shop" <hello@shop.example>'},
+    "an address of our domain": {"From": "Shop <shop@helpers.example>"},
+    "English": {"From": "Shop <info@shop.example>", "Subject": "Message from Carla via your website"},
+    "English, from": {"From": "Shop <info@shop.example>", "Subject": "New enquiry from the website"},
+    "German": {"From": "Shop <info@shop.example>", "Subject": "Anfrage über Ihre Webseite"},
+    "German, a form": {"From": "Shop <info@shop.example>", "Subject": "Ihre Anfrage über das Formular"},
+    "via a site": {"From": "Shop <info@shop.example>", "Subject": "[Shop] Carla via website"},
+    "French": {"From": "Shop <info@shop.example>", "Subject": "Message depuis votre site web"},
+    "Spanish": {"From": "Shop <info@shop.example>", "Subject": "Consulta desde el sitio web"},
+    "Italian": {"From": "Shop <info@shop.example>", "Subject": "Richiesta dal sito"},
+    "Russian": {"From": "Shop <info@shop.example>", "Subject": "Заявка с сайта"},
+    "Japanese": {"From": "Shop <info@shop.example>", "Subject": "お問い合わせフォーム"},
 }
 
 
@@ -113,9 +124,48 @@ def test_a_form_is_from_who_filled_it_in(headers: dict[str, str]) -> None:
     assert (found.address.address, found.rule, found.claimed) == ("carla@kunde.example", "reply_to", False)
 
 
-def test_a_persons_reply_to_is_where_the_answer_goes_and_no_more() -> None:
-    found = of(mail("Refund?", From="Ivo <ivo@work.example>", Reply_To="ivo.private@mail.example"))
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Refund?",
+        "Your website is broken",
+        "Message from my boss: your website is down",
+        "Request for a new website",
+        "Beschwerde über Ihre Webseite",
+        "Frage zum Formular 27b",
+        "Le site web ne marche pas",
+        "Demande de site web",
+        "Error en la página web",
+        "Non riesco a scaricare dal sito",
+        "Problema com o formulário",
+        "Нет обратной связи",
+        "Не могу скачать с сайта",
+        "お問い合わせの件",
+        "Re: Kontaktformular",
+    ],
+)
+def test_a_persons_reply_to_is_where_the_answer_goes_and_no_more(subject: str) -> None:
+    found = of(mail("hello", From="Ivo <ivo@work.example>", Reply_To="ivo.private@mail.example", Subject=subject))
     assert (found.address.address, found.rule) == ("ivo@work.example", "from")
+
+
+@pytest.mark.parametrize(
+    ("headers", "rule"),
+    [
+        ({"Reply_To": "Carla <carla@kunde.example>", "Return_Path": "<carla@office.example>"}, "reply_to"),
+        ({"Reply_To": "noreply@shop.example", "Return_Path": "<carla@kunde.example>"}, "return_path"),
+        ({"Return_Path": "<carla@kunde.example>"}, "return_path"),
+        ({"Return_Path": "<>"}, "from"),
+    ],
+)
+def test_a_mail_without_from_is_from_whom_it_goes_back_to(headers: dict[str, str], rule: str) -> None:
+    found = of(mail("hello", From="", **headers))
+    assert (found.address.address, found.rule) == ("" if rule == "from" else "carla@kunde.example", rule)
+
+
+def test_an_author_who_stands_in_one_encoded_word_is_the_author() -> None:
+    encoded = "=?utf-8?B?QW5uYSA8YW5uYUBrdW5kZS5leGFtcGxlPg==?="
+    assert of(mail("hello", From=encoded, Reply_To="x@y.example")).address == Address("Anna", "anna@kunde.example")
 
 
 @pytest.mark.parametrize("reply_to", ["noreply@shop.example", "support@desk.example", "bea@desk.example", "nobody"])
@@ -127,6 +177,7 @@ LISTS = {
     "reply-to": {"Reply_To": "Kim Lee <kim@lee.example>"},
     "google groups": {"X_Original_From": "Kim Lee <kim@lee.example>", "Reply_To": "list@groups.example"},
     "original sender": {"X_Original_Sender": "kim@lee.example"},
+    "without a list's headers": {"X_Original_From": "Kim Lee <kim@lee.example>", "List_Id": "", "List_Post": ""},
 }
 
 
@@ -147,6 +198,16 @@ def test_an_address_that_a_text_claims_is_never_answered_by_a_machine() -> None:
     reading = read_message(claimed, CONTEXT, provider_thread_id=None, size_bytes=1_000)
     assert reading.customer_address.address == "lena@frost.example"
     assert addressee(reading, CONTEXT.own_addresses) is None
+
+
+def test_a_form_is_answered_where_the_tenant_named_it_and_no_other() -> None:
+    form = mail("Where is it?", From="Shop <web@forms.example>", Reply_To="Carla <carla@kunde.example>")
+    reading = read_message(form, CONTEXT, provider_thread_id=None, size_bytes=1_000)
+    assert addressee(reading, CONTEXT.own_addresses, AGENTS) is None
+    assert reading.verdict.evidence[-1].where == "Reply-To"
+    assert addressee(reading, CONTEXT.own_addresses, frozenset({"forms.example"})) == reading.customer_address
+    by_rule = replace(reading, customer=Customer(reading.customer_address, "mail_rule.shop"))
+    assert addressee(by_rule, CONTEXT.own_addresses, AGENTS) == reading.customer_address
 
 
 def test_agents_are_addresses_or_domains() -> None:

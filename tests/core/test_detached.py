@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inboxops.core.detached import LEAST_BYTES, MOST_FILES, attach, detach, note, read_note, recognised, token
+from inboxops.core.detached import (
+    LEAST_BYTES,
+    MOST_FILES,
+    Apart,
+    Place,
+    attach,
+    detach,
+    note,
+    read_note,
+    recognised,
+    token,
+)
 from inboxops.core.mime import identity, parse
 from inboxops.core.model import ParsedMessage
 from inboxops_lab.bench.corpus import corpus
@@ -154,6 +165,21 @@ def test_another_content_than_was_taken_out_is_refused() -> None:
     remains, files, _ = detach(mail(PDF + lines(CONTENT)))
     with pytest.raises(ValueError, match="not what was stored"):
         attach(remains, files, [CONTENT + b"x"])
+
+
+def test_a_file_is_in_the_pack_where_it_has_an_offset_there_and_else_an_object_of_its_own() -> None:
+    apart = Apart(1, 70, "1/raw/2/20261128-ab.zst", [None, 0])
+    assert apart.place(0, 9) == Place("1/70/raw-00", 0, 9)
+    assert apart.place(1, 9) == Place("1/raw/2/20261128-ab.zst", 0, 9)
+    assert Apart(1, 70, "1/raw/2/20261128-ab.zst", ()).place(1, 9) == Place("1/70/raw-01", 0, 9)
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "text/plain"])
+def test_a_text_that_is_all_of_a_mail_is_read_whole(kind: str) -> None:
+    table = b"a,b\r\n" * 2_000
+    raw = PDF.replace("application/pdf", kind).encode() + lines(table).encode() + b"\r\n"
+    assert detach(raw)[1]
+    assert read(raw) is None
 
 
 @given(st.binary(max_size=300), st.binary(min_size=3100, max_size=3200), st.binary(max_size=300))

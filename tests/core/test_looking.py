@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from inboxops.core import looking
-from inboxops.core.looking import Look, Places, Result
+from inboxops.core.looking import Look, Places, Result, Rooms
 
 NOW = datetime(2026, 11, 2, 10, 0, 30, tzinfo=UTC)
 FIVE = timedelta(minutes=5)
@@ -50,7 +50,7 @@ def test_a_failure_waits_for_the_next_turn_and_each_further_one_longer_up_to_an_
     assert FIVE < waits(1) <= 2 * FIVE
     assert 3 * FIVE < waits(2) <= 4 * FIVE
     assert timedelta(minutes=55) < waits(40) <= timedelta(hours=1)
-    assert timedelta(hours=2) - FIVE <= waits(0, retry_after=7200) <= timedelta(hours=2), "the server named a time"
+    assert timedelta(hours=1) - FIVE <= waits(0, retry_after=3600) <= timedelta(hours=1), "the server named a time"
 
 
 def test_what_a_person_has_to_mend_is_shown_by_one_run() -> None:
@@ -109,3 +109,34 @@ def test_looks_that_are_late_are_told_and_none_is_where_each_is_a_run() -> None:
     late = looking.standing(10_000, 400.0)
     assert not late.well
     assert "late by 400 s" in late.said
+
+
+def test_few_ask_a_server_that_has_said_nothing_and_more_one_that_answers() -> None:
+    rooms = Rooms(12)
+    for _ in range(looking.FEW_AT_ONCE):
+        assert rooms.is_open(HOST, NOW)
+        rooms.enter(HOST)
+    assert not rooms.is_open(HOST, NOW)
+    assert rooms.is_open("imap other.example.com", NOW)
+    rooms.leave(HOST, NOW, answered=True)
+    for _ in range(12 - looking.FEW_AT_ONCE + 1):
+        assert rooms.is_open(HOST, NOW)
+        rooms.enter(HOST)
+    assert not rooms.is_open(HOST, NOW), "others find a thread, however quick it is"
+    later = NOW + looking.LATELY
+    for _ in range(12 - looking.FEW_AT_ONCE + 1):
+        assert not rooms.is_open(HOST, later), "it fell silent"
+        rooms.leave(HOST, later, answered=False)
+    assert rooms.is_open(HOST, later)
+
+
+def test_a_try_that_did_not_come_so_far_leaves_it_to_another() -> None:
+    places = Places()
+    for inbox_id in range(3):
+        places.failed(HOST, inbox_id, "away", NOW)
+    later = NOW + looking.FIRST_REST
+    assert not places.rests(HOST, later)
+    assert places.resting(HOST, later) == "away"
+    places.not_asked(HOST)
+    assert not places.resting(HOST, later)
+    assert not places.rests(HOST, later)

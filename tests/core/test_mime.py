@@ -40,7 +40,7 @@ def test_the_ordinary_mail() -> None:
     assert message.cc[0].address == "bob@cust.example"
     assert message.date == datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
     assert message.text == "Hello\n"
-    assert (message.message_id, message.message_id_is_synthetic) == ("a1@cust.example", False)
+    assert message.message_id == "a1@cust.example"
     assert message.return_path is None
     assert message.defects == ()
 
@@ -57,6 +57,78 @@ def test_text_and_html_stand_side_by_side_and_html_alone_becomes_text() -> None:
         "<html><style>p{}</style><p>Dear &amp; all</p><blockquote>old</blockquote></html>", Content_Type="text/html"
     )
     assert alone.text == "Dear & all\n\n> old"
+
+
+PLAIN = "Content-Type: text/plain\n\n"
+HTML = "Content-Type: text/html\n\n"
+BOTH = f"Content-Type: multipart/alternative; boundary=c\n\n--c\n{PLAIN}my words\n--c\n{HTML}<p>my words\n--c--"
+HTML_ONLY = f"Content-Type: multipart/alternative; boundary=c\n\n--c\n{HTML}<p>my words\n--c--"
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        (f"{PLAIN}my words", f"{HTML}<hr>Scanned &amp; clean"),
+        (f"{HTML}<p>my words</p>", f"{PLAIN}-- \nScanned & clean"),
+        (BOTH, f"{PLAIN}-- \nScanned & clean"),
+        (BOTH, f"{HTML}<hr>Scanned &amp; clean"),
+        (HTML_ONLY, f"{PLAIN}-- \nScanned & clean"),
+    ],
+    ids=["HTML behind text", "text behind HTML", "text behind both", "HTML behind both", "text behind HTML alone"],
+)
+def test_a_part_that_somebody_added_stands_in_both_bodies_and_hides_nothing(inner: tuple[str, ...]) -> None:
+    message = multipart(*inner)
+    for body, footer in ((message.text, "Scanned & clean"), (message.html, "Scanned &amp; clean")):
+        assert body.count("my words") == 1
+        assert body.count(footer) == 1
+        assert body.index("my words") < body.index(footer)
+
+
+def test_text_that_is_shown_as_html_is_no_markup() -> None:
+    message = multipart(f"{PLAIN}if a <b & c\nthen", f"{HTML}<p>a footer of the scanner")
+    assert message.html.startswith("<pre>if a &lt;b &amp; c\nthen</pre>")
+
+
+def test_forms_of_the_same_words_that_stand_side_by_side_are_said_once() -> None:
+    text = "Hello *Bob*,\n\nthe pump that I ordered\nhas not come yet."
+    html = "<p>Hello <b>Bob</b>,</p><p>the pump that I ordered has not come yet.</p>"
+    for kind in ("mixed", "related"):
+        message = multipart(PLAIN + text, HTML + html, kind=kind)
+        assert (message.text.strip(), message.html.strip()) == (text, html)
+
+
+def test_a_short_answer_is_not_taken_for_a_part_of_other_words() -> None:
+    message = multipart(f"{PLAIN}Ja", f"{HTML}<p>Jahresabschluss: the office is closed")
+    assert "<pre>Ja</pre>" in message.html
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content_Type": 'text/plain; name="mail.txt"'},
+        {"Content_Type": "text/plain", "Content_Disposition": "attachment"},
+        {"Content_Type": "text/html", "Content_Disposition": 'attachment; filename="mail.html"'},
+    ],
+)
+def test_a_text_that_is_all_of_a_mail_is_its_words_whatever_it_is_called(headers: dict[str, str]) -> None:
+    message = mail("my words\n", **headers)
+    assert (message.text.strip(), message.attachments) == ("my words", ())
+
+
+def test_a_table_that_is_all_of_a_mail_is_a_file_too() -> None:
+    message = mail("a,b\n", Content_Type="text/csv", Content_Disposition='attachment; filename="a.csv"')
+    assert (message.text, names(message)) == ("a,b\n", ["a.csv"])
+
+
+def test_ids_in_encoded_words_are_read() -> None:
+    message = mail(
+        Message_ID="=?utf-8?q?=3CAS8PR04MB8465?=\n =?utf-8?q?abc=40x=2EExample=3E?=",
+        In_Reply_To="=?utf-8?q?=3Cio=2E12=2E34?=\n =?utf-8?q?=2Eabc=40desk=2Eexample=3E?=",
+        References="<a@x.example> =?utf-8?q?=3Cb=40x=2Eexample=3E?=",
+    )
+    assert message.message_id == "AS8PR04MB8465abc@x.example"
+    assert message.in_reply_to == ("io.12.34.abc@desk.example",)
+    assert message.references == ("a@x.example", "b@x.example")
 
 
 def test_files_keep_name_type_content_id_and_bytes() -> None:
@@ -194,6 +266,13 @@ HOSTILE = {
     "100,000 headers": b"".join(b"X-%d: y\n" % n for n in range(100_000)) + HEAD + b"\nhi",
     "endless encoded words": b"Subject: " + b"=?utf-8?Q?a?= " * 100_000 + b"\n\nhi",
     "endless broken words": b"From: " + b"=?utf-8?Q?" * 100_000 + b"\n\nhi",
+    "endless question marks in words": b"Subject: " + b"=?utf-8?Q?a??b? " * 60_000 + b"\n\nhi",
+    "endless question marks in a word": b"Subject: =?utf-8?Q?" + b"? =" * 100_000 + b"\n\nhi",
+    "endless ids in words": b"References: " + b"=?utf-8?q?=3Ca=40b=3E?= " * 60_000 + b"\n\nhi",
+    "texts and pages without end": OUTER
+    + b"--a\n\n%s\n--a\nContent-Type: text/html\n\n%s\n"
+    % ((b"a line of twenty letters and more that is nowhere else\n" * 500,) * 2)
+    * 500,
     "endless references": b"References: " + b"<a@b.c> " * 200_000 + b"\n\nhi",
     "endless brackets": b"References: " + b"<" * 500_000 + b"\nMessage-ID: " + b"<" * 100_000 + b"\n\nhi",
     "endless parameters": b"Content-Type: text/plain; " + b'a="\\' * 200_000 + b"\n\nhi",

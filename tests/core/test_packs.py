@@ -7,7 +7,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inboxops.core.packs import erase, pack, unpack
+from inboxops.core.packs import erase, pack, spans, unpack
 
 MESSAGES = [
     (b"Subject: one\r\n\r\nHello\r\n" * 40, b"a note"),
@@ -22,6 +22,21 @@ def test_every_message_comes_back_from_its_own_place_with_the_note_on_it(message
     packed, places = pack(messages)
     assert [unpack(packed[offset : offset + length]) for offset, length in places] == messages
     assert sum(length for _, length in places) == len(packed)
+
+
+@given(st.lists(st.binary(max_size=2000), max_size=5))
+def test_files_stand_behind_all_frames_as_they_are(files: list[bytes]) -> None:
+    packed, places = pack(MESSAGES, files)
+    alone, frames = pack(MESSAGES)
+    assert (packed[: len(alone)], places[: len(MESSAGES)]) == (alone, frames)
+    assert [packed[offset : offset + length] for offset, length in places[len(MESSAGES) :]] == files
+    assert sum(length for _, length in places) == len(packed)
+
+
+def test_what_a_pack_holds_of_a_mail_is_its_frame_and_the_files_that_have_an_offset() -> None:
+    assert list(spans(10, 50, [5000, 7, 8], [None, 90, 0])) == [(10, 50), (90, 7), (0, 8)]
+    assert list(spans(10, 50, [5000], None)) == [(10, 50)], "of mail that was stored before"
+    assert list(spans(10, 50, None, None)) == [(10, 50)]
 
 
 def test_erasing_one_message_leaves_the_others_and_their_places() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from inboxops.core.labels import Labels
 from inboxops.core.mail_rules.model import Actions, Priority
-from inboxops.core.model import Address, Bounce, Ruling, ThreadKeys, TicketFacts, Verdict, VerdictKind
+from inboxops.core.model import Address, Bounce, Customer, Ruling, ThreadKeys, TicketFacts, Verdict, VerdictKind
 from inboxops.core.plan import Facts, Item, KnownMessage, Plan, plan
 from inboxops.core.reading import Reading
 
@@ -63,6 +64,10 @@ def mail(
             rulings=(Ruling("a-rule", 1, (), ruled),) if ruled else (),
         ),
     )
+
+
+def as_read(item: Item, **reading: Any) -> Item:
+    return replace(item, reading=replace(item.reading, **reading))
 
 
 def ticket(id: int, *people: str, status: str = "open", closed_at: datetime | None = None) -> TicketFacts:
@@ -134,20 +139,86 @@ def test_tickets_of_one_slice_that_turn_out_to_be_one_are_made_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "content", "state"),
+    ("known", "sender", "loop"),
     [
-        (received(50, 7, "same"), "same", "duplicate"),
-        (sent(50, 7), "same", "duplicate"),
+        (received(50, 7, "same"), "ann@customer.example", False),
+        (sent(50, 7), US, False),
+        (sent(50, 7), "list@groups.example", True),
     ],
+    ids=["taken in before", "from one of our mailboxes", "by a list that rewrites From"],
 )
-def test_a_repeated_id_with_the_same_content_is_a_duplicate_and_never_a_second_message(
-    known: KnownMessage, content: str, state: str
+def test_a_repeated_mail_is_a_duplicate_and_never_a_second_message(
+    known: KnownMessage, sender: str, loop: bool
 ) -> None:
     facts = replace(FACTS, tickets={7: ticket(7)}, messages={"m1@customer.example": known})
-    done = plan([mail(1, content=content)], facts)
-    assert outcome(done, 1) == state
+    done = plan([as_read(mail(1, content="same", sender=sender), loop=loop)], facts)
+    assert outcome(done, 1) == "duplicate"
     assert not done.messages
     assert done.outcomes[0].reason
+
+
+OURS = "io.7.50@acme.example"
+SENT = replace(FACTS, tickets={7: ticket(7)}, messages={OURS: sent(50, 7)})
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_report_that_bears_the_id_of_what_it_returns_is_recorded(loop: bool) -> None:
+    bounce = Bounce("hard", ("gone@there.example",), "5.1.1", "", ())
+    daemon = mail(1, id=OURS, sender="mailer-daemon@gateway.example", kind=VerdictKind.BOUNCE, bounce=bounce)
+    done = plan([as_read(daemon, loop=loop)], SENT)
+    assert [(b.message_id, b.marks_message) for b in done.bounces] == [(50, True)]
+    assert [(m.ticket, m.type) for m in done.messages] == [(7, "note")]
+
+
+def test_a_persons_answer_that_bears_our_id_is_on_its_ticket_and_its_repeat_is_none() -> None:
+    answer = mail(1, id=OURS, content="an answer")
+    done = plan([answer, replace(answer, inbound_id=2)], SENT)
+    assert [(m.ticket, m.type, m.placed_by) for m in done.messages] == [(7, "message", "message_id")]
+    assert (outcome(done, 1), outcome(done, 2)) == ("persisted", "duplicate")
+
+
+def test_a_listed_report_that_bears_a_known_id_is_listed_once() -> None:
+    bounce = Bounce("hard", (), "5.1.1", "", ())
+    report = mail(1, id="m9@customer.example", kind=VerdictKind.BOUNCE, bounce=bounce, content="a report")
+    facts = replace(FACTS, tickets={7: ticket(7)}, messages={"m9@customer.example": received(50, 7, "a mail")})
+    done = plan([report, replace(report, inbound_id=2)], facts)
+    assert (outcome(done, 1), outcome(done, 2)) == ("listed", "duplicate")
+
+
+def test_a_report_is_linked_by_the_id_that_we_signed_when_it_names_no_other() -> None:
+    bounce = Bounce("hard", ("gone@there.example",), "5.1.1", "", (), ((7, 50),))
+    facts = replace(FACTS, tickets={7: ticket(7)}, sent={50: sent(50, 7)})
+    done = plan([mail(1, kind=VerdictKind.BOUNCE, bounce=bounce)], facts)
+    assert [(b.message_id, b.marks_message) for b in done.bounces] == [(50, True)]
+    assert [(m.ticket, m.type) for m in done.messages] == [(7, "note")]
+
+
+@pytest.mark.parametrize(
+    ("author", "by_list", "states"),
+    [
+        (
+            "ann@customer.example",
+            Customer(Address("Ann", "ann@customer.example"), "original_from"),
+            ["persisted", "duplicate"],
+        ),
+        ("ann@customer.example", Customer(Address("Eve", "eve@evil.example"), "reply_to"), ["persisted", "persisted"]),
+        (
+            "ann@customer.example",
+            Customer(Address("Ann", "ann@customer.example"), "forward.inline", claimed=True),
+            ["persisted", "persisted"],
+        ),
+    ],
+    ids=["the author", "another author", "an author whom the text claims"],
+)
+@pytest.mark.parametrize("list_first", [False, True])
+def test_a_copy_by_a_list_that_rewrites_from_is_a_duplicate_when_its_author_wrote_it(
+    author: str, by_list: Customer, states: list[str], list_first: bool
+) -> None:
+    direct = as_read(mail(1, id="x@customer.example", sender=author, content="direct"), lines=(1, 2))
+    copy = mail(2, id="x@customer.example", sender="list@groups.example", content="by the list")
+    copy = as_read(copy, lines=(1, 2, 3), customer=by_list)
+    done = plan([copy, direct] if list_first else [direct, copy], FACTS)
+    assert [one.state for one in done.outcomes] == states
 
 
 def test_another_mail_under_a_known_id_is_filed_under_an_id_of_its_own_and_its_repeat_is_a_duplicate() -> None:
@@ -245,6 +316,21 @@ def test_a_ticket_number_in_the_subject_counts_only_from_a_participant() -> None
     facts = replace(FACTS, tickets={7: ticket(7)}, by_number={107: 7})
     assert ticket_of(plan([mail(1, subject_number=107)], facts), 1) == 7
     assert len(plan([mail(1, subject_number=107, sender="mallory@evil.example")], facts).tickets) == 1
+
+
+@pytest.mark.parametrize("rule", ["reply_to", "original_from"])
+def test_whom_anybody_may_name_opens_no_ticket_unless_the_tenant_named_who_names_him(rule: str) -> None:
+    facts = replace(FACTS, tickets={7: ticket(7)}, by_number={107: 7}, messages={OURS: sent(50, 7)})
+    victim = Customer(Address("", "ann@customer.example"), rule)
+
+    def by(sender: str, customer: Customer = victim, **more: Any) -> Plan:
+        return plan([as_read(mail(1, sender=sender, **more), customer=customer)], facts)
+
+    assert len(by("eve@evil.example", subject_number=107).tickets) == 1
+    assert by("eve@evil.example", answers=(OURS,)).messages[0].unknown_sender
+    assert ticket_of(by("eve@evil.example", replace(victim, rule="mail_rule.shop"), subject_number=107), 1) == 7
+    facts = replace(facts, agents=frozenset({"forms.example"}))
+    assert not by("web@forms.example", answers=(OURS,)).messages[0].unknown_sender
 
 
 @st.composite

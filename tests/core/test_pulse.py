@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from inboxops.core.pulse import LATE_SECONDS, Pulse, state
+from inboxops.core.pulse import DRAIN_SECONDS, LATE_SECONDS, Pulse, state
 
 BEGAN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
@@ -36,6 +37,30 @@ def test_a_hop_that_does_not_answer_is_named_and_restarts_nothing(hop: str, word
     assert (found.well, found.stalled) == (False, False)
     assert words in found.said
     assert "connection refused" in found.said
+
+
+def test_a_triggerer_in_which_nothing_runs_is_named_and_is_not_taken_for_the_scheduler() -> None:
+    found = state(replace(beat(5), triggered_seconds=LATE_SECONDS + 1))
+    assert (found.well, found.stalled, found.triggerer_late) == (False, False, True)
+    assert "triggerer" in found.said
+    assert state(replace(beat(5), triggered_seconds=LATE_SECONDS - 1)).well
+
+
+def test_where_no_task_runs_the_scheduler_alone_is_to_be_started_anew() -> None:
+    found = state(replace(beat(LATE_SECONDS + 1), triggered_seconds=LATE_SECONDS + 1))
+    assert (found.stalled, found.triggerer_late) == (True, False)
+
+
+def test_tasks_that_have_only_just_begun_to_run_again_blame_no_triggerer() -> None:
+    assert not state(replace(beat(1, waited=70), triggered_seconds=LATE_SECONDS + 1)).triggerer_late
+
+
+def test_a_drain_that_does_not_come_or_fails_is_named_and_restarts_nothing() -> None:
+    found = state(replace(beat(5), drained_seconds=DRAIN_SECONDS + 1))
+    assert (found.well, found.stalled, found.triggerer_late) == (False, False, False)
+    assert "drain_outbox" in found.said
+    assert "dags/inboxes.py" in found.said
+    assert state(replace(beat(5), drained_seconds=DRAIN_SECONDS - 1)).well
 
 
 def test_a_task_that_waited_long_says_so() -> None:

@@ -43,16 +43,15 @@ def test_no_key_shows() -> None:
 
 def test_what_bears_no_time_is_ours_until_the_key_is_forgotten() -> None:
     made = ids.make_message_id(ticket_id=3, message_id=4, domain="a.example", signing_key=OLD)
-    token, marker = ids.make_reply_token(3, OLD), ids.make_body_marker(3, OLD)
+    marker = ids.make_body_marker(3, OLD)
     for key, known in ((NEW, True), (FORGOT, False), (NO_KEY, False)):
         assert (ids.read_message_id(made, key) == (3, 4)) is known
-        assert (ids.read_reply_token(f"desk+{token}@a.example", key) == 3) is known
         assert (ids.read_body_markers(f"> {marker}", key) == (3,)) is known
 
 
 def test_it_signs_with_the_key_of_now_alone() -> None:
-    assert ids.read_reply_token(ids.make_reply_token(3, NEW), OLD) is None
-    assert ids.read_reply_token(ids.make_reply_token(3, NEW), FORGOT) == 3
+    assert ids.read_body_markers(ids.make_body_marker(3, NEW), OLD) == ()
+    assert ids.read_body_markers(ids.make_body_marker(3, NEW), FORGOT) == (3,)
 
 
 def test_a_link_of_before_leads_on_and_none_is_made_with_the_old_key() -> None:

@@ -50,6 +50,22 @@ def test_another_reason_meanwhile_is_no_other_trouble() -> None:
     assert word.said == "Redis: TimeoutError"
 
 
+def test_what_another_process_told_is_not_told_again_and_its_end_is() -> None:
+    """The API was started anew in the outage."""
+    last = Word(False, START - timedelta(hours=1), "Redis: TimeoutError")
+    standing = Standing(START, last)
+    for number in range(2 * LOOKS):
+        assert standing.look("Redis: TimeoutError", now=START + STARTING + number * EVERY) is None
+    began = START + STARTING + 2 * LOOKS * EVERY
+    over = [standing.look("", now=began + number * EVERY) for number in range(LOOKS)][-1]
+    assert over == Word(True, began, "Redis: TimeoutError")
+
+
+def test_what_was_over_before_is_no_trouble_of_now() -> None:
+    standing = Standing(START, Word(True, START, "Redis: TimeoutError"))
+    assert standing.look("", now=START + STARTING + PATIENCE) is None
+
+
 def test_what_could_not_be_delivered_stays_due() -> None:
     standing = Standing(START)
     standing.look("late", now=START + STARTING)

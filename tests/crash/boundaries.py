@@ -126,8 +126,8 @@ class CrossedWorld(World):
         return Crossed("objects", super().new_objects(), self.path)
 
     @cached_property
-    def swift_objects(self) -> Any:
-        return Crossed("objects", super().swift_objects, self.path)
+    def bulk_objects(self) -> Any:
+        return Crossed("objects", super().bulk_objects, self.path)
 
     @cached_property
     def bus(self) -> Any:

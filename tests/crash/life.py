@@ -44,9 +44,14 @@ def live(path: Path, settings: dict[str, Any], inbox_id: int) -> None:
     world.close()
 
 
-def replay_mail(path: Path, settings: dict[str, Any], replay_id: int) -> None:
-    """A run of `replay_mail`. Slices are two mails, and other processes read them, as they do when there are many."""
-    replaying.FEW, stored_mail.CHUNK_MESSAGES, replay.PAGE = 0, 2, 4  # type: ignore[misc, assignment, attr-defined]
+def replay_mail(path: Path, settings: dict[str, Any], replay_id: int, forked: bool = True) -> None:
+    """A run of `replay_mail`. Slices are two mails, and other processes read them, as they do when there are many.
+
+    forked: without that, all that is crossed is crossed here.
+    """
+    if forked:
+        replaying.FEW = 0  # type: ignore[misc, attr-defined]
+    stored_mail.CHUNK_MESSAGES, replay.PAGE = 2, 4  # type: ignore[misc, assignment]
     replaying.UNDO_SLICE = 2  # type: ignore[misc]
     world = watched(Settings.model_validate(settings), path)
     path.stage = "replay_mail"

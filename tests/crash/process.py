@@ -64,10 +64,10 @@ class Processes:
 
 def _serve(orders: TextIO, answers: TextIO) -> None:
     from inboxops import providers
-    from inboxops.storage import swift
+    from inboxops.storage import bulk
     from tests.crash import life
 
-    assert swift  # imported here, so that no fork has to
+    assert bulk  # imported here, so that no fork has to
     for kind in providers.PROVIDERS:
         providers.provider(kind), providers.prober(kind), providers.sender(kind)
     for line in orders:

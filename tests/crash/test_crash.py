@@ -63,7 +63,7 @@ UNNAMED = {
     "replay: behind bus.publish", "replay: behind commit of outbox_done", "drain: behind commit of add_errand",
     "drain: behind commit of errand_done",
     "afterwards: behind commit of claim_send", "drain: behind commit of close_notices", "drain: behind commit of outbox_done",
-    "drain: behind commit of end_all_looks",
+    "drain: behind commit of end_all_looks", "drain: behind commit of drained", "drain: behind commit of order_left_sends",
 }  # fmt: skip
 """Boundaries that leave nothing behind that another one does not: they only read, or repeat a named one's in another stage."""
 
@@ -71,6 +71,9 @@ CLOUDS = ("gmail", "microsoft")
 CONSENT_LOST = "register: behind tokens.renew"
 """Where a server makes a refresh token worthless as it hands out the next, nobody can save the consent. Microsoft and Google
 don't; the stand-in for Microsoft does here, to see what becomes of the inbox."""
+
+CROSSED_TWICE = ("fetch: behind objects.put", "fetch: behind commit of move_cursor")
+"""Once for each batch, of which there are two."""
 
 SENDING = ("auto-response", "send")
 DOUBT = {f"{stage}: behind {what}" for stage in SENDING for what in ("commit of hand_over", "sender.send")}
@@ -105,7 +108,7 @@ def test_what_a_killed_process_left_is_ended_by_the_next(
 ) -> None:
     """Where a boundary is crossed several times, each repetition dies at another crossing."""
     scene = stage(kind)
-    nth = 1 + attempt % 2 if point.startswith(("fetch: behind objects.put", "fetch: behind commit")) else 1
+    nth = 1 + attempt % 2 if point in CROSSED_TWICE else 1
     assert scene.live(point, nth).was_killed, "it came there"
     scene.let_leases_end()
     ended = scene.live()

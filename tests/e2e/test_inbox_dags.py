@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import psutil
 import psycopg
@@ -17,6 +19,7 @@ from inboxops.errors import TransientError
 from inboxops.orchestrator.airflow import Airflow
 from inboxops.settings import Settings
 from inboxops.stories.classify import FEW
+from inboxops.stories.persist import SLICE
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.home import GENERATED, read_env
 from inboxops_local.stack.record import Record
@@ -61,13 +64,27 @@ def test_a_mail_becomes_a_ticket_with_its_attachment_when_the_inbox_is_woken(mai
 def test_a_backlog_goes_through_a_worker_that_reads_it_with_processes_of_its_own(
     mailbox: Mailbox, world: World, airflow: Airflow, airflow_runs: Runs
 ) -> None:
-    count = 3 * FEW
+    """And files it there meanwhile: what both tasks say they filed is all of it."""
+    count = 2 * SLICE + FEW
     mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
     runs.wake(world, mailbox.inbox_id)
     eventually("all mail is filed", lambda: mailbox.states() == {"persisted": count}, seconds=120)
     files = "SELECT count(*) FROM attachments a JOIN messages m ON m.id = a.message_id WHERE m.inbox_id = %s"
     assert mailbox.query(files, mailbox.inbox_id) == [(2 * count,)]
-    eventually("its run ended", lambda: airflow_runs(mailbox.inbox.dag_id)[0]["state"] == "success")
+    dag = mailbox.inbox.dag_id
+    eventually("its runs ended", lambda: all(run["state"] == "success" for run in airflow_runs(dag)))
+    filed = sum(counts["outcomes"]["persisted"] for counts in _filed(airflow, dag) if counts["outcomes"])
+    assert filed == count
+
+
+def _filed(airflow: Airflow, dag: str) -> Iterator[dict[str, Any]]:
+    """What the tasks of its runs say that they filed."""
+    tasks = f"/dags/{dag}/dagRuns/~/taskInstances/~/xcomEntries"
+    for entry in airflow.get(tasks, xcom_key="return_value", limit=100)["xcom_entries"]:
+        run, task = quote(entry["run_id"]), entry["task_id"]
+        value = airflow.get(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value")["value"]
+        if task in ("classify", "persist"):
+            yield value["filed_beside"] if task == "classify" else value
 
 
 def test_an_empty_poll_ends_in_the_triggerer(

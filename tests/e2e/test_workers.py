@@ -16,6 +16,7 @@ from inboxops.composition.world import World
 from inboxops.orchestrator.airflow import Airflow
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.processes import shown
+from inboxops_local.stack import stalls
 from inboxops_local.stack.record import Record
 from tests.e2e.conftest import CELERY, eventually
 from tests.e2e.test_inbox_dags import mailbox
@@ -55,6 +56,8 @@ def test_killed_while_it_takes_mail_in_nothing_is_lost_or_double(
         holding.connection.execute(b"SELECT 1 FROM tenants WHERE id = %s " + lock, (mailbox.inbox.tenant_id,))
         runs.wake(world, mailbox.inbox_id)
         eventually(f"{stage} waits for the row", lambda: _waits_for_a_row(mailbox), seconds=120)
+        workers = stalls.look(stalls.leader(stack_home / "stack.json", "scheduler"))
+        assert CELERY or any(worker.begun for worker in workers.values()), "the supervisor sees that tasks begin"
         kill(stack_home, _running(airflow, mailbox.inbox.dag_id, stage))
     wanted = sorted((f"Mail {number}", 1) for number in range(5))
     eventually("every mail is one ticket", lambda: sorted(mailbox.tickets()) == wanted, seconds=120)

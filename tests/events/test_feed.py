@@ -131,7 +131,10 @@ def test_what_was_trimmed_meanwhile_is_a_reset(valkey: Valkey) -> None:
 def test_a_place_that_never_was_is_a_reset(valkey: Valkey) -> None:
     async def play(scene: Scene) -> None:
         await scene.publish(1)
-        assert await (await scene.listener("no such thing")).next() == ("reset", None)
+        for nowhere in ("no such thing", f"{2**64}-0", f"1-{2**64}"):
+            listener = await scene.listener(nowhere)
+            assert await listener.next() == ("reset", None)
+            await listener.leave()
 
     played(Scene(valkey), play)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from email import message_from_bytes
 from email.policy import default
@@ -16,10 +18,14 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from inboxops.composition import upkeep
 from inboxops.composition.world import World
-from inboxops.core.notices import KINDS
+from inboxops.core.notices import KINDS, Delivery
+from inboxops.core.reach import Reach
 from inboxops.errors import AuthenticationFailed, Conflict, InboxOpsError, InvalidInput, NotFound, OperatorError
+from inboxops.events import webhook
+from inboxops.outward.http import Bounds
 from inboxops_lab.testing.mailserver import MailServer
-from tests.receiver import Receiver
+from tests.intruders.liar import lying
+from tests.receiver import Receiver, list_our_own_host
 from tests.sending.conftest import Desk, set_up
 from tests.sending.smtpserver import Submission
 from tests.stories.conftest import mail
@@ -144,6 +150,84 @@ def test_a_webhook_that_is_down_gets_the_same_delivery_later(desk: Desk, receive
     first, second = (headers["webhook-id"] for headers, _ in receiver.taken)
     assert first == second
     assert desk.world.notices.channels(desk.box.inbox.tenant)[0]["last_error"] is None
+
+
+def test_a_receiver_that_drips_holds_up_no_other(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "BOUNDS", Bounds(seconds=60, body=0))
+    ended = threading.Event()
+    with lying(None, talk=lambda line: ended.wait(60)) as silent:
+        urls = [f"http://127.0.0.1:{silent.port}/{number}" for number in range(3)]
+        silents = [upkeep.tell(desk.world, desk.tenant_id, mail="", url=url, kinds=list(KINDS))[0] for url in urls]
+        watch(desk, receiver)
+        disconnect(desk)
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(upkeep.notify, desk.world)
+            deadline = time.monotonic() + 30
+            while not (receiver.told and silent.callers == 3):
+                assert time.monotonic() < deadline, "it waits for those that say nothing"
+                time.sleep(0.02)
+            assert not done.done()
+            ended.set()
+            silent.stop()
+            assert done.result().kept >= 3
+    for channel in silents:
+        desk.world.notices.remove_channel(channel)
+
+
+def test_a_channel_that_breaks_in_a_way_nobody_foresaw_keeps_nothing_from_the_others(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep.tell(desk.world, desk.tenant_id, mail="", url=f"{receiver.url}/broken", kinds=list(KINDS))
+    watch(desk, receiver)
+    disconnect(desk)
+    post = webhook.post
+
+    def breaks(reach: Reach, delivery: Delivery) -> None:
+        if delivery.target.endswith("/broken"):
+            raise ValueError("nobody foresaw this")
+        post(reach, delivery)
+
+    monkeypatch.setattr(webhook, "post", breaks)
+    assert upkeep.notify(desk.world).kept >= 1
+    assert receiver.told == [("inbox_disconnected", False)]
+    let_pause_end(desk)
+    upkeep.notify(desk.world)
+    assert receiver.told == [("inbox_disconnected", False)], "what was taken is not told again"
+    (broken,) = [one for one in desk.world.notices.channels(desk.box.inbox.tenant) if "/broken" in one["target"]]
+    assert "nobody foresaw this" in broken["last_error"]
+
+
+def test_a_channel_is_told_in_order_and_nothing_overtakes_what_it_did_not_take(desk: Desk, receiver: Receiver) -> None:
+    watch(desk, receiver)
+    receiver.status = 503
+    disconnect(desk)
+    desk.world.notices.look()
+    reconnect(desk)
+    upkeep.notify(desk.world)
+    assert receiver.told == [("inbox_disconnected", False)], "its end waits behind it"
+    receiver.status = 200
+    let_pause_end(desk)
+    upkeep.notify(desk.world)
+    assert receiver.told[1:] == [("inbox_disconnected", False), ("inbox_disconnected", True)]
+
+
+def test_a_webhook_in_our_own_network_is_for_the_operator_to_list(desk: Desk) -> None:
+    receiver = Receiver()
+    assert desk.world.settings.private_hosts == ""
+    with pytest.raises(InvalidInput, match="INBOXOPS_PRIVATE_HOSTS"):
+        watch(desk, receiver)
+    list_our_own_host(desk.world)
+    watch(desk, receiver)
+    desk.world.settings = desk.world.settings.model_copy(update={"private_hosts": ""})
+    disconnect(desk)
+    upkeep.notify(desk.world)
+    assert receiver.taken == []
+    (channel,) = desk.world.notices.channels(desk.box.inbox.tenant)
+    assert "no public address" in channel["last_error"]
+    desk.world.notices.remove_channel(channel["id"])
+    receiver.stop()
 
 
 def test_a_notice_goes_by_mail_through_the_relay(desk: Desk) -> None:

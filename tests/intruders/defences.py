@@ -1,4 +1,4 @@
-"""Ten defences are taken out, one at a time, and each time a test of the suite fails: `make intruders DEFENCES=out`.
+"""Defences are taken out, one at a time, and each time a test of the suite fails: `make intruders DEFENCES=out`.
 
 Each runs its test in a process of its own, with a plugin that takes the defence out before anything is collected. The same test is
 known to pass with the defence in: the suite runs it.
@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HERE = "tests/intruders"
+CODE = (ROOT / "include", ROOT / "plugins", ROOT)
 
 OUT: dict[str, tuple[str, str]] = {
     "the tenant of a transaction": (
@@ -34,7 +35,7 @@ OUT: dict[str, tuple[str, str]] = {
         f"{HERE}/test_tenants.py -k 'every_route_is_closed and tickets'",
     ),
     "the limit of log-ins": (
-        "from api import limits\nlimits.Tries.take = lambda self, request: None\n",
+        "from api import limits\nlimits.Tries.failed = lambda self, request: None\n",
         f"{HERE}/test_log_in.py::test_guessing_is_slowed_down_and_counted",
     ),
     "no-store": (
@@ -79,6 +80,62 @@ OUT: dict[str, tuple[str, str]] = {
         "from inboxops.composition import connecting\nconnecting._WHERE = ()\n",
         f"{HERE}/test_hosts.py -k known_password",
     ),
+    "the addresses that a tenant may reach": (
+        "from inboxops.core.reach import Reach\nReach.check = lambda self, host, addresses: None\n",
+        f"{HERE}/test_rebinding.py -k 'stands_inside and plain'",
+    ),
+    "the time of an exchange": (
+        "from inboxops.outward.allowance import Allowance\nAllowance.wait = lambda self, pause=None: 60.0\n",
+        f"{HERE}/test_slow.py -k 'smtp_server_that_drips and EHLO and lines'",
+    ),
+    "the number of mailboxes that are tried at once": (
+        "from api import limits\nlimits.LOOKS_OF_ONE = 10**9\n",
+        f"{HERE}/test_slow.py -k silent_servers",
+    ),
+    "the end of a session": (
+        "from inboxops.db.api_keys import ApiKeyStore\nApiKeyStore.end_session = lambda self, caller, session: None\n",
+        f"{HERE}/test_log_in.py -k logging_out",
+    ),
+    "the rule of forged senders": (
+        "from inboxops.core import autorespond\nautorespond.is_forged = lambda said: False\n",
+        "tests/sending/test_autorespond.py -k forged_mail",
+    ),
+    "whom an automatic answer may go to": (
+        "from inboxops.core import autorespond\nautorespond._is_within = lambda one, other: True\n",
+        "tests/sending/test_autorespond.py -k 'names_somebody_else and notevil'",
+    ),
+    "quotations and comments in Authentication-Results": (
+        "from inboxops.core import authentication\n"
+        "def lax(value):\n"
+        "    server, _, rest = value.partition(';')\n"
+        "    found = authentication._LAX.findall(rest)\n"
+        "    return authentication.Said(server, dict(reversed(found)))\n"
+        "authentication.read = lax\n",
+        "tests/core/test_authentication.py -k no_quoted_address",
+    ),
+    "what an upload link signs": (
+        "from inboxops.storage.s3 import S3Store\n"
+        "def unsigned(self, key, *, content_type, size_bytes, seconds):\n"
+        "    named = {'Bucket': self._bucket, 'Key': key}\n"
+        "    return self.client.generate_presigned_url('put_object', Params=named, ExpiresIn=seconds)\n"
+        "S3Store.presigned_put = unsigned\n",
+        f"{HERE}/test_links.py -k upload_link_takes",
+    ),
+    "the console's look at where an action comes from": (
+        "from inboxops_airflow import console\nconsole.is_from_elsewhere = lambda request: False\n",
+        f"{HERE}/test_console.py -k another_origin",
+    ),
+    "the whole name of a DAG": (
+        "from inboxops_airflow import console\n"
+        "console._of = lambda world, dag: world.inboxes.get(console.inbox_id_of(dag))\n",
+        f"{HERE}/test_console.py -k 'opens_none and before'",
+    ),
+    "the room of webhooks": (
+        "from api.routers import webhooks\n"
+        "from contextlib import nullcontext\n"
+        "webhooks.Front.admitted = lambda self, request: nullcontext(self.push)\n",
+        f"{HERE}/test_webhooks.py -k bounded_room",
+    ),
     "names without paths": (
         "from inboxops.core import attachments\nattachments._FORBIDDEN = attachments.re.compile('(?!)')\n",
         f"{HERE}/test_mail.py -k no_name_of_a_file",
@@ -86,11 +143,19 @@ OUT: dict[str, tuple[str, str]] = {
 }
 
 
+QUICK = ("quotations and comments in Authentication-Results", "what makes headers visible", "names without paths")
+"""Their tests need no server: `tests/intruders/test_defences.py` takes these out in every run of the suite."""
+
+
 @pytest.mark.parametrize("defence", OUT)
 def test_without_it_a_test_fails(defence: str, tmp_path: Path) -> None:
+    take_out(defence, tmp_path)
+
+
+def take_out(defence: str, folder: Path) -> None:
     code, tests = OUT[defence]
-    (tmp_path / "without.py").write_text(f"{code}\n")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "CI": ""}
+    (folder / "without.py").write_text(f"{code}\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *map(str, CODE)]), "CI": ""}
     done = subprocess.run(
         [
             sys.executable,

@@ -63,6 +63,7 @@ BODIES: Mapping[str, list[Any]] = {
     "PUT /v1/mail-rules/{name}": [_RULE],
     "POST /v1/mail-rules/order": [{"names": ["$name"]}],
     "POST /v1/mail-rules/try": [{"name": "$name"}],
+    "POST /v1/mail-rules/preview": [{"off": ["$name"]}],
     "POST /v1/replays": [
         {"ticket_id": "$ticket_id"}, {"inbound_id": "$inbound_id"}, {"inbox_id": "$inbox_id", "days": 7},
     ],

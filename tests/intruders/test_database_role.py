@@ -18,6 +18,7 @@ SHARED = {"pulse", "schema_migrations"}
 DEFINER = {
     "api_key": "a key's hash, by its whole prefix: the log-in",
     "use_login_link": "the key of a link, by the link's hash",
+    "session_key": "the key of a session, by the session's hash",
     "account_is_shared": "yes or no, of the tenant's own inboxes",
     "tickets_with": "ids of the tenant's own tickets",
     "gmail_listeners": "inboxes of a whole address, whichever tenant: the webhook has none",
@@ -256,6 +257,7 @@ def test_what_runs_as_the_owner_tells_no_tenant_of_another(services: Settings, v
             assert column(api, "SELECT key FROM gmail_listeners(ARRAY[%s])", pattern) == []
             assert column(api, "SELECT key FROM graph_listeners(ARRAY[%s])", pattern) == []
         assert column(api, "SELECT id FROM use_login_link('')") == []
+        assert column(api, "SELECT id FROM session_key('')") == []
     with as_api(services, victim.api.tenant_id + 10**6) as api:
         assert column(api, search) == ["[]"]
     with as_api(services, victim.api.tenant_id) as api:

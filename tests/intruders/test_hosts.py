@@ -3,166 +3,25 @@
 from __future__ import annotations
 
 import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from inboxops.composition import connecting, mailboxes
 from inboxops.composition.world import World
-from inboxops.core.notices import Delivery
+from inboxops.core.reach import Reach
 from inboxops.errors import InboxOpsError, TransientError
 from inboxops.events import webhook
-from inboxops.oauth import http as oauth_http
-from inboxops.oauth.push_tokens import PushTokens
-from inboxops.ports import AccessToken, Account, Envelope
-from inboxops.providers import provider, sender
-from inboxops.storage import s3
-from inboxops_lab.testing.certificates import Authority, ServerCertificate
-from tests.intruders.conftest import SECRET, Victim
+from inboxops.providers import sender
+from tests.intruders.clients import CLIENTS, PASSWORD, account, look_at, notice, object_store
+from tests.intruders.conftest import Victim
+from tests.intruders.liar import LIES, Certificates, certificates, lying
 
-PASSWORD = f"password of {SECRET}"
+__all__ = ["certificates"]  # a fixture
 
-
-class Liar:
-    """Speaks first what it is told to, then TLS with that certificate, and keeps all that it hears."""
-
-    def __init__(
-        self, certificate: ServerCertificate | None, greeting: Callable[[socket.socket], None] | None = None
-    ) -> None:
-        self.heard = b""
-        self.answer = b""
-        self._certificate, self._greeting = certificate, greeting
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._talk, args=(line,), daemon=True).start()
-
-    def _talk(self, line: socket.socket) -> None:
-        with suppress(OSError, ssl.SSLError):
-            line.settimeout(2)
-            if self._greeting:
-                self._greeting(line)
-            if self._certificate:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(self._certificate.cert_file, self._certificate.key_file)
-                line = context.wrap_socket(line, server_side=True)
-            while said := line.recv(65_536):
-                self.heard += said
-                if self.answer:
-                    line.sendall(self.answer)
-        line.close()
-
-    def stop(self) -> None:
-        with suppress(OSError):  # closing alone would leave the thread in accept()
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-
-
-@dataclass(frozen=True)
-class Certificates:
-    trusted: Path
-    liars: dict[str, ServerCertificate]
-    honest: ServerCertificate
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    ours, theirs = (Authority(tmp_path_factory.mktemp(name)) for name in ("ours", "theirs"))
-    liars = {
-        "for another host": ours.issue("wrong", host="mail.other.example"),
-        "expired": ours.issue("old", expired=True),
-        "of another authority": theirs.issue("theirs"),
-    }
-    return Certificates(ours.ca_file, liars, ours.issue("honest"))
-
-
-@contextmanager
-def lying(
-    certificate: ServerCertificate | None, greeting: Callable[[socket.socket], None] | None = None
-) -> Iterator[Liar]:
-    liar = Liar(certificate, greeting)
-    try:
-        yield liar
-    finally:
-        liar.stop()
-
-
-LIES = ["for another host", "expired", "of another authority"]
-
-
-class Tokens:
-    def access_token(self, *, refused: str = "") -> AccessToken:
-        return AccessToken(PASSWORD, datetime(2100, 1, 1, tzinfo=UTC))
-
-
-def account(kind: str, port: int, ca_file: Path | str, **more: Any) -> Account:
-    url = f"https://localhost:{port}"
-    connection = {"host": "localhost", "port": port, "ca_file": str(ca_file), "api_url": url, "url": url, **more}
-    connection |= {"smtp_host": "localhost", "smtp_port": port, "smtp_security": more.get("security", "tls")}
-    tokens = Tokens() if kind in ("gmail", "microsoft") else None
-    return Account(1, 1, "a@acme.example", kind, connection, {"username": "a", "password": PASSWORD}, tokens=tokens)  # type: ignore[arg-type]
-
-
-Client = Callable[[int, "Path | str"], object]
-
-
-def look_at(given: Account) -> object:
-    with provider(given.connection_type).open(given) as mailbox:
-        return mailbox.info()
-
-
-def look(kind: str) -> Client:
-    return lambda port, ca_file: look_at(account(kind, port, ca_file))
-
-
-def submit(kind: str) -> Client:
-    def send(port: int, ca_file: Path | str) -> object:
-        raw, envelope = b"Message-ID: <a@b.example>\r\n\r\nx", Envelope("a@b.example", ("c@d.example",))
-        given = account(kind, port, ca_file)
-        return sender(kind).send(given, raw, envelope, commit=lambda: None, thread_id=None)
-
-    return send
-
-
-def google_keys(port: int, ca_file: Path | str) -> object:
-    url = f"https://localhost:{port}/certs"
-    tokens = PushTokens(audience="a", service_account="b", certs_url=url, ca_file=str(ca_file))
-    head = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ"
-    return tokens.check(f"{head}.e30.AAAA")
-
-
-def sign_in(port: int, ca_file: Path | str) -> object:
-    with oauth_http.client(str(ca_file)) as http, oauth_http.reaching("Google"):
-        return http.post(f"https://localhost:{port}/token", data={"client_secret": PASSWORD})
-
-
-CLIENTS: dict[str, Client] = {
-    **{
-        name: look(kind)
-        for name, kind in {"IMAP": "imap", "JMAP": "jmap", "Gmail": "gmail", "Graph": "microsoft"}.items()
-    },
-    "SMTP": submit("imap"),
-    **{
-        f"{name}, sending": submit(kind)
-        for name, kind in {"JMAP": "jmap", "Gmail": "gmail", "Graph": "microsoft"}.items()
-    },
-    "Google's keys": google_keys,
-    "signing in": sign_in,
-}
+HERE = Reach.of("localhost 127.0.0.1")
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -221,50 +80,15 @@ def test_where_starttls_was_taken_out_no_password_is_said(
         assert PASSWORD not in str(refused.value)
 
 
-def test_an_answer_that_was_said_before_starttls_is_forgotten(certificates: Certificates) -> None:
-    """Command injection into the plain text before TLS (CVE-2011-0411 and its kin)."""
-
-    def eager(line: socket.socket) -> None:
-        line.sendall(b"220 ready\r\n")
-        line.recv(1000)
-        line.sendall(b"250-here\r\n250 STARTTLS\r\n")
-        line.recv(1000)
-        line.sendall(
-            b"220 go\r\n250-here\r\n250 AUTH PLAIN\r\n"
-        )  # answers in advance, which anybody may have put there
-
-    with lying(certificates.liars["of another authority"], eager) as liar:
-        with pytest.raises(InboxOpsError):
-            sender("imap").check(account("imap", liar.port, certificates.trusted, security="starttls"))
-        assert liar.heard == b""
-
-
-@pytest.mark.parametrize("old", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-def test_no_client_speaks_a_tls_that_was_broken(old: ssl.TLSVersion) -> None:
-    from inboxops.providers.https import trust
-    from inboxops.providers.imap_session import tls_context
-
-    for context in (trust(""), tls_context(""), oauth_http.trust("")):
-        assert context.minimum_version > old
-        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-
-
+@pytest.mark.parametrize("lie", LIES)
 def test_the_object_store_behind_tls_is_checked(
-    certificates: Certificates, services: Any, monkeypatch: pytest.MonkeyPatch
+    certificates: Certificates, lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.trusted))
-    for lie in LIES:
-        with lying(certificates.liars[lie]) as liar:
-            settings = services.model_copy(update={"s3_endpoint": f"https://localhost:{liar.port}"})
-            client = s3.client(settings)
-            client.meta.config.retries = {"total_max_attempts": 1}
-            with pytest.raises(InboxOpsError):
-                s3.S3Store(client, "inboxops").get("1/a")
-            assert liar.heard == b""
-
-
-def notice(url: str) -> Delivery:
-    return Delivery(1, "acme", "webhook", url, datetime.now(UTC), (), webhook.new_secret())
+    with lying(certificates.liars[lie]) as liar:
+        with pytest.raises(InboxOpsError):
+            object_store(liar.port, "")
+        assert liar.heard == b""
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -274,8 +98,17 @@ def test_a_notice_goes_to_no_server_that_is_not_who_it_says(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.trusted))
     with lying(certificates.liars[lie]) as liar:
         with pytest.raises(TransientError):
-            webhook.post(notice(f"https://localhost:{liar.port}/"))
+            webhook.post(HERE, notice(f"https://localhost:{liar.port}/"))
         assert liar.heard == b""
+
+
+def test_a_notice_goes_to_an_honest_server(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the test above would prove nothing."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.trusted))
+    with lying(certificates.honest) as liar:
+        liar.answer = b"HTTP/1.1 204 taken\r\n\r\n"
+        webhook.post(HERE, notice(f"https://localhost:{liar.port}/"))
+        assert liar.heard.startswith(b"POST")
 
 
 # -- redirects
@@ -296,7 +129,7 @@ def test_nobody_is_followed_to_another_host(certificates: Certificates, status: 
         with lying(None) as moved:
             moved.answer = head.encode()
             with pytest.raises(TransientError):
-                webhook.post(notice(f"http://127.0.0.1:{moved.port}/"))
+                webhook.post(HERE, notice(f"http://127.0.0.1:{moved.port}/"))
             assert elsewhere.heard == b""
 
 

@@ -49,6 +49,43 @@ def test_guessing_from_many_addresses_is_slowed_down_in_all(
     assert statuses == [401] * 10 + [429] * 5
 
 
+def test_who_has_a_key_or_a_link_comes_in_however_many_others_guess(
+    monkeypatch: pytest.MonkeyPatch, services: Settings, owner: World, victim: Victim
+) -> None:
+    """From one /48 come as many addresses as there are; and some sit behind the same address as the guesser."""
+    monkeypatch.setattr(limits, "ALL_TRIES_AT_ONCE", 3.0)
+    monkeypatch.setattr(limits, "ALL_TRIES_PER_SECOND", 0.001)
+    key = owner.api_keys.add(victim.api.tenant_id, name="Besieged", role="agent")
+    link = owner.api_keys.add_link(victim.api.tenant_id, name="Besieged", role="agent", minutes=5)
+    app = create_app(services)
+    with TestClient(app):
+        guesser = [TestClient(app, client=(f"2001:db8:0:{number:x}::1", 1)) for number in range(8)]
+        guessed = [one.post("/v1/session", json={"key": "io_0_x"}, headers=HERE).status_code for one in guesser]
+        assert guessed == [401] * 3 + [429] * 5
+        for client in (TestClient(app, client=("192.0.2.1", 1)), guesser[0]):
+            assert client.post("/v1/session", json={"key": key}, headers=HERE).status_code == 200
+        assert guesser[1].post("/v1/session", json={"link": link}, headers=HERE).status_code == 200
+        assert guesser[2].post("/v1/session", json={"key": "io_0_x"}, headers=HERE).status_code == 429
+
+
+def test_one_site_is_one_guesser_however_many_addresses_it_has(
+    monkeypatch: pytest.MonkeyPatch, services: Settings
+) -> None:
+    """A /48 of IPv6 is what one customer of a provider gets: 65,536 times a /64."""
+    monkeypatch.setattr(limits, "SITE", 0.1)
+    app = create_app(services)
+    with TestClient(app):
+        statuses = [
+            TestClient(app, client=(f"2001:db8:7:{number:x}::1", 1)).post(
+                "/v1/session", json={"link": "x"}, headers=HERE
+            )
+            for number in range(6)
+        ]
+        other = TestClient(app, client=("2001:db8:8::1", 1)).post("/v1/session", json={"link": "x"}, headers=HERE)
+    assert [one.status_code for one in statuses] == [401] * 3 + [429] * 3
+    assert other.status_code == 401
+
+
 def test_a_header_that_names_another_address_makes_nobody_another(door: TestClient) -> None:
     """Only a proxy that the operator trusts says who calls; uvicorn takes its word, the API none."""
     statuses = set()
@@ -92,10 +129,44 @@ def test_a_session_is_made_here_and_dies_with_its_key(door: TestClient, owner: W
     door.cookies.clear()
 
 
+def test_logging_out_ends_every_copy_of_the_session(door: TestClient, owner: World, victim: Victim) -> None:
+    key = owner.api_keys.add(victim.api.tenant_id, name="Leaving", role="agent")
+    cookies = []
+    for _ in range(2):
+        door.post("/v1/session", json={"key": key}, headers=HERE)
+        cookies.append({"Cookie": f"{sessions.COOKIE}={door.cookies[sessions.COOKIE]}"})
+        door.cookies.clear()
+    copied, other = cookies
+    assert [door.get("/v1/session", headers=one).status_code for one in cookies] == [200, 200]
+    assert door.delete("/v1/session", headers=HERE | copied).status_code == 204
+    assert door.get("/v1/session", headers=copied).status_code == 401
+    assert door.get("/v1/tickets", headers=copied).status_code == 401
+    assert door.get("/v1/session", headers=other).status_code == 200, "another browser's goes on"
+    assert door.delete("/v1/session", headers=HERE | copied).status_code == 204
+    owner.api_keys.revoke(key.split("_")[1])
+    assert door.get("/v1/session", headers=other).status_code == 401
+    door.cookies.clear()
+
+
+def test_a_session_that_is_over_is_over_and_its_row_goes(door: TestClient, owner: World, victim: Victim) -> None:
+    key = owner.api_keys.add(victim.api.tenant_id, name="Asleep", role="agent")
+    door.post("/v1/session", json={"key": key}, headers=HERE)
+    with owner.database.transaction() as t:
+        t.connection.execute(
+            b"UPDATE page_sessions SET expires_at = now() WHERE tenant_id = %s", (victim.api.tenant_id,)
+        )
+    assert door.get("/v1/session").status_code == 401
+    assert owner.leftovers.forget_sessions() >= 1
+    assert owner.leftovers.forget_sessions() == 0
+    door.cookies.clear()
+
+
 def test_behind_tls_the_cookie_never_goes_without(services: Settings, owner: World, victim: Victim) -> None:
     link = owner.api_keys.add_link(victim.api.tenant_id, name="Secure", role="agent", minutes=5)
     with TestClient(create_app(services.model_copy(update={"api_url": "https://inboxops.example"}))) as client:
-        answer = client.post("/v1/session", json={"link": link}, headers=HERE)
+        without = client.post("/v1/session", json={"link": link}, headers={"Origin": "http://testserver"})
+        assert without.status_code == 403, "a page that came without TLS is anybody's"
+        answer = client.post("/v1/session", json={"link": link}, headers={"Origin": "https://testserver"})
     assert "secure" in answer.headers["set-cookie"].lower()
 
 

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from inboxops.core import autorespond, compose, ids, outbound, template, tnef
 from inboxops.core.attachments import FILE_BYTES, safe_file_name
@@ -27,7 +29,7 @@ from inboxops.core.outbound import Answered, ReplyRequest
 from inboxops.core.signing import SigningKey
 from inboxops.core.text import printable
 from inboxops.errors import InvalidInput
-from inboxops.stories.telling import hidden
+from inboxops.stories.telling import escaped, hidden
 from tests.core.mails import KEY, raw
 from tests.intruders.conftest import Victim
 from tests.intruders.test_tasks import desk
@@ -203,7 +205,6 @@ def test_guessed_numbers_ids_and_markers_lead_into_nobodys_ticket(desk: Desk, vi
         ),
         "a marker": mail("x", sender="evil@evil.example", body=f"[ref:{ticket}:{'a' * 16}]"),
         "a marker of another key": mail("x", sender="evil@evil.example", body=ids.make_body_marker(ticket, SigningKey(b"another key"))),
-        "a reply address": mail("x", sender="evil@evil.example", more=f"Delivered-To: support+r{ticket}-{'a' * 16}@{host}"),
         "a thread of the provider": mail("x", sender="evil@evil.example", more="Thread-Topic: Invoice 7\r\nThread-Index: AAAA"),
     }  # fmt: skip
     before = victim.rows()
@@ -363,9 +364,38 @@ def test_nothing_that_came_by_mail_moves_a_terminal_or_forges_a_line(nasty: str)
 
 
 @pytest.mark.parametrize("nasty", NASTY, ids=ascii)
-def test_logs_hold_one_line_for_one_word(nasty: str) -> None:
-    """Addresses stand as marks; where an operator has them shown, they are made printable before."""
-    assert re.fullmatch(r"~[0-9a-f]+", hidden(f"{nasty}@evil.example", key=KEY.current))
+def test_an_address_in_a_log_is_one_word_that_moves_nothing(nasty: str) -> None:
+    """It stands as a mark; where an operator has addresses shown, with everything escaped that is not visible."""
+    address = f"{nasty}@evil.example"
+    assert re.fullmatch(r"~[0-9a-f]+", hidden(address, key=KEY.current))
+    shown = escaped(address)
+    assert shown.isprintable()
+    assert shown.endswith("@evil.example")
+    assert shown.encode("latin-1", "backslashreplace").decode("unicode_escape") == address
+
+
+@pytest.mark.parametrize("shown", [False, True], ids=["as marks", "shown"])
+def test_the_log_of_a_task_holds_nothing_that_moves_a_terminal(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    monkeypatch.setattr(desk.world, "settings", desk.world.settings.model_copy(update={"log_addresses": shown}))
+    structlog.reset_defaults()  # a command run in this process may have kept warnings alone
+    nasty = [one.encode("utf-8", "surrogatepass") for one in NASTY if not set(one) & set("\r\n\0")]
+    plain = mail(sender="EVIL@evil.example")
+    desk.box.deliver(
+        *(
+            plain.replace(b"EVIL@", b'"a%s" <a%sb@' % (one, one)).replace(b"evil.example", b"evil.example>", 1)
+            for one in nasty
+        )
+    )
+    with capture_logs() as lines:
+        desk.box.run()
+    filed = [line for line in lines if line["event"] == "mail_filed"]
+    assert len(filed) == len(nasty)
+    assert any("evil.example" in line["customer"] for line in filed) is shown
+    for line in lines:
+        assert str(line).isprintable()
+        assert all(value.isprintable() for value in line.values() if isinstance(value, str)), line
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from api.mail_view import view
+from api.mail_view import safe, view
 from tests.browser.conftest import Agent, agent, browser, customer, desk, playwright, url
 from tests.intruders.payloads import CHARSETS, EVIL, HTML, TEXTS
 from tests.sending.conftest import Desk
@@ -95,14 +95,24 @@ def test_the_canary_sings_where_nothing_holds(alone: Watched) -> None:
     assert [url for url in alone.called if url.startswith(EVIL)]
 
 
+def as_document(html: str, inline: dict[str, str]) -> str:
+    return view(html, inline, with_remote=False).html
+
+
+def as_fragment(html: str, inline: dict[str, str]) -> str:
+    """As `GET /v1/messages/{id}/html` gives it away, for somebody's own page."""
+    return safe(html, inline).html
+
+
+@pytest.mark.parametrize("shown", [as_document, as_fragment])
 @pytest.mark.parametrize("kind", sorted({name.partition(" ")[0] for name in HTML}))
-def test_the_sanitiser_alone_leaves_nothing_to_run_or_to_call(alone: Watched, kind: str) -> None:
+def test_the_sanitiser_alone_leaves_nothing_to_run_or_to_call(
+    alone: Watched, kind: str, shown: Callable[[str, dict[str, str]], str]
+) -> None:
     for name, payload in HTML.items():
         if name.startswith(kind):
-            shown = view(
-                f"<p>before</p>{payload}<p>after</p>", {"mine@x": "/v1/attachments/7/content"}, with_remote=False
-            )
-            alone.page.set_content(shown.html)
+            inline = {"mine@x": "/v1/attachments/7/content"}
+            alone.page.set_content(shown(f"<p>before</p>{payload}<p>after</p>", inline))
             assert left(alone.page) == [], payload
             alone.page.evaluate("document.querySelectorAll('a:not([href^=http])').forEach(one => one.click())")
             # What was parsed is parsed again: no mutation wakes it.
@@ -173,14 +183,16 @@ def test_unusual_charsets_hide_nothing(agent: Agent, desk: Desk) -> None:
         raws.append(head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + body + b"\r\n")
     desk.box.deliver(*raws)
     desk.box.run()
+    agent.page.add_init_script(CANARY)
     agent.log_in()
-    agent.page.evaluate(CANARY)
     rows = desk.box.query(
         "SELECT id FROM messages WHERE inbox_id = %s AND direction = 'inbound' ORDER BY id", desk.box.inbox_id
     )
     assert len(rows) == len(CHARSETS)
     for (message_id,) in rows:
         agent.page.goto(f"{agent.url}/v1/messages/{message_id}/view?images=true")
+        assert agent.page.evaluate("typeof window.canary") == "function", "else its silence proves nothing"
+        assert not agent.page.evaluate("window.sang === true")
         assert [one for one in left(agent.page) if not one.startswith("img")] == []
     assert agent.calls == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from psycopg import sql
 
 from inboxops.composition.world import World
-from inboxops.settings import Ports, Settings
+from inboxops.settings import Settings
 from inboxops_airflow import connections
 from inboxops_airflow.push import DuePush, RegisterPush
+from inboxops_airflow.replaying import ReplayMail
 from inboxops_airflow.sending import SendMessage
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.home import Home, load_or_make_secrets, read_env
+from inboxops_local.stack.ports import Ports
 from tests.intruders.conftest import Victim
 from tests.sending.conftest import Desk, set_up
 
@@ -142,7 +145,7 @@ def run(owner: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Any], A
 
     def execute(operator: Any, conf: Any) -> Any:
         ti = SimpleNamespace(try_number=1, max_tries=12)
-        return operator.execute({"dag_run": SimpleNamespace(conf=conf), "ti": ti})
+        return operator.execute({"dag_run": SimpleNamespace(conf=conf), "params": conf or {}, "ti": ti})
 
     return execute
 
@@ -223,10 +226,19 @@ def test_a_forged_push_run_makes_no_channel_where_none_belongs(
     assert row == (None, None)
 
 
+@pytest.mark.parametrize("value", IDS, ids=str)
+def test_a_replay_run_without_a_number_fails_at_once(run: Callable[[Any, Any], Any], value: Any) -> None:
+    for conf in (None, {}, {"replay_id": value}):
+        with pytest.raises(AirflowFailException, match="has to be a whole number"):
+            run(ReplayMail(task_id="replay"), conf)
+
+
 def test_what_reads_no_conf_is_told_nothing_by_one() -> None:
     """Inbox DAGs, the pulse, the drain and housekeeping know what to do by themselves; only these files look."""
     root = Path(connections.__file__).parent
     readers = {file.name for file in root.glob("*.py") if "dag_run" in (text := file.read_text()) and ".conf" in text}
     assert readers == {"conf.py"}
+    by_params = {file.name for file in root.glob("*.py") if re.search(r"[\"']params[\"']|\.params\b", file.read_text())}
+    assert by_params == set(), "params are the conf under another name"
     askers = {file.name for file in root.glob("*.py") if "conf.number(" in file.read_text()}
-    assert askers == {"sending.py", "push.py", "certifying.py"}
+    assert askers == {"sending.py", "push.py", "certifying.py", "replaying.py"}

@@ -78,20 +78,30 @@ def forged(
     return str(URLSafeTimedSerializer(key or world.signing_key.current, salt=salt, signer=Then).dumps(payload))
 
 
+def session_of(world: World, authorization: str) -> str:
+    """What a cookie of that key's would name."""
+    caller = world.api_keys.caller(authorization.removeprefix("Bearer "))
+    assert caller is not None
+    return world.api_keys.begin_session(caller, seconds=sessions.SECONDS)
+
+
 def no_keys(world: World, victim: Victim) -> dict[str, dict[str, str]]:
     """What opens nothing."""
     key = world.api_keys.add(victim.api.tenant_id, name="Gone", role="admin")
-    prefix = key.split("_")[1]
-    world.api_keys.revoke(prefix)
+    gone = session_of(world, key)
+    world.api_keys.revoke(key.split("_")[1])
     alive = victim.api.admin["Authorization"].split("_")[1]
-    good = forged(world, alive)
+    session = session_of(world, victim.api.admin["Authorization"])
+    good = forged(world, session)
     cookies = {
-        "a revoked key's session": forged(world, prefix),
-        "an expired session": forged(world, alive, age=12 * 3600 + 60),
-        "a session signed by somebody else": forged(world, alive, key=b"x" * 32),
-        "a session signed for another purpose": forged(world, alive, salt="inboxops.connect"),
+        "a revoked key's session": forged(world, gone),
+        "an expired session": forged(world, session, age=12 * 3600 + 60),
+        "a session signed by somebody else": forged(world, session, key=b"x" * 32),
+        "a session signed for another purpose": forged(world, session, salt="inboxops.connect"),
+        "a session that is a key's prefix": forged(world, alive),
+        "a session without a signature": session,
         "a changed session": good[:-9] + ("A" if good[-9] != "A" else "B") + good[-8:],
-        "a session of no text": forged(world, {"prefix": alive}),
+        "a session of no text": forged(world, {"session": session}),
         "a session of everybody": forged(world, "%"),
         "nonsense": "../../etc/passwd",
     }
@@ -125,7 +135,7 @@ def test_without_a_key_that_works_every_route_is_closed(
 def test_a_session_outlives_a_new_signing_key_and_the_old_one_makes_no_more_of_them(
     owner: World, victim: Victim, http_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alive, hour = victim.api.admin["Authorization"].split("_")[1], 3600
+    alive, hour = session_of(owner, victim.api.admin["Authorization"]), 3600
     world = http_client.app.state.world  # type: ignore[attr-defined]
     ended = datetime.now(UTC) - timedelta(hours=1)
     monkeypatch.setattr(world, "signing_key", SigningKey(b"n" * 32, (Replaced(b"o" * 32, ended),)))
@@ -148,13 +158,15 @@ def test_a_session_outlives_a_new_signing_key_and_the_old_one_makes_no_more_of_t
         "http://testserver.evil.example",
         "http://testserver:81",
         "https://evil.example/?http://testserver",
+        "ftp://testserver",
+        "x://testserver",
     ],
 )
 def test_another_origin_changes_nothing_in_a_session(
     operation: Operation, origin: str, owner: World, victim: Victim, http_client: TestClient
 ) -> None:
+    cookie = forged(owner, session_of(owner, victim.api.admin["Authorization"]))
     before = victim.rows()
-    cookie = forged(owner, victim.api.admin["Authorization"].split("_")[1])
     headers = {"Cookie": f"{sessions.COOKIE}={cookie}", **({"Origin": origin} if origin else {})}
     for path, call in operation.calls(victim.ids):
         assert http_client.request(operation.method, path, headers=headers, **call).status_code == 403

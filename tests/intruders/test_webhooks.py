@@ -8,22 +8,29 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import jwt
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi.testclient import TestClient
 from jwt.utils import base64url_encode
+from starlette.requests import Request
 
 from api.app import create_app
-from api.limits import WEBHOOK_BYTES
+from api.limits import WEBHOOK_BYTES, Guests, caller_of
 from api.routers import webhooks
+from inboxops.settings import Settings
 from inboxops_local.standins.pubsub import PubSub
-from tests.push.conftest import Office, listening, office, stand_in_airflow
+from tests.push.conftest import Office, eventually, listening, office, stand_in_airflow
 from tests.push.test_gmail_webhook import claims
 
 __all__ = ["listening", "office", "stand_in_airflow"]  # fixtures
@@ -97,7 +104,8 @@ FORGERIES: dict[str, Callable[[PubSub, str], str]] = {
     ),
     "an empty signature": lambda pubsub, _: pubsub.token().rpartition(".")[0] + ".",
     "a cut signature": lambda pubsub, _: pubsub.token()[:-20],
-    "another audience beside ours": lambda pubsub, _: signed(pubsub, pubsub.key).replace(".", "..", 1),
+    "a token in four parts": lambda pubsub, _: signed(pubsub, pubsub.key).replace(".", "..", 1),
+    "another audience beside ours": lambda pubsub, _: pubsub.token(aud=[pubsub.audience, "https://evil.example"]),
     "audience in parts": lambda pubsub, _: pubsub.token(aud=[pubsub.audience[:-1]]),
     "audience with more behind": lambda pubsub, _: pubsub.token(aud=pubsub.audience + ".evil.example"),
     "audience is no text": lambda pubsub, _: pubsub.token(aud={"a": 1}),
@@ -200,19 +208,97 @@ def test_a_body_without_a_length_is_bounded_while_it_comes(office: Office, path:
         assert line.recv(200).startswith(b"HTTP/1.1 413"), "it never ends, and is answered"
 
 
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """Our API on a port of its own, as callers from many addresses reach it."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, args=([taken],), daemon=True)
+    thread.start()
+    eventually("the API listens", lambda: server.started, seconds=30)
+    try:
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def calling_from(address: str, url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=address), timeout=30)
+
+
 def test_who_calls_too_often_holds_up_nobody_else(office: Office) -> None:
-    """In IPv6 everybody has 2^64 addresses: a limit that counts each is none."""
-    from api.limits import Guests, address_of
+    """A flood of forgeries from forty addresses, over HTTP; Google's call comes from another one amid it."""
+    inbox = office.inbox("gmail")
+    settings = office.settings.model_copy(update={"webhook_limit_per_second": 1.0})
 
-    class Asked:
-        def __init__(self, host: str) -> None:
-            self.client = type("Client", (), {"host": host})()
+    def flood(url: str, number: int) -> Counter[int]:
+        with calling_from(f"127.0.1.{number}", url) as caller:
+            headers = {"Authorization": "Bearer x.y.z"}
+            return Counter(
+                caller.post("/api/webhooks/gmail-push", json={}, headers=headers).status_code for _ in range(10)
+            )
 
-    def address(host: str) -> str:
-        return address_of(Asked(host))  # type: ignore[arg-type]
+    with served(settings) as url, ThreadPoolExecutor(8) as pool, calling_from("127.0.2.1", url) as google:
+        floods = [pool.submit(flood, url, number) for number in range(1, 41)]
+        answer = google.post(
+            "/api/webhooks/gmail-push",
+            json=office.pubsub.envelope(inbox.email_address, 7),
+            headers={"Authorization": f"Bearer {office.pubsub.token()}"},
+        )
+        found = [one.result() for one in floods]
+    assert answer.status_code == 204
+    office.woken(inbox)
+    for statuses in found:
+        assert set(statuses) == {401, 429}
+        assert statuses[401] < 10
 
-    guests = Guests(0.001, 2)
-    assert [guests.wait(address(f"2001:db8::{number}")) > 0 for number in range(1, 5)] == [False, False, True, True]
-    assert guests.wait(address("2001:db8:0:1::1")) == 0
-    assert guests.wait(address("192.0.2.1")) == 0
-    assert address("::ffff:192.0.2.1") != address("::ffff:192.0.2.2")
+
+def test_a_flood_from_many_addresses_takes_a_bounded_room_and_then_leaves_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bodies that don't come, each from an address of its own."""
+    monkeypatch.setattr(webhooks, "AT_ONCE", 5)
+    inbox = office.inbox("gmail")
+    body, headers = office.pubsub.envelope(inbox.email_address, 7), {"Authorization": f"Bearer {office.pubsub.token()}"}
+    head = b"POST /api/webhooks/gmail-push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    with served(office.settings) as url, calling_from("127.0.2.1", url) as google:
+        where = urlsplit(url)
+        lines = [
+            socket.create_connection((str(where.hostname), where.port or 80), source_address=(f"127.0.3.{n}", 0))
+            for n in range(1, 6)
+        ]
+        for line in lines:
+            line.sendall(head)
+        refused = []
+
+        def is_full() -> bool:
+            refused.append(google.post("/api/webhooks/gmail-push", content=b"", headers=headers).status_code)
+            return refused[-1] == 503
+
+        eventually("no more calls are taken", is_full, seconds=4)
+        for line in lines:
+            line.close()
+        eventually(
+            "there is room again",
+            lambda: google.post("/api/webhooks/gmail-push", json=body, headers=headers).status_code == 204,
+            seconds=20,
+        )
+    office.woken(inbox)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "apart"),
+    [
+        ("2001:db8::1", "2001:db8::2", False),
+        ("2001:db8::1", "2001:db8:0:1::1", True),
+        ("2001:db8::1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", True),
+    ],
+)
+def test_in_ipv6_everybody_has_a_network_of_addresses(first: str, second: str, apart: bool) -> None:
+    """Each has 2^64: a limit that counts every one is none."""
+    one, other = (caller_of(Request({"type": "http", "client": (host, 1)})) for host in (first, second))
+    guests = Guests(0.001, 1)
+    assert guests.wait(one) == 0
+    assert (guests.wait(other) == 0) is apart

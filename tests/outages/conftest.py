@@ -24,7 +24,7 @@ from inboxops_local.stack.record import Record, members
 from inboxops_local.stack.testing import running
 from inboxops_local.standins.http import Serving
 from tests.push.conftest import StandInAirflow
-from tests.receiver import Receiver
+from tests.receiver import Receiver, list_our_own_host
 from tests.stories.conftest import Mailbox, connect, mail
 
 LONG = "16 minutes"
@@ -126,6 +126,7 @@ def post(own: Services, airflow: Serving, mail_server: MailServer) -> Iterator[P
     sealed = world.inboxes.credentials(box.inbox_id)
     assert sealed is not None
     world.inboxes.reconnect(box.inbox_id, connection, sealed)
+    list_our_own_host(world)
     receiver = Receiver()
     upkeep.tell(world, box.inbox.tenant_id, mail="", url=receiver.url, kinds=list(KINDS))
     made = Post(box, proxy, receiver)

@@ -103,6 +103,22 @@ def test_an_inbox_that_is_disconnected_while_it_waits_is_not_said_to_be_read(pos
     assert sorted(post.told()[2:]) == [("inbox_disconnected", True), ("inbox_not_read", True)]
 
 
+@pytest.mark.usefixtures("impatient")
+def test_what_came_before_the_connection_broke_is_filed_by_the_run_that_fails(post: Post) -> None:
+    """It is durable, and the next poll, which is as likely to fail, may be an hour off."""
+    large = ("y" * 70 + "\r\n") * 40_000  # of two such mails each is a batch of its own
+    post.deliver("first", body=large)
+    post.deliver("second", body=large)
+    post.proxy.cut_after = len(large) * 3 // 2
+    with pytest.raises(TransientError, match="localhost"):
+        post.poll()
+    assert (post.box.tickets(), post.box.states()) == ([("first", 1)], {"persisted": 1})
+    assert "localhost" in str(post.box.inbox.last_error)
+    post.proxy.cut_after = None
+    post.poll()
+    post.is_whole("first", "second")
+
+
 # -- sign-ins
 
 

@@ -8,20 +8,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
 from inboxops.composition.world import World
 from inboxops.core import certificate
+from inboxops.core.compose import Outgoing, compose
+from inboxops.core.ids import make_message_id
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import Listed
-from inboxops.ports import Account, FetchLimits, Mailbox
+from inboxops.core.model import Address, Listed
+from inboxops.ports import Account, Envelope, FetchLimits, Mailbox
 from inboxops.providers import sender
 from inboxops.stories import certify, fetch
 from inboxops.stories.certify_mailbox import Door
 from inboxops.stories.certify_objects import Stocktaking
 from tests.providers.kits import Kit
 from tests.providers.test_contract import mail
+from tests.sending.sender_kits import KITS as SENDERS
+from tests.sending.sender_kits import GmailSenderKit, GraphSenderKit, JmapSenderKit
 
 LIMITS = FetchLimits(message_bytes=300_000)
 
@@ -49,12 +54,12 @@ class Case:
     def inbox(self) -> Inbox:
         return self.world.inboxes.get(self.inbox_id)
 
-    def fetch(self) -> None:
-        about = (self.kit.account, self.kit.provider, self.world.inbound, self.world.inboxes, self.world.swift_objects)
-        fetch.fetch(self.inbox, *about, limits=LIMITS, max_batches=10)
+    def fetch(self) -> bool:
+        about = (self.kit.account, self.kit.provider, self.world.inbound, self.world.inboxes, self.world.bulk_objects)
+        return not fetch.fetch(self.inbox, *about, limits=LIMITS, max_batches=10).more
 
     def fetch_named(self, wanted: Sequence[Listed]) -> None:
-        about = (self.kit.account, self.kit.provider, self.world.inbound, self.world.inboxes, self.world.swift_objects)
+        about = (self.kit.account, self.kit.provider, self.world.inbound, self.world.inboxes, self.world.bulk_objects)
         fetch.fetch_named(self.inbox, *about, wanted, limits=LIMITS)
 
     def account(self, *, meanwhile: Callable[[], None] = lambda: None) -> certificate.Account:
@@ -77,7 +82,7 @@ class Case:
         now = datetime.now(UTC) + timedelta(hours=1)
         kept = timedelta(days=90)
         subject = certify.Subject(tenant_id, "t", [self.inbox], door, self.world.signing_key, kept, now)
-        stock = Stocktaking(tenant_id, self.world.certificates, self.world.objects, self.world.swift_objects)
+        stock = Stocktaking(tenant_id, self.world.certificates, self.world.objects, self.world.bulk_objects)
         return certify.account(subject, self.world.certificates, stock)
 
 
@@ -101,6 +106,11 @@ class Meddled:
 
 @pytest.fixture
 def case(kit: Kit, world: World, tenant: str) -> Case:
+    return reads(kit, world, tenant)
+
+
+def reads(kit: Kit, world: World, tenant: str) -> Case:
+    """An inbox that has read its mailbox for an hour."""
     account = kit.account
     inbox_id = world.inboxes.add(
         tenant_id=world.inboxes.tenant_id(tenant),
@@ -190,3 +200,59 @@ def test_a_size_that_a_server_tells_wrong_is_a_finding_only_when_the_mail_is_ano
     for stored, wanted in ((case.kit.as_served(raw), set()), (b"another", {"mail_differs"} if tells else set())):
         case.stored = stored
         assert {one.kind for one in case.account().findings} - {"object_altered"} == wanted
+
+
+@pytest.fixture(params=["gmail", "jmap", "microsoft"])
+def way_out(request: pytest.FixtureRequest) -> Iterator[GmailSenderKit | GraphSenderKit | JmapSenderKit]:
+    make, server = SENDERS[request.param]
+    made = make(request.getfixturevalue(server))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_left_is_held_against_what_the_mailbox_sent(
+    way_out: GmailSenderKit | GraphSenderKit | JmapSenderKit, world: World, tenant: str, replaced: bool
+) -> None:
+    """With our id, and with the one that a provider put in its place."""
+    case = reads(cast(Kit, way_out.box), world, tenant)
+    if not isinstance(way_out, JmapSenderKit):
+        way_out.box.stand_in.replaces_message_id = replaced
+    replies(case, way_out)
+    looked = case.account()
+    assert (looked.sent, list(looked.findings), looked.spans[0].sent_unchecked) == (1, [], "")
+    if isinstance(way_out, JmapSenderKit):
+        way_out.box.client.destroy(way_out.box.client.ids("sent"))
+    else:
+        way_out.box.delete("Re: Question")
+    assert [(one.kind, one.repaired) for one in case.account().findings] == [("not_in_sent", False)]
+
+
+def replies(case: Case, way_out: GmailSenderKit | GraphSenderKit | JmapSenderKit) -> None:
+    """A reply as the product composes and keeps it, in a ticket of its own."""
+    ours, theirs = way_out.account.email_address, "ann@customer.example"
+    (id_,) = case.world.inbound.reserve(1)
+    key = case.world.signing_key
+    header = make_message_id(ticket_id=1, message_id=id_, domain=ours.partition("@")[2], signing_key=key)
+    reply = Outgoing(
+        message_id=header,
+        sender=Address("", ours),
+        to=(Address("", theirs),),
+        cc=(),
+        subject="Re: Question",
+        text="Here is your answer.",
+        html="",
+        date=datetime.now(UTC),
+    )
+    sent = way_out.sender.send(
+        way_out.account, compose(reply), Envelope(ours, (theirs,)), commit=lambda: None, thread_id=None
+    )
+    with case.world.database.transaction() as t:
+        t.connection.execute(
+            b"WITH opened AS (INSERT INTO tickets (tenant_id, inbox_id, ticket_number) SELECT tenant_id, id, 1 FROM inboxes"
+            b" WHERE id = %s RETURNING id, tenant_id, inbox_id), counted AS (UPDATE tenants SET last_ticket_number = 1"
+            b" WHERE id = (SELECT tenant_id FROM opened))"
+            b" INSERT INTO messages (id, tenant_id, inbox_id, ticket_id, direction, type, message_id_header, wire_message_id,"
+            b" send_status, sent_at) SELECT %s, tenant_id, inbox_id, id, 'outbound', 'message', %s, %s, 'sent', now() FROM opened",
+            (case.inbox_id, id_, header, sent.wire_message_id or None),
+        )

@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from inboxops.core.model import Batch, Cursor
-from inboxops.errors import AuthenticationFailed, NotAllowed, OperatorError, ServerRefused, Throttled, TransientError
+from inboxops.errors import (
+    AuthenticationFailed,
+    MailboxNotFound,
+    NotAllowed,
+    OperatorError,
+    ServerRefused,
+    Throttled,
+    TransientError,
+)
 from inboxops.ports import FetchLimits
 from inboxops.providers import prober
 from inboxops_local.standins.http import Fault
@@ -226,6 +234,48 @@ def test_a_call_that_is_throttled_within_a_batch_is_made_again(gmail: GmailKit) 
     assert len(subjects(read(gmail, cursor))) == 10
 
 
+def test_how_long_gmail_wants_to_be_left_alone_may_stand_in_its_message(gmail: GmailKit) -> None:
+    """Where it comes to a user's limits it sends no Retry-After, and asks for a quarter of an hour or so."""
+    cursor = synced(gmail)
+    until = f"{datetime.now(UTC) + timedelta(minutes=15):%Y-%m-%dT%H:%M:%S}.247Z"
+    message = f"User-rate limit exceeded.  Retry after {until}"
+    body = f'{{"error": {{"code": 429, "errors": [{{"reason": "rateLimitExceeded"}}], "message": "{message}"}}}}'
+    gmail.fail(Fault("history", status=429, body=body))
+    with pytest.raises(Throttled) as caught:
+        read(gmail, cursor)
+    assert caught.value.retry_after == pytest.approx(900, abs=30)
+
+
+def a_batch_without(part: str) -> Fault:
+    """An answer to a batch in which somebody left a call out, or put a page of his own in its place."""
+    parts = ['HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"id": "1"}', part]
+    body = "".join(
+        f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-x + {number}>\r\n\r\n{text}\r\n"
+        for number, text in enumerate(parts)
+        if text
+    )
+    return Fault("/batch", status=200, body=f"{body}--b--", headers={"Content-Type": "multipart/mixed; boundary=b"})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("history", status=200, body="<html>Sign in to the network</html>"),
+        a_batch_without(""),
+        a_batch_without("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>Sign in</html>"),
+    ],
+    ids=["no JSON", "a part is missing", "a part is no JSON"],
+)
+def test_an_answer_that_is_not_of_google_is_asked_for_again(gmail: GmailKit, fault: Fault) -> None:
+    cursor = synced(gmail)
+    for subject in ("one", "two"):
+        gmail.deliver(mail(subject))
+    gmail.fail(fault)
+    with pytest.raises(TransientError, match=r"answers \w+ with"):
+        read(gmail, cursor)
+    assert subjects(read(gmail, cursor)) == ["one", "two"]
+
+
 def test_a_consent_that_is_too_small_needs_a_person(gmail: GmailKit) -> None:
     body = '{"error": {"code": 403, "errors": [{"reason": "insufficientPermissions"}], "message": "too little"}}'
     gmail.fail(Fault("profile", status=403, body=body))
@@ -262,6 +312,20 @@ def test_no_more_than_four_calls_run_at_once(graph: GraphKit, graph_server: Grap
     assert graph_server.stand_in.most_seen_at_once <= 4
 
 
+@pytest.mark.parametrize("apart", [timedelta(seconds=1), timedelta()], ids=["one a second", "all in one"])
+def test_a_message_that_goes_while_a_folder_is_listed_leaves_no_other_out(graph: GraphKit, apart: timedelta) -> None:
+    """Graph's next links of messages count: `$skip` ("Paging Microsoft Graph data in your app")."""
+    now = datetime.now(UTC)
+    for number in range(1010):
+        graph.deliver(mail(f"m{number:04d}"), when=now - timedelta(hours=1) - number * apart)
+    with graph.provider.open(graph.account) as mailbox:
+        listed = mailbox.listing(now - timedelta(hours=2), now)
+        found = [next(listed)]
+        graph.delete("m0000" if apart else "m1009")
+        found += listed
+    assert len(found) == len({one.key for one in found}) == 1010
+
+
 @pytest.mark.parametrize("link", ["@odata.nextLink", "@odata.deltaLink"])
 def test_a_link_to_another_host_is_not_followed(graph: GraphKit, link: str) -> None:
     graph.fail(Fault("delta", status=200, body=f'{{"value": [], "{link}": "https://evil.example/v1.0/delta"}}'))
@@ -295,6 +359,42 @@ def test_a_batch_that_ends_within_a_page_goes_on_there(graph: GraphKit) -> None:
     with graph.provider.open(graph.account) as mailbox:
         first = next(iter(mailbox.batches(cursor, limits)))
     assert subjects([first, *read(graph, first.cursor, limits)]) == [f"m{number}" for number in range(7)]
+
+
+def test_a_message_that_exchange_makes_no_mime_of_is_listed_as_refused_and_stops_nothing(
+    graph: GraphKit, graph_server: GraphServer
+) -> None:
+    cursor = synced(graph)
+    for subject in ("before", "opaque", "after"):
+        graph.deliver(mail(subject))
+    [opaque] = graph_server.stand_in.mailbox(graph.address).with_subject("opaque")
+    opaque.converts = False
+    batches = read(graph, cursor)
+    [refused] = [message for message in messages(batches) if message.raw is None]
+    assert (refused.key, "MIME content conversion failed" in refused.refusal) == (opaque.immutable_id, True)
+    assert len(messages(batches)) == 3
+    assert not has_news(graph, batches[-1].cursor)
+
+
+def test_an_empty_answer_is_not_taken_for_the_message(graph: GraphKit) -> None:
+    cursor = synced(graph)
+    graph.deliver(mail("empty"))
+    graph.fail(Fault(r"\$value", status=200))
+    [message] = messages(read(graph, cursor))
+    assert (message.raw, "delivers nothing" in message.refusal) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"error": {"code": "MailboxNotEnabledForRESTAPI", "message": "no"}}', "<html>404</html>"]
+)
+def test_mail_is_not_taken_for_deleted_when_it_is_the_mailbox_that_is_not_found(graph: GraphKit, body: str) -> None:
+    """Graph says 404 also where a licence was taken away meanwhile ("Resolve authorization errors", the Outlook API's codes)."""
+    cursor = synced(graph)
+    graph.deliver(mail("kept"))
+    graph.fail(Fault(r"\$value", status=404, body=body))
+    with pytest.raises(MailboxNotFound, match="licence"):
+        read(graph, cursor)
+    assert subjects(read(graph, cursor)) == ["kept"]
 
 
 def test_flags_set_elsewhere_are_no_news(graph: GraphKit, graph_server: GraphServer) -> None:

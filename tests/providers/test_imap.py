@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from inboxops.core.model import Batch, Cursor, Removed
+from inboxops.core.model import Batch, Cursor, Removed, Reused
 from inboxops.errors import (
     AuthenticationFailed,
     InboxOpsError,
@@ -26,9 +27,10 @@ from inboxops.errors import (
     Throttled,
     TransientError,
 )
-from inboxops.ports import Account, FetchLimits
+from inboxops.ports import Account, FetchLimits, Trace
 from inboxops.providers import provider
 from inboxops.providers.imap import ImapProvider
+from inboxops.providers.smtp import SmtpSender
 from inboxops_lab.testing.certificates import Authority
 from inboxops_lab.testing.mailserver import Dovecot, MailServer
 from inboxops_lab.testing.processes import free_ports
@@ -266,6 +268,7 @@ def test_a_server_that_goes_silent_or_away_is_transient_at_every_step(command: s
         ("NO [SERVERBUG] Internal error occurred.", TransientError),
         ("NO Server unavailable, try again later", TransientError),
         ("NO User is authenticated but not connected.", TransientError),
+        ("NO Login failed: generic failure", TransientError),  # Cyrus: SASL_FAIL, its password server is away
         ("BAD User is authenticated but not connected.", TransientError),
         ("BAD Command argument error", TransientError),
         ("NO [PRIVACYREQUIRED] Encrypt first", ServerRefused),
@@ -363,6 +366,15 @@ def test_a_folder_without_lasting_uids_is_refused() -> None:
             assert isinstance(refused(of), ServerRefused)
 
 
+def test_a_sent_folder_is_made_where_the_accounts_own_folders_are(dovecot: Dovecot) -> None:
+    user = "below@example.org"
+    dovecot.add_user(user, PASSWORD)
+    dovecot.put_below(user, "INBOX/")
+    of = account({"username": user, "password": PASSWORD}, port=dovecot.port_imaps, ca_file=dovecot.ca_file)
+    SmtpSender().keep_copy(of, b"Message-ID: <ours@example.org>\r\n\r\nHello\r\n")
+    assert SmtpSender().find_sent(of, "ours@example.org", since=datetime.now(UTC)) == Trace(True)
+
+
 # Cursors and answers
 
 
@@ -381,6 +393,17 @@ def test_n_plus_1_to_star_names_the_last_message_and_is_not_believed() -> None:
         assert list(mailbox.batches(cursor, LIMITS)) == []
         assert any("31:*" in line for line in script.heard)
         assert mailbox.has_news(Cursor(uid_validity=7, last_uid=29))
+
+
+def test_old_mail_of_a_server_without_uidnext_is_not_news_behind_a_first_sync_that_found_none() -> None:
+    answers: dict[str, Answer | None] = {
+        "EXAMINE": EXAMINE_WITHOUT_UIDNEXT,
+        "UID SEARCH": lambda asked: f"* SEARCH{'' if 'SINCE' in asked else ' 10 20 30'}\r\n{{tag}} OK done",
+    }
+    with scripted(answers) as (_, of):
+        [batch] = read(of)
+        assert (batch.messages, batch.cursor) == ((), Cursor(uid_validity=7, last_uid=30))
+        assert read(of, batch.cursor) == []
 
 
 def test_dovecots_own_star_is_not_believed_either(dovecot: Dovecot) -> None:
@@ -468,6 +491,32 @@ def test_a_server_in_trouble_refuses_no_message() -> None:
             read(of, Cursor(uid_validity=7, last_uid=0))
 
 
+def test_the_name_above_sent_folders_is_none_itself() -> None:
+    """RFC 9051, 7.3.1: \\Noselect. "Sent" may stand there only because of folders below it."""
+    listed = (
+        '* LIST (\\Noselect) "/" "Sent"\r\n* LIST () "/" "Sent/2025"\r\n* LIST () "/" "Sent Items"\r\n{tag} OK done'
+    )
+    with scripted({"LIST": listed, "UID SEARCH": "* SEARCH 4\r\n{tag} OK done"}) as (script, of):
+        assert SmtpSender().find_sent(of, "ours@example.org", since=datetime.now(UTC)).sent
+    assert next(line for line in script.heard if "EXAMINE" in line).endswith('EXAMINE "Sent Items"')
+
+
+@pytest.mark.parametrize("nothing", ['""', "NIL", "{0}\r\n"])
+def test_nothing_where_a_message_should_be_is_not_taken_for_it(nothing: str) -> None:
+    bodies = {uid: f"* {uid} FETCH (UID {uid} BODY[] {{3}}\r\nab{uid})\r\n{{tag}} OK done" for uid in (1, 3)}
+    bodies[2] = f"* 2 FETCH (UID 2 BODY[] {nothing})\r\n{{tag}} OK done"
+    with scripted(answering(bodies, still_there="1 2 3")) as (_, of):
+        [batch] = read(of, Cursor(uid_validity=7, last_uid=0))
+    assert [message.raw for message in batch.messages] == [b"ab1", None, b"ab3"]
+    assert "does not deliver" in batch.messages[1].refusal
+
+
+def test_a_server_that_delivers_nothing_of_anything_is_in_trouble() -> None:
+    bodies = {uid: f'* {uid} FETCH (UID {uid} BODY[] "")\r\n{{tag}} OK done' for uid in (1, 2, 3)}
+    with scripted(answering(bodies, still_there="1 2 3")) as (_, of), pytest.raises(TransientError, match="none of 3"):
+        read(of, Cursor(uid_validity=7, last_uid=0))
+
+
 def test_flags_that_come_unasked_and_answers_in_any_order_are_no_messages() -> None:
     def fetch(arguments: str) -> str:
         if "RFC822.SIZE" in arguments:
@@ -512,6 +561,32 @@ def test_a_folder_of_hundreds_of_thousands_is_searched_in_windows() -> None:
     assert sum("UID SEARCH UID 7:50006" in line for line in script.heard) == 1
 
 
+@pytest.mark.parametrize("cursor", [Cursor(), Cursor(uid_validity=7, last_uid=6)], ids=["first sync", "news"])
+def test_a_server_that_searches_a_thousand_messages_at_once_hides_none(cursor: Cursor) -> None:
+    """RFC 9738, 3: Yahoo's. Of a larger folder the newest are searched, and the answer is OK."""
+    there = range(7, 3007)
+
+    def search(arguments: str) -> str:
+        named = re.match(r"UID (\d+):(\d+)", arguments)
+        span = range(int(named[1]), int(named[2]) + 1) if named else there
+        found = [uid for uid in there if uid in span]
+        if "," in arguments:
+            return "* SEARCH\r\n{tag} OK done"
+        part = f"[MESSAGELIMIT 1000 {found[-1000]}] partial" if len(found) > 1000 else "done"
+        return f"* SEARCH{''.join(f' {uid}' for uid in found[-1000:])}\r\n{{tag}} OK {part}"
+
+    def fetch(arguments: str) -> str:
+        uids, _, what = arguments.partition(" ")
+        known = 'RFC822.SIZE 2 INTERNALDATE "17-Jul-2026 02:44:25 +0000"' if "SIZE" in what else "BODY[] {2}\r\nhi"
+        return "".join(f"* {uid} FETCH (UID {uid} {known})\r\n" for uid in uids.split(",")) + "{tag} OK done"
+
+    examine = "* 3000 EXISTS\r\n* OK [UIDVALIDITY 7] valid\r\n* OK [UIDNEXT 3007] next\r\n{tag} OK done"
+    answers: dict[str, Answer | None] = {"EXAMINE": examine, "UID SEARCH": search, "UID FETCH": fetch}
+    with scripted(answers, capabilities="IMAP4rev1 MESSAGELIMIT=1000") as (_, of):
+        batches = read(of, cursor, FetchLimits(first_sync_messages=5000))
+    assert sum(len(batch.messages) for batch in batches) == 3000
+
+
 def test_nonsense_instead_of_imap_is_transient() -> None:
     for nonsense in ("* SEARCH one two\r\n{tag} OK done", "* SEARCH 1\r\n{tag} MAYBE", "rubbish"):
         with scripted({"UID SEARCH": nonsense}) as (_, of):
@@ -529,6 +604,121 @@ def test_a_rescan_is_bounded_in_days(dovecot: Dovecot) -> None:
     batches = read(of, cursor, FetchLimits(rescan_days=30))
     assert len([message for batch in batches for message in batch.messages]) == 2
     assert f"changed from {cursor.uid_validity}" in batches[0].note
+
+
+@pytest.fixture
+def restored(dovecot: Dovecot) -> Callable[[str], tuple[Account, Cursor]]:
+    """A mailbox that was read up to its fifth mail and is put back to a snapshot from before the third."""
+
+    def restored(name: str) -> tuple[Account, Cursor]:
+        user = f"{name}@example.org"
+        dovecot.add_user(user, PASSWORD)
+        of = account({"username": user, "password": PASSWORD}, port=dovecot.port_imaps, ca_file=dovecot.ca_file)
+        long_ago = datetime.now(UTC) - timedelta(days=40)
+        for number, when in ((1, long_ago), (2, None)):
+            dovecot.append(user, b"Subject: %d\n\nx\n" % number, when=when)
+        cursor = read(of)[-1].cursor
+        with dovecot.rolled_back(user):
+            for number in (3, 4, 5):
+                dovecot.append(user, b"Subject: %d\n\nx\n" % number)
+            [*_, last] = read(of, cursor)
+        assert last.cursor.last_uid == 5
+        return of, last.cursor
+
+    return restored
+
+
+def bodies(batches: list[Batch]) -> list[bytes]:
+    return [(message.raw or b"").splitlines()[0] for batch in batches for message in batch.messages]
+
+
+def test_a_folder_that_went_back_is_read_again_once_that_was_seen_twice(
+    dovecot: Dovecot, restored: Callable[[str], tuple[Account, Cursor]]
+) -> None:
+    of, cursor = restored("back")
+    dovecot.append(of.secrets["username"], b"Subject: new\n\nx\n")  # it gets the third's UID
+    with QUICK.open(of) as mailbox:
+        assert mailbox.has_news(cursor)
+    [seen] = read(of, cursor)
+    assert (seen.messages, seen.note) == ((), "")
+    assert seen.cursor == replace(cursor, went_back=True)
+    [batch] = read(of, seen.cursor)
+    assert bodies([batch]) == [b"Subject: 2", b"Subject: new"]
+    assert all(message.imported for message in batch.messages)
+    assert batch.reused == Reused(f"INBOX/{cursor.uid_validity}/", first=2)
+    assert (batch.cursor.last_uid, batch.cursor.went_back) == (3, None)
+    assert "UIDNEXT is 4, and 5 was read" in batch.note
+    assert "2 messages since" in batch.note
+    with QUICK.open(of) as mailbox:
+        assert not mailbox.has_news(batch.cursor)
+
+
+def test_a_folder_that_went_back_and_caught_up_is_known_by_the_message_that_was_read_last(
+    dovecot: Dovecot, restored: Callable[[str], tuple[Account, Cursor]]
+) -> None:
+    of, cursor = restored("caught-up")
+    for number in range(6, 10):  # the first three of them get the UIDs of three others, which arrived earlier
+        dovecot.append(
+            of.secrets["username"], b"Subject: %d\n\nlonger\n" % number, when=datetime.now(UTC) + timedelta(seconds=5)
+        )
+    [seen] = read(of, cursor)
+    assert (seen.messages, seen.cursor) == ((), replace(cursor, went_back=True))
+    with QUICK.open(of) as mailbox:
+        assert mailbox.has_news(seen.cursor)
+    [batch] = read(of, seen.cursor)
+    assert bodies([batch]) == [b"Subject: 2", *(b"Subject: %d" % number for number in range(6, 10))]
+    assert "UID 5 is another message" in batch.note
+    assert batch.cursor.last_uid == 6
+
+
+def test_a_folder_that_went_back_and_is_empty_begins_anew(dovecot: Dovecot) -> None:
+    user = "emptied@example.org"
+    dovecot.add_user(user, PASSWORD)
+    of = account({"username": user, "password": PASSWORD}, port=dovecot.port_imaps, ca_file=dovecot.ca_file)
+    cursor = read(of)[-1].cursor
+    with dovecot.rolled_back(user):
+        dovecot.append(user, b"Subject: gone\n\nx\n")
+        [last] = read(of, cursor)
+    [seen] = read(of, last.cursor)
+    [again] = read(of, seen.cursor)
+    assert again.cursor == cursor, "as it was when nothing had come yet"
+    assert again.reused == Reused(f"INBOX/{cursor.uid_validity}/", first=1)
+    dovecot.append(user, b"Subject: new\n\nx\n")
+    assert bodies(read(of, again.cursor)) == [b"Subject: new"]
+
+
+def test_a_replica_that_lags_behind_for_a_moment_is_no_folder_that_went_back(dovecot: Dovecot) -> None:
+    user = "replica@example.org"
+    dovecot.add_user(user, PASSWORD)
+    of = account({"username": user, "password": PASSWORD}, port=dovecot.port_imaps, ca_file=dovecot.ca_file)
+    for number in (1, 2):
+        dovecot.append(user, b"Subject: %d\n\nx\n" % number)
+    cursor = read(of)[-1].cursor
+    ahead = replace(cursor, last_uid=3)  # what the other replica has had
+    [seen] = read(of, ahead)
+    assert seen.cursor == replace(ahead, went_back=True)
+    dovecot.append(user, b"Subject: 3\n\nx\n")  # now this one has it, too
+    [batch] = read(of, seen.cursor)
+    assert (batch.messages, batch.cursor) == ((), ahead)
+    dovecot.append(user, b"Subject: 4\n\nx\n")
+    assert bodies(read(of, batch.cursor)) == [b"Subject: 4"]
+
+
+def test_a_uidnext_below_a_uid_that_is_there_is_not_believed() -> None:
+    examine = "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] valid\r\n* OK [UIDNEXT 1] next\r\n{tag} OK done"
+    answers: dict[str, Answer | None] = {
+        **answering({40: "* 3 FETCH (UID 40 BODY[] {3}\r\nabc)\r\n{tag} OK done"}, still_there="40"),
+        "EXAMINE": examine,
+        "UID SEARCH": "* SEARCH 40\r\n{tag} OK done",
+    }
+    with scripted(answers) as (_, of):
+        assert read(of, Cursor(uid_validity=7, last_uid=40)) == []
+        [batch] = read(of, Cursor(uid_validity=7, last_uid=39))
+    assert (len(batch.messages), batch.cursor.last_uid, batch.reused) == (1, 40, None)
+    answers["STATUS"] = '* STATUS "INBOX" (MESSAGES 3 UIDNEXT 1 UIDVALIDITY 7)\r\n{tag} OK done'
+    with scripted(answers) as (_, of), ImapProvider().open(of) as mailbox:
+        assert not mailbox.has_news(Cursor(uid_validity=7, last_uid=40)), "a run would find nothing, at each poll"
+        assert mailbox.has_news(Cursor(uid_validity=7, last_uid=39))
 
 
 def test_a_slow_link_is_slow_and_nothing_else(dovecot: Dovecot) -> None:

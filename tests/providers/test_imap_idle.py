@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from inboxops.core.model import Cursor
 from inboxops.errors import AuthenticationFailed, ServerRefused
 from inboxops.ports import Account, FetchLimits
+from inboxops.providers import imap_idle
 from inboxops.providers.imap import ImapProvider
 from inboxops.providers.imap_idle import IdleHub
 from inboxops_lab.testing.mailserver import MailServer
@@ -247,6 +249,87 @@ def test_many_lines_in_one_packet_are_one_piece_of_news(hold: Callable[..., Held
         held.wait_until_told(99)
         held.wait_until_healthy(99)
         assert held.told[99] == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["* " + "9" * 5_000 + " EXISTS", "* " + "9" * 5_000 + " EXPUNGE", "* ² EXISTS", "\0", "I"]
+)
+def test_what_one_server_says_ends_the_idle_of_no_other(
+    mail_server: MailServer, hold: Callable[..., Held], mailbox: Mailboxes, line: str
+) -> None:
+    with ScriptedImap({"IDLE": f"+ idling\r\n{line}\r\n* 9 EXISTS"}, capabilities="IMAP4rev1 IDLE") as script:
+        held = hold()
+        account, cursor = mailbox(15)
+        held.hub.hold([(scripted_account(script), Cursor(uid_validity=7, last_uid=0)), (account, cursor)])
+        held.wait_until_told(99)
+        wait_until("IDLE in the other", lambda: 15 in held.hub.healthy())
+        mail_server.append(account.email_address, MAIL)
+        held.wait_until_told(15)
+
+
+def test_a_server_that_breaks_a_rule_nobody_thought_of_is_tried_again_and_ends_no_other(
+    mail_server: MailServer, hold: Callable[..., Held], mailbox: Mailboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grows = imap_idle._grows
+
+    def stumbles(connection: Any, line: bytes) -> bool:
+        if line == b"* nobody thought of this":
+            raise ValueError("not that")
+        return grows(connection, line)
+
+    monkeypatch.setattr(imap_idle, "_grows", stumbles)
+    answers = {"IDLE": "+ idling\r\n* nobody thought of this"}
+    with ScriptedImap(answers, capabilities="IMAP4rev1 IDLE") as script:
+        held = hold(retry_seconds=(0.01, 0.05))
+        account, cursor = mailbox(16)
+        held.hub.hold([(scripted_account(script), Cursor(uid_validity=7, last_uid=0)), (account, cursor)])
+        wait_until("the third attempt", lambda: sum(line.endswith("IDLE") for line in script.heard) >= 3)
+        held.wait_until_healthy(16)
+        mail_server.append(account.email_address, MAIL)
+        held.wait_until_told(16)
+
+
+def test_a_hub_that_ended_holds_nothing_and_says_so(hold: Callable[..., Held], mailbox: Mailboxes) -> None:
+    held = hold()
+
+    async def waits() -> list[int]:
+        waiting = asyncio.ensure_future(_all(held.hub.arrivals()))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(held.hub.close)
+        return await asyncio.wait_for(waiting, 30)
+
+    assert asyncio.run(waits()) == []
+    assert asyncio.run(_all(held.hub.arrivals())) == [], "also who comes later waits for nothing"
+    with pytest.raises(RuntimeError, match="has ended"):
+        held.hub.hold([mailbox(17)])
+
+
+async def _all(arrivals: AsyncIterator[int]) -> list[int]:
+    return [inbox_id async for inbox_id in arrivals]
+
+
+def test_servers_that_take_connections_and_are_silent_hold_up_no_other(
+    mail_server: MailServer, hold: Callable[..., Held], mailbox: Mailboxes
+) -> None:
+    silent = socket.create_server(("127.0.0.1", 0), backlog=200)
+    port = silent.getsockname()[1]
+    connection = {"host": "127.0.0.1", "port": port, "security": "plain"}
+    many = [Account(number, 1, "a@example.org", "imap", connection, {"password": "p"}) for number in range(2000, 2060)]
+    held = hold()
+    held.hub.hold([*((one, Cursor(uid_validity=7, last_uid=1)) for one in many), mailbox(18)])
+    wait_until(
+        "IDLE in the other", lambda: 18 in held.hub.healthy(), seconds=4
+    )  # the silent ones take ten seconds each
+    silent.close()
+
+
+def test_a_folder_that_went_back_is_told_at_the_next_connection(
+    mail_server: MailServer, hold: Callable[..., Held], mailbox: Mailboxes
+) -> None:
+    account, cursor = mailbox(19)
+    held = hold()
+    held.hub.hold([(account, replace(cursor, last_uid=(cursor.last_uid or 0) + 100))])
+    held.wait_until_told(19)
 
 
 def test_an_event_loop_can_wait_for_arrivals(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import pytest
@@ -18,6 +17,23 @@ INSIDE = [
     *("127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.9", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
     *("::1", "::", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"),
     *("2002:7f00:1::", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+    *(
+        "::127.0.0.1",
+        "::ffff:0:7f00:1",
+        "64:ff9b:1::a9fe:a9fe",
+        "2001:0:4136:e378:8000:63bf:80ff:fffe",
+        "fec0::1",
+        "3fff::1",
+        "100::1",
+    ),
+    *(
+        "192.0.0.192",
+        "100.100.100.200",
+        "168.63.129.16",
+        "fd00:ec2::254",
+        "192.88.99.1",
+        "198.18.0.1",
+    ),  # clouds' metadata, and more
 ]
 
 
@@ -56,32 +72,6 @@ def test_a_tenants_admin_names_no_server_inside(world: World, connection: dict[s
         mailboxes.try_connection(
             world, "imap", "a@b.example", connection | {"public_only": True}, {"password": "secret password"}
         )
-
-
-def test_a_name_that_leads_inside_a_moment_later_gets_no_password(
-    world: World, tenant: str, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """DNS rebinding: public when it is looked up, ours when it is connected to."""
-    box = connect(world, tenant, mail_server)
-    connection = {**box.inbox.connection, "host": "rebind.example", "security": "plain", "port": mail_server.port_imap}
-    genuine, asked = socket.getaddrinfo, []
-
-    def turning(host: Any, *args: Any, **more: Any) -> Any:
-        if host != "rebind.example":
-            return genuine(host, *args, **more)
-        asked.append(host)
-        return genuine("93.184.215.14" if len(asked) == 1 else "127.0.0.1", *args, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", turning)
-    with pytest.raises(InvalidInput, match="no public address"):
-        mailboxes.try_connection(
-            world,
-            "imap",
-            "a@b.example",
-            {**connection, "public_only": True},
-            {"username": box.user, "password": "secret password"},
-        )
-    assert len(asked) == 2
 
 
 def test_an_operator_names_whatever_he_wants(world: World, tenant: str, mail_server: MailServer) -> None:

@@ -18,7 +18,7 @@ import uvicorn
 from api.app import create_app
 from inboxops.composition import pushing
 from inboxops.composition.world import World
-from inboxops.core.inbox import Inbox
+from inboxops.core.inbox import Inbox, asset_uri
 from inboxops.core.push import Channel
 from inboxops.settings import Settings
 from inboxops_local.standins.http import Call, Fault, Reply, Serving, StandIn
@@ -34,25 +34,41 @@ _numbers = itertools.count(1)
 
 
 class StandInAirflow(StandIn):
-    """As much of Airflow's REST API as wakes inboxes and starts runs. An asset's id is its inbox's."""
+    """As much of Airflow's REST API as wakes inboxes and starts runs.
 
-    def __init__(self) -> None:
+    It has an asset of every inbox that a pattern can mean: of the one whose number ends it, and of those whose number goes on for
+    two digits more. The lower an inbox's number, the later its asset was made, as if its tenant had moved here: by id, a page of
+    what a pattern fits does not begin with the inbox that was meant.
+    """
+
+    LAST = 10**12
+
+    def __init__(self, cell: str = "main") -> None:
         super().__init__()
+        self.cell = cell
         self.wakes: list[int] = []
         self.runs: dict[str, tuple[str, Any]] = {}
         self.parsed = 0
         self.routes.add("POST", "/auth/token", lambda call: Reply.json({"access_token": "t"}, 201))
+        self.routes.add("GET", "/api/v2/version", lambda call: Reply.json({"version": "3"}))
+        self.routes.add("GET", "/api/v2/monitor/health", lambda call: Reply.json({}))
         self.routes.add("GET", "/api/v2/assets", self._assets)
         self.routes.add("POST", "/api/v2/assets/events", self._event)
         self.routes.add("POST", "/api/v2/dags/{dag}/dagRuns", self._run)
         self.routes.add("PUT", "/inboxops-roster/{dag}", self._parse)
 
     def _assets(self, call: Call) -> Reply:
-        uri = call.query["uri_pattern"]
-        return Reply.json({"assets": [{"id": int(uri.rpartition("/")[2]), "uri": uri}]})
+        pattern, key = call.query["uri_pattern"], call.query.get("order_by", "id")
+        number = int(pattern.rpartition("/")[2])
+        meant = [number * 10**more + rest for more in range(3) for rest in range(10**more)]
+        found: list[dict[str, Any]] = [{"id": self.LAST - one, "uri": asset_uri(one)} for one in meant]
+        found.sort(key=lambda asset: asset[key.lstrip("-")], reverse=key.startswith("-"))
+        first = int(call.query.get("offset", 0))
+        page = found[first : first + min(int(call.query.get("limit", 50)), 100)]
+        return Reply.json({"assets": page, "total_entries": len(found)})
 
     def _event(self, call: Call) -> Reply:
-        self.wakes.append(call.json()["asset_id"])
+        self.wakes.append(self.LAST - call.json()["asset_id"])
         return Reply.json({})
 
     def _run(self, call: Call, dag: str) -> Reply:
@@ -63,7 +79,7 @@ class StandInAirflow(StandIn):
 
     def _parse(self, call: Call, dag: str) -> Reply:
         self.parsed += 1
-        return Reply.json(None, 201)
+        return Reply.json({"cell": self.cell}, 201)
 
     def away(self) -> None:
         self.fail(Fault("assets/events|dagRuns|inboxops-roster", status=503, times=10_000))

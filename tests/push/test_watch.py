@@ -167,6 +167,36 @@ def test_a_topic_that_google_does_not_take_is_the_operators_business(office: Off
     world.close()
 
 
+def test_another_topic_takes_over_from_the_one_that_was_set_before(office: Office) -> None:
+    """Google keeps one topic for an account and a project: "call /stop then try again"."""
+    inbox = office.watched("gmail")
+    before = office.channel(inbox).registered_at
+    other = "projects/acme/topics/other"
+    world = World(office.settings.model_copy(update={"google_pubsub_topic": other}))
+    assert pushing.register(world, inbox.id).made
+    world.close()
+    watch = office.gmail.stand_in.mailbox(inbox.email_address).watch
+    assert watch is not None
+    assert watch["topicName"] == other
+    assert office.channel(inbox).registered_at != before
+
+
+def test_a_shared_mailbox_of_microsoft_is_polled_and_nothing_fails(office: Office) -> None:
+    inbox = office.inbox("microsoft")
+    shared = f"shared-{inbox.email_address}"
+    office.graph.stand_in.mailbox(shared)
+    office.graph.stand_in.share(shared, with_=inbox.email_address)
+    office.run(
+        "UPDATE inboxes SET connection = connection || jsonb_build_object('mailbox', %s::text) WHERE id = %s",
+        shared,
+        inbox.id,
+    )
+    inbox = office.world.inboxes.get(inbox.id)
+    assert "shared mailbox" in pushing.register(office.world, inbox.id).skipped
+    assert (health(office, inbox), office.channel(inbox).error) == (Health.POLLING, None)
+    assert office.world.inboxes.get(inbox.id).is_live
+
+
 def test_a_url_that_does_not_echo_is_the_operators_business(office: Office) -> None:
     inbox = office.inbox("microsoft")
     url = office.settings.graph_push_notification_url.replace("graph-push", "nothing-here")

@@ -31,6 +31,17 @@ POINTS = {
 }
 """Boundary -> at which crossing, and what is true there."""
 
+UNDONE = "behind commit of add_outbox"
+"""Where a run that takes all of it back is killed, at the second crossing: a slice is taken back."""
+
+UNNAMED = {
+    "behind objects.get",
+    "behind commit of outbox_done",
+    "behind commit of replay_previewed",
+    "behind commit of replay_ended",
+}
+"""Boundaries that leave nothing behind that a named one does not: they only read, repeat a named one's, or end it all."""
+
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Processes]:
@@ -125,7 +136,7 @@ def test_a_run_that_was_killed_is_ended_by_the_next(
     assert picture(desk) == in_one_go
     assert desk.groups() == {}
     desk.world.replays.want(desk.tenant_id, replay_id, "undoing", when=("applied",))
-    undoing = processes.run(point="replay_mail: behind commit of add_outbox", nth=2, **order)
+    undoing = processes.run(point=f"replay_mail: {UNDONE}", nth=2, **order)
     assert undoing.was_killed
     replaying.run(desk.world, replay_id)
     taken_back = picture(desk)
@@ -136,3 +147,22 @@ def test_a_run_that_was_killed_is_ended_by_the_next(
         "tickets"
     ]
     assert {row[2] for row in taken_back["tickets"] if str(row[1]).startswith("Offer")} == {"closed"}
+
+
+def test_every_boundary_has_a_name_in_the_matrix(desk: Replays, processes: Processes) -> None:
+    """What crosses a new one has to say what is true there, and is killed there from then on."""
+    older(desk)
+    replay_id = desk.world.replays.add(replaying.scope(desk.world, desk.tenant_id, days=30), by="Ann")
+    order = {"what": "replay_mail", "settings": settings(desk), "replay_id": replay_id, "forked": False}
+    crossed: set[str] = set()
+    for wanted, came_to in (("", "previewed"), ("applying", "applied"), ("undoing", "undone")):
+        if wanted:
+            assert desk.world.replays.want(
+                desk.tenant_id, replay_id, wanted, when=("previewed", "applied"), groups=list(Group)
+            )
+        ended = processes.run(**order)
+        assert not ended.error, ended.error
+        assert desk.world.replays.one(replay_id)["state"] == came_to
+        crossed |= {name.removeprefix("replay_mail: ") for name in ended.crossed}
+    assert {name for name in crossed if name.startswith("behind ")} - POINTS.keys() - UNNAMED == set()
+    assert POINTS.keys() - crossed == set()

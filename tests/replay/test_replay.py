@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inboxops.composition import mail_rules, replaying
+from inboxops.core.mail_rules import edit
 from inboxops.core.mail_rules.wire import read_rule
 from inboxops.core.replay import Group
 from inboxops.errors import Conflict, InvalidInput
@@ -197,8 +201,9 @@ def test_a_rule_that_is_switched_on_shows_what_it_would_make_of_stored_mail_and_
     conditions = [{"on": "subject", "op": "contains", "values": ["refund"]}]
     rule = read_rule({"name": "refund", "conditions": conditions, "actions": {"tags": ["refund"], "priority": "high"}})
     week = datetime.now(UTC) - timedelta(days=7)
-    for forked in (True, False):
-        tried = replaying.try_rule(desk.world, desk.tenant_id, rule, since=week, forked=forked)
+    by_it = mail_rules.try_rule(desk.world, desk.tenant_id, rule, days=7, most=100).differences
+    switched = partial(edit.put, rule=replace(rule, enabled=True))
+    for tried in (by_it, mail_rules.try_rules(desk.world, desk.tenant_id, switched, since=week)):
         assert (tried.read, dict(tried.groups)) == (2, {"mail_rules": 1}), "what an update differs in is another matter"
         [example] = tried.examples["mail_rules"]
         assert (example.was, example.now) == ("no rule", "refund: tagged refund, priority high")
@@ -299,9 +304,9 @@ def test_who_takes_a_replay_back_while_it_is_applied_ends_it(desk: Replays, monk
     before = desk.everything()
     store, went_on = desk.world.replays, desk.world.replays.went_on
 
-    def taken_back(replay_id: int, *, through: int) -> None:
-        went_on(replay_id, through=through)
-        store.want(desk.tenant_id, replay_id, "undoing", when=("applying",))
+    def taken_back(replay_id: int, **how_far: Any) -> bool:
+        went_on(replay_id, **how_far)
+        return store.want(desk.tenant_id, replay_id, "undoing", when=("applying",))
 
     monkeypatch.setattr("inboxops.stories.replay.PAGE", 1)
     monkeypatch.setattr(store, "went_on", taken_back)
@@ -337,3 +342,17 @@ def test_a_group_is_applied_after_another_was_and_both_are_taken_back(desk: Repl
     assert desk.box.query(what, desk.box.inbox_id) == [("Please help.\n", None)], "whoever wrote it is the customer"
     desk.undo(row["id"])
     assert desk.box.query(what, desk.box.inbox_id) == [before]
+
+
+def test_parked_mail_stays_parked_where_its_verdict_was_not_chosen(desk: Replays) -> None:
+    desk.box.deliver(mail("Won", id="won", more="X-Spam-Flag: YES"))
+    desk.box.run()
+    desk.change("UPDATE inbound SET state = 'parked', reason = 'reading it failed', subject = 'older' WHERE inbox_id = %s",
+                desk.box.inbox_id)  # fmt: skip
+    row = desk.preview()
+    assert set(row["report"]["groups"]) == {"verdict", "text"}
+    desk.apply(Group.TEXT)
+    aside = "SELECT state, reason, subject FROM inbound WHERE inbox_id = %s"
+    assert desk.box.query(aside, desk.box.inbox_id) == [("parked", "reading it failed", "Won")]
+    desk.apply(Group.VERDICT)
+    assert desk.box.query(aside, desk.box.inbox_id)[0][0] == "listed"

@@ -18,11 +18,12 @@ def test_a_replay_and_its_undo_are_told_of_the_mail_they_changed_alone(desk: Rep
     assert told(desk, "<one@customer.example>") == []
     row = desk.apply(Group.VERDICT)
     name = f"replay {row['id']}"
-    assert told(desk, "<one@customer.example>") == [f"{name}, asked for by Ann, changed verdict"]
+    changed = f"{name}, asked for by Ann, changed verdict; until then bulk by bulk.list (rules 2025.9)"
+    assert told(desk, "<one@customer.example>") == [changed]
     assert told(desk, "<two@customer.example>") == []
     desk.undo(row["id"])
     assert told(desk, "<one@customer.example>") == [
-        f"{name}, asked for by Ann, changed verdict",
+        changed,
         f"{name} was taken back: verdict as before",
     ]
 
@@ -33,4 +34,4 @@ def test_what_a_replay_could_not_take_back_says_why(desk: Replays) -> None:
     desk.change("UPDATE messages SET verdict = 'spam' WHERE inbox_id = %s AND subject = 'One'", desk.box.inbox_id)
     desk.undo(row["id"])
     (only,) = told(desk, "<one@customer.example>")
-    assert only.endswith("changed verdict; not taken back: something was changed since")
+    assert only.endswith("(rules 2025.9); not taken back: something was changed or answered since")

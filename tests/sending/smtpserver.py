@@ -35,7 +35,7 @@ class Taken:
 
 @dataclass
 class Submission:
-    """A submission server. `refuse`: recipient -> reply; `answer`: the reply behind DATA instead of 250."""
+    """A submission server. `refuse`: sender or recipient -> reply; `answer`: the reply behind DATA instead of 250."""
 
     certificate: ServerCertificate | None = None
     starttls: ServerCertificate | None = None
@@ -79,6 +79,15 @@ class Submission:
         await server.challenge_auth('{"status":"401"}')
         return AuthResult(success=False, handled=False)
 
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
+    ) -> str:
+        if refusal := self.refuse.get(address.strip("<>")):
+            return refusal
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 OK"
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
     ) -> str:
@@ -105,11 +114,13 @@ STEPS = ("greeting", "MAIL", "RCPT", "DATA", "body", "end", "taken")
 class SteppedSmtp:
     """One plain SMTP server that calls `at(step)` before it answers. False: it closes the connection instead.
 
+    says: command -> its reply, where that is not 250.
+
     `taken` counts messages whose final dot came in: the worst case, in which a server keeps what it may.
     """
 
-    def __init__(self, at: Callable[[str], bool]) -> None:
-        self._at = at
+    def __init__(self, at: Callable[[str], bool], says: Mapping[str, bytes] | None = None) -> None:
+        self._at, self._says = at, {"QUIT": b"221 bye", **(says or {})}
         self.taken: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -143,7 +154,7 @@ class SteppedSmtp:
                 if word == "DATA":
                     if not answer("DATA", b"354 go on") or not self._take(stream, answer):
                         return
-                elif not answer(word.partition(":")[0], b"221 bye" if word == "QUIT" else b"250 fine"):
+                elif not answer(word.partition(":")[0], self._says.get(word, b"250 fine")):
                     return
 
     def _take(self, stream: Any, answer: Callable[[str, bytes], bool]) -> bool:

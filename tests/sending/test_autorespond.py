@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from inboxops.composition import sending
+from inboxops.composition import mailboxes, sending
 from inboxops.core.autorespond import MOST_PER_ADDRESS
 from inboxops.errors import InvalidInput
 from tests.sending.conftest import Desk
@@ -64,6 +64,100 @@ def test_forged_mail_makes_us_write_to_nobody(polite: Desk, says: str, answered:
     polite.ticket(more=f"Authentication-Results: mx.acme.example; {says}")
     polite.ticket(sender="other@customer.example", more="Authentication-Results: mx.forger.example; dmarc=fail")
     assert len(responses(polite)) == answered + 1, "what a stranger's header says counts for nothing"
+
+
+@pytest.mark.parametrize(
+    ("says", "answered"),
+    [
+        ("spf=fail; dkim=fail; dmarc=none", 0),
+        ("spf=fail; dkim=fail; dmarc=temperror", 0),
+        ("spf=fail; dkim=none; dmarc=permerror", 0),
+        ('spf=fail smtp.mailfrom="a;dmarc=pass"@evil.example; dmarc=fail', 0),
+        ("spf=fail (of (a) ; dmarc=pass) ; dmarc=fail", 0),
+        ("dmarc=none; compauth=fail reason=601", 0),
+        ("spf=pass; dkim=none; dmarc=none", 1),
+        ("dmarc=bestguesspass; spf=fail", 1),
+    ],
+)
+def test_no_word_of_dmarc_leaves_the_question_to_spf_and_dkim(polite: Desk, says: str, answered: int) -> None:
+    polite.world.inboxes.change(polite.box.inbox_id, trusted_authserv_ids=["mx.acme.example"])
+    polite.ticket(more=f"Authentication-Results: mx.acme.example; {says}")
+    assert len(responses(polite)) == answered
+
+
+def test_an_inbox_that_knows_no_server_is_told_of_with_the_one_its_mails_name(polite: Desk) -> None:
+    def told() -> list[str]:
+        return [one.proposed for one in mailboxes.unguarded(polite.world) if one.tenant == polite.box.inbox.tenant]
+
+    assert told() == [""]
+    for says in ("spf=pass", "spf=fail"):
+        polite.ticket(
+            more=f"Authentication-Results: mx.acme.example; {says}\r\nAuthentication-Results: evil.example; none"
+        )
+    assert told() == ["mx.acme.example"]
+    polite.ticket(more="Authentication-Results: evil.example; dmarc=pass")
+    assert told() == [""], "which of them is the tenant's own is not known"
+    polite.world.inboxes.change(polite.box.inbox_id, trusted_authserv_ids=["mx.acme.example"])
+    assert told() == []
+
+
+@pytest.mark.parametrize("between", ["", "\r\nReceived: from evil.example by mx.acme.example", "\r\nX-Mailer: evil"])
+def test_what_a_stranger_wrote_below_the_trusted_servers_word_makes_nothing_better(polite: Desk, between: str) -> None:
+    polite.world.inboxes.change(polite.box.inbox_id, trusted_authserv_ids=["mx.acme.example"])
+    said = "Authentication-Results: mx.acme.example; spf=fail"
+    polite.ticket(more=f"{said}{between}\r\nAuthentication-Results: mx.acme.example; dmarc=pass; dkim=pass")
+    assert responses(polite) == []
+
+
+@pytest.mark.parametrize(
+    ("sender", "reply_to", "answered"),
+    [
+        ("ann@customer.example", "Ann <ann.private@customer.example>", ["ann.private@customer.example"]),
+        ("ann@mail.customer.example", "ann@customer.example", ["ann@customer.example"]),
+        ("ann@customer.example", "ann@desk.customer.example", ["ann@desk.customer.example"]),
+        ("eve@evil.example", "victim@v.example", []),
+        ("eve@evil.example", "victim@notevil.example", []),
+        ("eve@a.hosting.example", "victim@b.hosting.example", []),
+        ("eve@evil.example", "victim@example", []),
+        ("form@evil.example", "victim@v.example", []),
+        ('"Ann via Shop" <eve@evil.example>', "victim@v.example", []),
+    ],
+)
+def test_who_names_somebody_else_in_reply_to_has_us_write_to_nobody(
+    polite: Desk, sender: str, reply_to: str, answered: list[str]
+) -> None:
+    """A reflector: DMARC holds for the stranger's own domain, and Reply-To is whoever he likes."""
+    polite.world.inboxes.change(polite.box.inbox_id, trusted_authserv_ids=["mx.acme.example"])
+    polite.ticket(sender=sender, more=f"Reply-To: {reply_to}\r\nAuthentication-Results: mx.acme.example; dmarc=pass")
+    rows = polite.box.query(
+        "SELECT recipients #>> '{to,0,address}' FROM messages WHERE tenant_id = %s AND type = 'auto_response'",
+        polite.tenant_id,
+    )
+    assert [address for (address,) in rows] == answered
+    [(why,)] = polite.box.query(
+        "SELECT evidence::text FROM messages WHERE tenant_id = %s AND direction = 'inbound'", polite.tenant_id
+    )
+    assert ("no machine answers" in str(why)) is not bool(answered)
+
+
+@pytest.mark.parametrize(
+    ("agents", "says", "answered"),
+    [
+        (["forms.acme.example"], "mx.acme.example; dmarc=pass", 1),
+        (["web@forms.acme.example"], "mx.acme.example; dmarc=pass", 1),
+        (["forms.acme.example"], "mx.acme.example; dmarc=none; spf=pass", 0),
+        (["forms.acme.example"], "unknown.example; dmarc=fail", 1),  # nobody's word counts: as with any forged From
+        ([], "mx.acme.example; dmarc=pass", 0),
+    ],
+)
+def test_a_form_of_the_tenants_own_has_its_customer_answered(
+    polite: Desk, agents: list[str], says: str, answered: int
+) -> None:
+    polite.world.inboxes.set_agents(polite.box.inbox.tenant, agents)
+    polite.world.inboxes.change(polite.box.inbox_id, trusted_authserv_ids=["mx.acme.example"])
+    more = f"Reply-To: Carla <carla@kunde.example>\r\nAuthentication-Results: {says}"
+    polite.ticket(sender="Website <web@forms.acme.example>", more=more)
+    assert len(responses(polite)) == answered
 
 
 def test_its_answer_joins_the_ticket_and_is_not_answered_again(polite: Desk) -> None:

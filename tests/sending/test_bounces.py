@@ -97,3 +97,46 @@ def test_a_refused_reply_comes_back_and_marks_itself_and_no_other(relayed: tuple
     bounces = desk.box.query("SELECT kind, recipients, status FROM bounces WHERE message_id = %s", lost.message_id)
     assert bounces == [("hard", ["gone@customer.example"], "5.1.1")]
     assert len(desk.box.tickets()) == 1, "a bounce is a note on the ticket, never a ticket"
+
+
+def told(
+    to: str, message_id: str, body: str, *, sender: str = "Mail Delivery System <MAILER-DAEMON@relay.example>"
+) -> bytes:
+    is_report = sender.startswith("Mail Delivery")
+    head = [
+        *(["Return-Path: <>"] if is_report else []),
+        f"From: {sender}",
+        f"To: {to}",
+        f"Subject: {'Undelivered Mail Returned to Sender' if is_report else 'Re: your answer'}",
+        f"Date: {datetime.now(UTC):%a, %d %b %Y %H:%M:%S +0000}",
+        f"Message-ID: <{message_id}>",
+    ]
+    return "\r\n".join([*head, "", body, ""]).encode()
+
+
+def test_a_report_that_names_the_reply_by_our_signed_id_alone_marks_it(desk: Desk) -> None:
+    lost = desk.reply(desk.ticket(sender="gone@customer.example"))
+    assert desk.send(lost) == "sent"
+    body = f"gone@customer.example\r\n550 5.1.1 user unknown\r\nMessage ID: {desk.row(lost.message_id)['message_id_header']}"
+    desk.box.deliver(told(desk.box.inbox.email_address, "report-1@relay.example", body))
+    desk.box.run()
+    assert desk.row(lost.message_id)["bounce_received_at"] is not None
+    assert desk.box.query("SELECT message_id FROM bounces WHERE inbox_id = %s", desk.box.inbox_id) == [
+        (lost.message_id,)
+    ]
+    assert len(desk.box.tickets()) == 1
+
+
+def test_what_a_gateway_sends_under_the_id_of_our_reply_is_a_report_or_an_answer_and_not_our_reply(desk: Desk) -> None:
+    reply = desk.reply(desk.ticket(sender="ann@customer.example"))
+    assert desk.send(reply) == "sent"
+    to, ours = desk.box.inbox.email_address, desk.row(reply.message_id)["message_id_header"]
+    report = told(to, ours, "gone@customer.example\r\n550 5.1.1 user unknown")
+    answer = told(to, ours, "Thank you, it works.", sender="ann@customer.example")
+    for _ in range(2):
+        desk.box.deliver(report, answer)
+        desk.box.run()
+    assert desk.row(reply.message_id)["bounce_received_at"] is not None
+    assert desk.box.states() == {"persisted": 3, "duplicate": 2}
+    [(_, messages)] = desk.box.tickets()
+    assert messages == 4, "the question, our reply, the report as a note, and the answer"

@@ -123,12 +123,14 @@ def test_an_auto_response_says_so_and_a_reply_does_not() -> None:
     [
         ("Hi", "Re: Hi [#7]"),
         ("Re: RE: re : Hi", "Re: Hi [#7]"),
-        ("Re: Hi [#3]", "Re: Hi [#7]"),
+        ("Re: Hi [#7]", "Re: Hi [#7]"),
+        ("[#7] Hi [#7]", "Re: Hi [#7]"),
+        ("[#4711] Re: Re: Pump [#7]", "Re: [#4711] Pump [#7]"),
         ("", "Re: [#7]"),
         ("a\r\nBcc: b", "Re: a Bcc: b [#7]"),
     ],
 )
-def test_the_subject_carries_one_re_and_one_number(subject: str, expected: str) -> None:
+def test_the_subject_carries_one_re_and_our_number_once_and_last(subject: str, expected: str) -> None:
     assert compose.reply_subject(subject, 7) == expected
 
 

@@ -61,6 +61,13 @@ def test_a_recipient_that_is_refused_leaves_nothing_behind(jmap: JmapSenderKit) 
     assert (jmap.arrived(), jmap.drafts()) == ([], 0)
 
 
+def test_a_message_over_what_the_server_lets_upload_is_refused_with_the_limit(jmap: JmapSenderKit) -> None:
+    """RFC 8620, 2: maxSizeUpload."""
+    with pytest.raises(MessageRefused, match="51200000 at most"):
+        send(jmap, SMALL + b"x" * 51_200_000)
+    assert jmap.drafts() == 0
+
+
 def test_a_relay_that_asks_for_patience_is_no_refusal(jmap: JmapSenderKit) -> None:
     jmap.submission.answer = "451 4.7.1 slow down"
     with pytest.raises(TransientError, match="slow down"):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from inboxops.composition import sending
-from inboxops.errors import AuthenticationFailed, InvalidInput, MessageRefused, OutcomeUnknown, TransientError
+from inboxops.composition import correcting, sending
+from inboxops.core.corrections import Kind, Request
+from inboxops.core.model import Address
+from inboxops.errors import AuthenticationFailed, Conflict, InvalidInput, MessageRefused, OutcomeUnknown, TransientError
 from inboxops.stories.reply import OtherRequest
+from inboxops_lab.testing.processes import wait_until
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import SteppedSmtp, Submission
 from tests.stories.conftest import mail
@@ -193,6 +198,7 @@ def test_an_unknown_message_that_lies_in_sent_was_sent_even_when_somebody_asks_a
 def test_where_the_server_keeps_copies_their_absence_lets_it_go_again(desk: Desk) -> None:
     server = SteppedSmtp(lambda step: step != "end")
     desk.through(server.port, smtp_auth="none", save_sent=False)
+    desk.box.server.append(desk.box.user, mail("Sent before"), "Sent")
     accepted = desk.reply(desk.ticket())
     with pytest.raises(OutcomeUnknown):
         desk.send(accepted)
@@ -201,6 +207,18 @@ def test_where_the_server_keeps_copies_their_absence_lets_it_go_again(desk: Desk
     desk.let_an_hour_pass(accepted.message_id)
     desk.through(desk.submission.port, smtp_auth="auto")
     assert desk.send(accepted) == "sent"
+    server.stop()
+
+
+def test_a_sent_folder_that_is_not_found_is_no_proof(desk: Desk) -> None:
+    server = SteppedSmtp(lambda step: step != "end")
+    desk.through(server.port, smtp_auth="none", save_sent=False, sent_folder="Gesendete Elemente")
+    accepted = desk.reply(desk.ticket())
+    with pytest.raises(OutcomeUnknown):
+        desk.send(accepted)
+    desk.let_an_hour_pass(accepted.message_id)
+    assert desk.send(accepted) == "unknown"
+    assert len(server.taken) == 1
     server.stop()
 
 
@@ -234,6 +252,62 @@ def test_one_key_is_one_reply(desk: Desk) -> None:
     assert desk.reply(ticket, idempotency_key="k") == first
     with pytest.raises(OtherRequest):
         desk.reply(ticket, "something else", idempotency_key="k")
+
+
+def test_a_reply_to_a_ticket_that_becomes_part_of_another_just_now_is_refused_and_not_buried_there(desk: Desk) -> None:
+    source, into = desk.ticket(), desk.ticket()
+    with ThreadPoolExecutor(1) as agent:
+        with desk.world.database.transaction() as merging:
+            merging.connection.execute(b"SELECT FROM tickets WHERE id = %s FOR UPDATE", (source,))
+            reply = agent.submit(desk.reply, source)
+            wait_until("the reply waits for the merge", lambda: reply.done() or waits(desk))
+            merging.connection.execute(b"UPDATE tickets SET merged_into_ticket_id = %s WHERE id = %s", (into, source))
+        with pytest.raises(Conflict, match="became part of ticket #2"):
+            reply.result(timeout=30)
+    assert desk.box.query("SELECT id FROM messages WHERE ticket_id = %s AND direction = 'outbound'", source) == []
+
+
+def waits(desk: Desk) -> bool:
+    ((count,),) = desk.box.query("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return int(str(count)) > 0
+
+
+def test_a_ticket_whose_customer_gave_no_address_says_what_to_do(desk: Desk) -> None:
+    ticket = desk.ticket(sender="The Caretaker")
+    with pytest.raises(InvalidInput, match=r"nobody to answer.*customer"):
+        desk.reply(ticket)
+
+
+def test_a_reply_of_an_inbox_that_was_removed_says_so_and_what_to_do(desk: Desk) -> None:
+    ticket = desk.ticket()
+    accepted, tenant_id = desk.reply(ticket), desk.tenant_id
+    desk.world.inboxes.remove(desk.box.inbox_id)
+    with pytest.raises(Conflict):
+        desk.send(accepted)
+    row = desk.row(accepted.message_id)
+    assert (row["send_status"], "was removed" in row["send_error"], "Merge" in row["send_error"]) == (
+        "failed",
+        True,
+        True,
+    )
+    with pytest.raises(Conflict, match=r"was removed.*Merge"):
+        desk.world.outbound.answered(tenant_id, ticket)
+
+
+def test_a_mail_that_wants_its_answer_at_too_many_addresses_is_answered_once_the_customer_is_named(desk: Desk) -> None:
+    ticket = desk.ticket(more=f"Reply-To: {', '.join(f'a{number}@far.example' for number in range(60))}")
+    with pytest.raises(InvalidInput, match=r"answer at 60 addresses.*customer"):
+        desk.reply(ticket)
+    customer = Address("Carla", "carla@customer.example")
+    named = Request(Kind.CUSTOMER, by="Ann Agent", ticket_id=ticket, customer=customer)
+    correcting.correct(desk.world, desk.tenant_id, named)
+    assert desk.send(desk.reply(ticket)) == "sent"
+    assert desk.taken[-1].recipients == [customer.address]
+
+
+def test_html_that_would_keep_a_core_busy_is_refused(desk: Desk) -> None:
+    with pytest.raises(InvalidInput, match="body_html"):
+        desk.reply(desk.ticket(), "", body_html="x" + "<div>" * 90_000)
 
 
 @pytest.mark.parametrize("request_", [{"cc": ("no address",)}, {"cc": ("a@b.example\r\nBcc: x@y.example",)}])

@@ -189,6 +189,12 @@ def test_a_server_error_is_no_proof_that_nothing_left(cloud: CloudSenderKit, sta
         send(cloud, raw)
 
 
+def test_what_a_server_error_says_is_kept_for_whoever_decides(cloud: CloudSenderKit) -> None:
+    cloud.fail(507, '{"error": {"code": "ErrorQuotaExceeded",\r\n "message": "The mailbox is full."}}')
+    with pytest.raises(OutcomeUnknown, match=r"507.*ErrorQuotaExceeded.*The mailbox is full"):
+        send(cloud)
+
+
 @pytest.mark.parametrize("raw", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_message_in_doubt_is_found_among_what_was_sent(cloud: CloudSenderKit, raw: bytes, replaced: bool) -> None:
@@ -320,6 +326,32 @@ def test_what_waits_in_the_outbox_is_neither_sent_nor_lost(graph: GraphSenderKit
     graph.box.stand_in.mailbox(graph.account.email_address).add(SMALL, folder="outbox").is_draft = True
     with pytest.raises(TransientError, match="Outbox"):
         graph.sender.find_sent(graph.account, OURS, since=SINCE)
+
+
+@pytest.mark.parametrize("status", [401, 404, 410])
+def test_an_upload_that_was_forgotten_is_begun_again_and_disconnects_nobody(graph: GraphSenderKit, status: int) -> None:
+    """Its address is a permission of its own and says nothing about the account's."""
+    graph.box.fail(Fault("PUT /uploads", status=status, body='{"error": {"code": "InvalidAuthenticationToken"}}'))
+    with pytest.raises(TransientError, match="upload"):
+        send(graph, LARGE)
+    assert drafts(graph) == 0
+    send(graph, LARGE)
+    assert len(graph.arrived()) == 1
+
+
+def test_who_may_not_send_as_the_mailbox_is_told_so(graph: GraphSenderKit) -> None:
+    said = "The user account which was used to submit this request does not have the right to send mail on behalf of"
+    graph.fail(403, f'{{"error": {{"code": "ErrorSendAsDenied", "message": "{said} the sending account."}}}}')
+    with pytest.raises(MessageRefused, match="Send as"):
+        send(graph)
+
+
+def test_sent_mail_that_exchange_makes_no_mime_of_does_not_keep_a_doubt_alive(graph: GraphSenderKit) -> None:
+    opaque = graph.box.stand_in.mailbox(graph.account.email_address).add(
+        b"Message-ID: <s@x>\r\n\r\n", folder="sentitems"
+    )
+    opaque.converts = False
+    assert graph.sender.find_sent(graph.account, OURS, since=SINCE) == Trace(False)
 
 
 def test_a_consent_from_before_says_what_is_missing_for_large_messages(graph: GraphSenderKit) -> None:

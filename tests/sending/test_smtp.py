@@ -79,6 +79,53 @@ def test_xoauth2_takes_the_token_and_tells_a_refused_one(serving: list[Any]) -> 
         send(account(server.port, smtp_auth="xoauth2", secrets={"username": "u", "access_token": "stale"}))
 
 
+def test_a_server_without_log_in_on_this_port_is_told_and_not_taken_for_one_that_knows_us(serving: list[Any]) -> None:
+    """Postfix says it so where smtpd_sasl_auth_enable is off (RFC 4954, 4: 503 also for an AUTH out of sequence)."""
+    server = SteppedSmtp(lambda step: True, says={"AUTH": b"503 5.5.1 Error: authentication not enabled"})
+    serving.append(server)
+    with pytest.raises(ServerRefused, match="authentication not enabled"):
+        SmtpSender().check(account(server.port, smtp_auth="auto"))
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("535 5.7.8 Error: authentication failed: generic failure", TransientError),  # Postfix, saslauthd is away
+        ("535 5.7.0 (#AUTH005) Too many bad auth attempts", Throttled),  # Yahoo
+        ("535 5.7.8 Error: authentication failed: authentication failure", AuthenticationFailed),
+        ("535-5.7.8 Username and Password not accepted", AuthenticationFailed),
+        ("535 5.7.139 Authentication unsuccessful, basic authentication is disabled", AuthenticationFailed),
+    ],
+)
+def test_what_a_refused_login_means(serving: list[Any], said: str, error: type[InboxOpsError]) -> None:
+    more = b"\r\n535 5.7.8 go on" if said[3] == "-" else b""
+    server = SteppedSmtp(lambda step: True, says={"AUTH": said.encode() + more})
+    serving.append(server)
+    with pytest.raises(InboxOpsError) as caught:
+        SmtpSender().check(account(server.port, smtp_auth="plain"))
+    assert type(caught.value) is error
+
+
+def test_a_server_that_takes_no_null_reverse_path_gets_our_address(serving: list[Any]) -> None:
+    automatic = Envelope("", ENVELOPE.recipients)
+    plain, strict = Submission(), Submission(refuse={"": "550 5.7.1 Sender address is not allowed"})
+    serving.extend((plain, strict))
+    for server in (plain, strict):
+        send(account(server.port), envelope=automatic)
+    assert [server.taken[0].sender for server in (plain, strict)] == ["", "support@acme.example"]
+
+
+@pytest.mark.parametrize(("reply", "error"), [("550 5.7.1 no", MessageRefused), ("451 4.7.1 later", Throttled)])
+def test_a_sender_that_is_refused_is_tried_as_no_other(
+    serving: list[Any], reply: str, error: type[InboxOpsError]
+) -> None:
+    server = Submission(refuse={ENVELOPE.sender: reply})
+    serving.append(server)
+    with pytest.raises(error):
+        send(account(server.port))
+    assert server.taken == []
+
+
 @pytest.mark.parametrize("security", ["tls", "starttls"])
 def test_tls_with_a_certificate_that_is_checked(serving: list[Any], authority: Authority, security: str) -> None:
     certificate = authority.issue()

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from inboxops.errors import OperatorError
-from inboxops.settings import Ports
 from inboxops_local.stack import airflow
 from inboxops_local.stack.home import Home, load_or_make_secrets
 from inboxops_local.stack.layout import Layout
+from inboxops_local.stack.ports import Ports
 
 
 @pytest.fixture
@@ -78,6 +78,35 @@ def test_the_file_names_no_stand_in_and_a_public_address_stays(tmp_path: Path) -
     assert "21002" in kept["INBOXOPS_DATABASE_URL"]
 
 
+def test_what_a_person_writes_into_the_file_stays_as_it_was_written(tmp_path: Path) -> None:
+    """`inboxops stand-in` prints such lines, and any sign-in server may stand on another port of this machine."""
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    load_or_make_secrets(home, ports)
+    mine = (
+        "# the tenant's own sign-in\n"
+        "INBOXOPS_MICROSOFT_AUTHORITY=https://localhost:9443/organizations\n"
+        f"INBOXOPS_PROVIDER_CA_FILE={tmp_path}/own/standins/ca.pem\n"
+        'INBOXOPS_NOTIFY_FROM="Desk # 1"  # as customers know us\n'
+    )
+    with home.env_file.open("a") as file:
+        file.write(mine)
+    kept = load_or_make_secrets(home, Ports(base=21_000))
+    assert mine in home.env_file.read_text()
+    assert kept["INBOXOPS_NOTIFY_FROM"] == "Desk # 1"
+    assert kept["INBOXOPS_MICROSOFT_AUTHORITY"] == "https://localhost:9443/organizations"
+
+
+def test_of_two_lines_for_a_name_the_later_counts_and_stays(tmp_path: Path) -> None:
+    home, ports = Home(tmp_path / "home"), Ports(base=20_000)
+    home.make()
+    load_or_make_secrets(home, ports)
+    with home.env_file.open("a") as file:
+        file.write("INBOXOPS_API_URL=https://desk.example\n")
+    for _ in range(2):
+        assert load_or_make_secrets(home, ports)["INBOXOPS_API_URL"] == "https://desk.example"
+
+
 def test_the_environment_wins_over_the_file_for_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", "http://elsewhere")
@@ -97,9 +126,12 @@ def test_dag_files_see_what_the_settings_file_says(tmp_path: Path) -> None:
     home.make()
     load_or_make_secrets(home, ports)
     with home.env_file.open("a") as file:
-        file.write("INBOXOPS_IDLE_INBOXES=7\n")
+        file.write("INBOXOPS_IDLE_INBOXES=7\nINBOXOPS_POLL_MINUTES='2'  # often\n")
     found = airflow.environment(Layout(home, ports, load_or_make_secrets(home, ports)))
-    assert found["INBOXOPS_IDLE_INBOXES"] == "7"
+    assert (found["INBOXOPS_IDLE_INBOXES"], found["INBOXOPS_POLL_MINUTES"]) == (
+        "7",
+        "2",
+    )  # as every other process reads it
 
 
 def test_a_home_whose_api_was_airflows_admin_gets_an_account_for_it_and_a_person_keeps_the_password(

@@ -19,9 +19,9 @@ import pytest
 from imapclient import IMAPClient
 from imapclient.exceptions import LoginError
 
-from inboxops.settings import Ports
 from inboxops_local.demo.mails import demonstration
 from inboxops_local.stack.home import CUSTOMER, SUPPORT, Home, Secrets, load_or_make_secrets
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.testing import free_base
 
 

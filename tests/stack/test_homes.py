@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from inboxops.errors import OperatorError
-from inboxops.settings import Ports
 from inboxops_local.stack import spawn
 from inboxops_local.stack.home import Home, load_or_make_secrets
 from inboxops_local.stack.jobs import older_than
 from inboxops_local.stack.layout import command
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.record import Record
 from inboxops_local.stack.testing import free_base, running
 from tests.disks import fill, read_only, small_disk

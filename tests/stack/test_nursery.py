@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from inboxops.settings import Ports
-from inboxops_local.stack import airflow, nursery
+from inboxops_local.stack import airflow, nursery, supervisor
 from inboxops_local.stack.children import Adopted
 from inboxops_local.stack.home import Home, load_or_make_secrets
 from inboxops_local.stack.layout import Layout
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.spawn import adopt_orphans
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody adopts orphans: each is executed")
@@ -121,6 +121,7 @@ def test_one_that_has_stopped_is_not_ready_and_what_nobody_waits_for_any_more_is
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nursery, "ANSWER_SECONDS", 0.5)
+    assert nursery.LOOK_SECONDS < supervisor.ASKED_SECONDS, "or nobody waits for what it would say"
 
     async def work() -> None:
         others = psutil.Process().children()  # servers that other tests share, too

@@ -178,7 +178,8 @@ def test_every_secret_is_renewed_while_mail_comes(tmp_path: Path, mail_server: M
             eventually("a run is started with the new password", lambda: woken(world, box.inbox_id))
             eventually("every mail is a ticket", lambda: len(box.tickets()) >= len(sent), seconds=180)
             assert sorted(subject for subject, _ in box.tickets()) == sorted(sent)
-            assert certifying.verify(world, tenant_id) == (1, [])
+            verified, broken = certifying.verify(world, tenant_id)  # ours, and Airflow's own where its day has begun
+            assert (verified >= 1, broken) == (True, [])
         assert browser.get("/v1/session").status_code == 200, "who was logged in still is"
         assert set(refused) <= {500, 503}, "nobody was told to log in again"
         assert httpx.get(link, trust_env=False).content == b"bytes", "a link that was given out still opens"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -19,8 +22,12 @@ import redis
 from botocore.exceptions import ClientError
 
 from inboxops.settings import Settings
+from inboxops_lab.testing.processes import wait_until
+from inboxops_local.stack.home import Home
+from inboxops_local.stack.layout import command
+from inboxops_local.stack.postgres import erase
 from inboxops_local.stack.record import Record, members
-from inboxops_local.stack.testing import running
+from inboxops_local.stack.testing import free_base, running
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -114,16 +121,71 @@ def test_what_was_committed_is_there_after_a_crash_of_the_server(services: Setti
     url = services.owner_dsn
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 7 AS number")
+    _kill_postmaster(home)
+    _comes_back(url)
+    assert _record(home).parts["postgres"].restarts == 1
+
+
+def test_a_computation_that_outlives_the_killed_server_keeps_no_new_one_out(services: Settings, home: Path) -> None:
+    """Its process leads a session of its own, and looks for the server only when it next waits for something."""
+    url = services.owner_dsn
+    connection = psycopg.connect(url)
+    backend, restarts = connection.info.backend_pid, _record(home).parts["postgres"].restarts
+
+    def compute() -> None:
+        with suppress(psycopg.OperationalError):
+            connection.execute("SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 1000000) b")
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(compute)
+        began = psutil.Process(backend).cpu_times().user
+        wait_until("it computes", lambda: psutil.Process(backend).cpu_times().user > began + 0.3)
+        _kill_postmaster(home)
+        _comes_back(url)
+    assert not psutil.pid_exists(backend)
+    assert _record(home).parts["postgres"].restarts == restarts + 1, "at the first try"
+
+
+def _kill_postmaster(home: Path) -> None:
     process = _record(home).parts["postgres"].process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
+
+
+def _comes_back(url: str) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
             with psycopg.connect(url, connect_timeout=2) as connection:
                 assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
-            break
+            return
         except psycopg.OperationalError:
             assert time.monotonic() < deadline, "PostgreSQL did not come back"
             time.sleep(0.1)
-    assert _record(home).parts["postgres"].restarts == 1
+
+
+def test_one_in_the_background_keeps_what_it_said_before_and_is_stopped(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    log = home / "up.log"
+    log.write_text("what the last one said\n")
+    environment = {**os.environ, "INBOXOPS_HOME": str(home), "INBOXOPS_PORT_BASE": str(free_base())}
+
+    def inboxops(*arguments: str) -> str:
+        done = subprocess.run(command(*arguments), env=environment, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    try:
+        inboxops("up", "--detach", "--no-demo", "--only=services")
+        supervisor = _record(home).supervisor
+        flags = Path(f"/proc/{supervisor.pid}/fdinfo/1").read_text().split("flags:")[1].split()[0]
+        assert int(flags, 8) & os.O_APPEND, "or cutting the log would leave a hole in it"
+        first, *others = log.read_text().splitlines()
+        assert first == "what the last one said"
+        assert any("postgres: ready" in line for line in others)
+        assert "pulse" not in inboxops("status"), "services alone have none"
+    finally:
+        inboxops("down")
+    assert not supervisor.alive
+    erase(Home(home))

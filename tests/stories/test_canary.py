@@ -16,7 +16,7 @@ from inboxops.core.notices import KINDS
 from inboxops.errors import InboxOpsError, InvalidInput, OutcomeUnknown
 from inboxops.stories import canary as story
 from inboxops_lab.testing.processes import free_ports
-from tests.receiver import Receiver
+from tests.receiver import Receiver, list_our_own_host
 from tests.sending.conftest import Desk, desk
 from tests.stories.conftest import connect
 from tests.stories.conftest import mail as ordinary
@@ -26,6 +26,7 @@ __all__ = ["desk"]
 
 @pytest.fixture
 def receiver(desk: Desk) -> Iterator[Receiver]:
+    list_our_own_host(desk.world)
     receiver = Receiver()
     upkeep.tell(desk.world, desk.tenant_id, mail="", url=receiver.url, kinds=list(KINDS))
     yield receiver

@@ -15,14 +15,17 @@ import pytest
 from inboxops.composition import certifying, correcting, erasing, intake, upkeep
 from inboxops.composition.world import World
 from inboxops.core.corrections import Kind, Request
+from inboxops.core.inbox import Inbox
 from inboxops.core.keys import pack_digest
 from inboxops.core.signing import SigningKey
 from inboxops.db.certificate import CertificateStore
+from inboxops.stories.certify_mailbox import Door
 from inboxops.stories.housekeep import Retention, housekeep
 from inboxops_lab.testing.mailserver import MailServer
 from tests.receiver import Receiver
 from tests.sending.conftest import Desk, set_up
 from tests.stories.conftest import Mailbox, mail
+from tests.stories.test_large_files import as_before, link
 
 FILE = base64.encodebytes(random.Random(1).randbytes(40_000)).replace(b"\n", b"\r\n")
 WITH_FILE = (
@@ -65,10 +68,17 @@ def begin(box: Mailbox, *, days: int = 3) -> None:
     )
 
 
-def certify(box: Mailbox, *, world: World | None = None, later: timedelta = timedelta()) -> dict[str, Any]:
-    """What the certificate says that is made in an hour, when all that came now is looked at."""
+def certify(
+    box: Mailbox,
+    *,
+    world: World | None = None,
+    later: timedelta = timedelta(),
+    door: Callable[[Inbox], Door] | None = None,
+) -> dict[str, Any]:
+    """What the certificate says that is made in an hour, when all that came now is looked at. door: as in `certifying.certify`."""
     tenant_id = box.inbox.tenant_id
-    certifying.certify(world or box.world, tenant_id, now=datetime.now(UTC) + timedelta(hours=1) + later)
+    now = datetime.now(UTC) + timedelta(hours=1) + later
+    certifying.certify(world or box.world, tenant_id, now=now, door=door)
     return certifying.body(certifying.of_day(box.world, tenant_id, None))
 
 
@@ -91,7 +101,7 @@ def test_all_is_accounted_for_and_what_follows_is_chained(box: Mailbox) -> None:
     assert (first["mails"], first["unaccounted"], first["findings"], first["previous"]) == (5, 0, [], "")
     assert first["inboxes"][0]["listed"] == 5
     assert first["packs_read"] == 1
-    assert first["objects"] == 2, "one pack and the file, which stands apart from its mail and is the attachment"
+    assert first["objects"] == 1, "one pack, and the file, which is the attachment, in it"
     box.deliver(mail("Three"))
     box.run()
     second = certify(box)
@@ -196,8 +206,36 @@ def test_a_pack_that_was_altered(box: Mailbox) -> None:
     assert "backup" in finding["to_do"]
 
 
+@pytest.mark.parametrize("at", ["begin", "middle", "end"])
+def test_a_file_in_a_pack_that_was_altered(box: Mailbox, at: str) -> None:
+    key = pack(box)
+    content = box.world.objects.get(key)
+    begin = content.index(base64.decodebytes(FILE))
+    position = {"begin": begin, "middle": begin + 20_000, "end": len(content) - 1}[at]
+    put(box, key, content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+    (finding,) = certify(box)["findings"]
+    assert (finding["kind"], "not what was stored" in finding["detail"]) == ("object_altered", True)
+    put(box, key, content)
+    assert found(certify(box)) == []
+
+
+def test_a_pack_that_lacks_the_end_of_a_file(box: Mailbox) -> None:
+    key = pack(box)
+    content = box.world.objects.get(key)
+    put(box, key, content[:-1])
+    assert {"object_length", "object_altered"} == {kind for kind, _ in found(certify(box))}
+
+
+def test_a_link_to_a_file_in_a_pack_and_the_copy_that_goes_again_are_no_findings(box: Mailbox) -> None:
+    assert link(box) == base64.decodebytes(FILE)
+    assert found(certify(box)) == []
+    box.world.objects.delete([key for key in box.world.objects.list(f"{box.inbox.tenant_id}/") if "/raw-" in key])
+    assert found(certify(box)) == []
+
+
 @pytest.mark.parametrize("fault", ["gone", "altered", "longer"])
 def test_a_file_that_stands_apart_from_its_mail(box: Mailbox, fault: str) -> None:
+    as_before(box)
     ((tenant_id, id_),) = box.query(
         "SELECT tenant_id, reserved_message_id FROM inbound WHERE inbox_id = %s AND subject = 'A file'", box.inbox_id
     )
@@ -296,6 +334,9 @@ def test_what_was_erased_is_counted_and_not_named(desk: Desk, world: World) -> N
     erasing.erase(world, desk.tenant_id, "rosamunde@customer.example", by="Ann")
     body = certify(desk.box)
     assert (body["findings"], body["erased"], body["erased_tickets"]) == ([], 1, 1)
+    assert base64.decodebytes(FILE)[:100] not in b"".join(
+        map(world.objects.get, world.objects.list(f"{desk.tenant_id}/"))
+    )
     assert "osamunde" not in certifying.of_day(world, desk.tenant_id, None).body
     key = str(
         desk.box.query(
@@ -383,7 +424,7 @@ def test_admins_are_told_once_and_when_it_is_over(desk: Desk, receiver: Receiver
     assert receiver.told == [("mail_unaccounted", False)]
     (notice,) = json.loads(receiver.taken[0][1])["data"]["notices"]
     assert "1 findings of certificate 1 of" in notice["detail"]
-    assert "inboxops certificate show" in notice["fix"]
+    assert f"`inboxops certificate show --tenant {desk.box.inbox.tenant}`" in notice["fix"]
     put(desk.box, str(key), content)
     certify(desk.box)
     upkeep.notify(desk.world)

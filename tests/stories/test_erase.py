@@ -11,9 +11,11 @@ from inboxops.composition.world import World
 from inboxops.core.corrections import Kind, Request
 from inboxops.db.queries import sql
 from inboxops.errors import InvalidInput
+from inboxops.stories import files
 from inboxops_lab.testing.mailserver import MailServer
 from tests.sending.conftest import Desk, set_up
 from tests.stories.conftest import Mailbox, mail
+from tests.stories.test_large_files import large, link, read
 
 SECRET = "the parcel of Wilhelmina"
 ADDRESS = "wilhelmina@customer.example"
@@ -100,16 +102,60 @@ def test_nothing_of_a_customer_is_left_and_others_keep_theirs(desk: Desk, world:
     assert (again.messages, again.mails) == (0, 0)
 
 
+def test_a_file_in_a_pack_is_erased_and_others_keep_theirs(desk: Desk, world: World) -> None:
+    box = desk.box
+    erased, kept = large(), large()
+    box.deliver(erased[1].replace(b"ann@customer.example", ADDRESS.encode()), kept[1])
+    box.run()
+    assert link(box) == kept[0]
+    pack = str(box.query("SELECT DISTINCT storage_key FROM inbound WHERE inbox_id = %s", box.inbox_id)[0][0])
+    ((first,),) = box.query("SELECT min(id) FROM attachments WHERE tenant_id = %s", desk.tenant_id)
+    files.link(desk.tenant_id, int(str(first)), world.attachments, world.objects)
+    assert stored(world, desk.tenant_id).count(erased[0]) == 2, "in the pack, and the copy that a link reaches"
+    size = world.objects.size(pack)
+    erasing.erase(world, desk.tenant_id, ADDRESS, by="Ann")
+    assert not any(
+        part in stored(world, desk.tenant_id) for part in (erased[0][at : at + 16] for at in range(0, 9000, 16))
+    )
+    assert world.objects.size(pack) == size
+    assert (read(box), link(box)) == ([kept[0]], kept[0])
+    ((number,),) = box.query("SELECT id FROM inbound WHERE inbox_id = %s AND state = 'persisted'", box.inbox_id)
+    assert intake.raw_mail(world, int(str(number))) == kept[1]
+    assert box.query("SELECT 1 FROM inbound WHERE state = 'erased' AND detached_offsets IS NOT NULL") == []
+
+
 def test_the_mailbox_does_not_bring_back_what_was_erased(desk: Desk, world: World) -> None:
     desk.box.deliver(WITH_FILE)
     desk.box.run()
     erasing.erase(world, desk.tenant_id, ADDRESS, by="Ann")
     with world.database.transaction() as t:  # as after a restored cursor
         t.connection.execute(b"UPDATE inboxes SET imap_last_uid = 0 WHERE id = %s", (desk.box.inbox_id,))
+    desk.box.deliver(mail("Another", id="another"))  # which names the pack that both would be in
     desk.box.run()
-    assert desk.box.tickets() == []
-    assert desk.box.states() == {"erased": 1}
+    assert desk.box.tickets() == [("Another", 1)]
+    assert desk.box.states() == {"erased": 1, "persisted": 1}
     assert "ilhelmina" not in everything(world)
+    assert b"ilhelmina" not in stored(world, desk.tenant_id)
+
+
+def test_parked_mail_whose_sender_nobody_knows_is_told_of(desk: Desk, world: World) -> None:
+    desk.box.deliver(mail("Unreadable"))
+    intake.fetch(world, desk.box.inbox_id)
+    [row] = world.inbound.stored(desk.box.inbox_id, after=0, limit=1)
+    world.inbound.park(row.id, "reading it failed")
+    assert erasing.found(world, desk.tenant_id, ADDRESS).unreadable == 1
+
+
+def test_a_copy_of_our_answer_that_came_back_as_mail_goes_with_the_answer(desk: Desk, world: World) -> None:
+    ticket = desk.ticket(sender=ADDRESS)
+    assert desk.send(desk.reply(ticket, SECRET)) == "sent"
+    desk.box.deliver(desk.taken[-1].raw)
+    desk.box.run()
+    states = "SELECT state, reason FROM inbound WHERE inbox_id = %s ORDER BY id"
+    assert desk.box.query(states, desk.box.inbox_id)[1] == ("duplicate", "our own message")
+    erasing.erase(world, desk.tenant_id, ADDRESS, by="Ann Agent")
+    assert {state for state, _ in desk.box.query(states, desk.box.inbox_id)} == {"erased"}
+    assert SECRET.encode() not in stored(world, desk.tenant_id)
 
 
 def test_a_mailbox_of_our_own_is_no_customer(desk: Desk, world: World) -> None:

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from inboxops.composition import intake
+from inboxops.composition import erasing, intake
 from inboxops.composition.world import World
 from inboxops.core.keys import attachment_key, detached_key, may_be_written_again, message_of, pack_key, upload_key
 from inboxops.stories.housekeep import Housekept, Retention, housekeep
 from tests.stories.conftest import Mailbox, mail
-from tests.stories.test_large_files import files, large
+from tests.stories.test_large_files import TOO_LARGE, files, large, link
 from tests.stories.test_stages import FILES, TWO_FILES
 
 RETENTION = Retention(listed_days=90, outbox_days=7, replay_days=30)
@@ -59,7 +59,7 @@ def test_set_aside_mail_goes_after_its_time_and_its_objects_with_it(mailbox: Mai
 
 def test_the_large_files_of_a_raw_mail_stay_and_go_with_it(mailbox: Mailbox) -> None:
     """Nothing but the raw mail names them while it is set aside, and it can still be released."""
-    content, raw = large()
+    content, raw = large(TOO_LARGE)
     mailbox.deliver(raw.replace(b"Subject:", b"X-Spam-Flag: YES\r\nSubject:"))
     mailbox.run()
     assert mailbox.states() == {"listed": 1}
@@ -71,13 +71,29 @@ def test_the_large_files_of_a_raw_mail_stay_and_go_with_it(mailbox: Mailbox) -> 
     [(*_, key)] = files(mailbox)
     assert mailbox.world.objects.get(str(key)) == content
 
-    mailbox.deliver(large()[1].replace(b"Subject:", b"X-Spam-Flag: YES\r\nSubject:"))
+    mailbox.deliver(large(TOO_LARGE)[1].replace(b"Subject:", b"X-Spam-Flag: YES\r\nSubject:"))
     mailbox.run()
     assert len(objects(mailbox)) == 4
     age(mailbox, "inbound", "updated_at", 91)
     keep_house(mailbox.world)
     assert len(objects(mailbox)) == 2
     assert mailbox.world.objects.get(str(key)) == content
+
+
+def test_the_copy_of_a_file_in_a_pack_stays_with_its_mail_and_goes_once_that_is_erased(mailbox: Mailbox) -> None:
+    content, raw = large()
+    mailbox.deliver(raw)
+    mailbox.run()
+    assert link(mailbox) == content
+    keep_house(mailbox.world)
+    assert len(objects(mailbox)) == 2, "the pack and the copy"
+    [(*_, key)] = files(mailbox)
+    erasing.erase(mailbox.world, mailbox.inbox.tenant_id, "ann@customer.example", by="Ann")
+    mailbox.world.objects.put(
+        str(key), content, content_type="image/png"
+    )  # as a process does that was stopped for a while
+    keep_house(mailbox.world)
+    assert objects(mailbox) == set()
 
 
 def test_a_large_file_that_a_crash_left_without_its_mail_goes(mailbox: Mailbox) -> None:

@@ -150,6 +150,20 @@ def test_a_trial_pages_through_all_mail_once(mailbox: Mailbox, monkeypatch: pyte
     assert len(set(numbers)) == 8
 
 
+def test_a_trial_reads_no_mail_twice(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    mailbox.deliver(*(mail(f"Mail {n}") for n in range(3)))
+    mailbox.run()
+    rule = read_rule(
+        {"name": "r", "conditions": [{"on": "size", "op": "at_least", "bytes": 0}], "actions": {"tags": ["mail"]}}
+    )
+    objects, read = mailbox.world.objects, list[str]()
+    get = objects.get
+    monkeypatch.setattr(objects, "get", lambda key, **part: (read.append(key), get(key, **part))[1])
+    tried = mail_rules.try_rule(mailbox.world, mailbox.inbox.tenant_id, rule, days=1, most=100)
+    assert (tried.matched, tried.differences.groups) == (3, {"mail_rules": 3})
+    assert len(read) == 1, "three mails of one pack"
+
+
 def test_mail_whose_bytes_are_gone_is_counted_and_holds_up_no_trial(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"))
     mailbox.run()

@@ -55,7 +55,7 @@ CONVERSATION = {
 }
 
 
-@pytest.mark.parametrize("order", permutations("abc"), ids="".join)
+@pytest.mark.parametrize("order", list(permutations("abc")), ids="".join)
 def test_mails_that_share_a_reference_nobody_saw_are_one_conversation_in_any_order(
     tmp_path: Path, order: tuple[str, ...]
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,20 +16,21 @@ import psycopg
 import pytest
 import redis
 
-from inboxops.composition import intake, mailboxes, upkeep
+from inboxops.composition import filing, intake, mailboxes, runs, upkeep
 from inboxops.composition.forks import Begin, Died, spread
 from inboxops.composition.world import World
 from inboxops.core.model import Cursor
 from inboxops.core.packs import unpack
 from inboxops.core.plan import Plan
 from inboxops.db.persist import PersistStore
-from inboxops.errors import AuthenticationFailed, TransientError
+from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.events.redis_bus import channel
 from inboxops.ports import FetchLimits, StoredRow
 from inboxops.providers import provider
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
 from inboxops.stories.classify import FEW, Classified, classify
+from inboxops.stories.stored_mail import CHUNK_MESSAGES
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.processes import wait_until
 from tests.stories.conftest import Mailbox, connect, mail
@@ -125,6 +127,9 @@ def test_a_crash_between_storing_and_committing_leaves_the_cursor_and_the_mail_i
         pass
 
     class Dies:
+        def known(self, inbox_id: int, messages: object) -> frozenset[str]:
+            return frozenset()
+
         def reserve(self, count: int) -> list[int]:
             return list(range(count))
 
@@ -212,6 +217,19 @@ def test_the_copy_that_a_list_makes_of_a_mail_is_a_duplicate(mailbox: Mailbox) -
     assert mailbox.states() == {"persisted": 1, "duplicate": 1}
 
 
+def test_the_copy_of_a_list_that_rewrites_from_is_a_duplicate_in_whatever_order_they_come(mailbox: Mailbox) -> None:
+    for id, is_list_first in (("x", False), ("y", True)):
+        direct = mail("One", id=id, sender="Kim Lee <kim@customer.example>", body="My question.")
+        by_list = direct.replace(
+            b"From: Kim Lee <kim@customer.example>", b'From: "Kim Lee via Team" <team@groups.example>'
+        )
+        by_list = b"List-Id: <team.groups.example>\r\nX-Original-From: Kim Lee <kim@customer.example>\r\n" + by_list
+        for raw in sorted((direct, by_list + b"--\r\nteam@groups.example\r\n"), key=len, reverse=is_list_first):
+            mailbox.deliver(raw)
+            mailbox.run()
+    assert mailbox.states() == {"persisted": 2, "duplicate": 2}
+
+
 def test_two_mails_under_one_id_whose_files_differ_are_both_tickets_and_a_copy_of_one_is_none(mailbox: Mailbox) -> None:
     def invoice(content: str) -> bytes:
         more = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b"
@@ -269,15 +287,18 @@ def test_a_backlog_is_read_by_other_processes_and_nothing_is_lost(mailbox: Mailb
     assert mailbox.world.objects.get(keys[-1]).strip() in (b"a,b", b"c,d")
 
 
-def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others_go_on(mailbox: Mailbox) -> None:
-    mailbox.deliver(*(mail(f"Mail {number}") for number in range(FEW + 1)))
+@pytest.mark.parametrize(("count", "careful"), [(FEW + 1, False), (8, True)])
+def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others_go_on(
+    mailbox: Mailbox, count: int, careful: bool
+) -> None:
+    mailbox.deliver(*(mail(f"Mail {number}") for number in range(count)))
     world, inbox_id = mailbox.world, mailbox.inbox_id
     intake.fetch(world, inbox_id)
     context = intake.context(world, mailbox.inbox)
     victim = world.inbound.stored(inbox_id, after=0, limit=8)[-1].id
 
     def prepare() -> Callable[[Sequence[StoredRow], Begin], Classified]:
-        read = intake.reader(world, context)
+        read = filing.reader(world, context)
 
         def deadly(rows: Sequence[StoredRow], begin: Begin) -> Classified:
             for position, row in enumerate(rows):
@@ -293,28 +314,76 @@ def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others
         for outcome in spread(prepare, chunks, processes=2):
             yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
 
-    classify(context, world.inbound, world.objects, spread_deadly)
+    classify(context, world.inbound, world.objects, spread_deadly, careful=careful)
     intake.persist(world, inbox_id)
-    assert mailbox.states() == {"persisted": FEW, "parked": 1}
+    assert mailbox.states() == {"persisted": count - 1, "parked": 1}
     assert mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", inbox_id) == [
         ("reading it ended the process that read it (signal 9)",)
     ]
 
 
-def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:
+def file_a_bad_one_among_three(mailbox: Mailbox, field: str, value: str) -> None:
+    """The reading of the second has that value there when it is filed."""
     mailbox.deliver(mail("One"), mail("Bad"), mail("Three"))
     intake.fetch(mailbox.world, mailbox.inbox_id)
     intake.classify(mailbox.world, mailbox.inbox_id)
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
-            "UPDATE inbound SET reading = jsonb_set(reading, '{verdict,kind}', '\"nonsense\"')"
+            "UPDATE inbound SET reading = jsonb_set(reading, %s::text[], to_jsonb(%s::text))"
             " WHERE inbox_id = %s AND subject = 'Bad'",
-            (mailbox.inbox_id,),
+            (field, value, mailbox.inbox_id),
         )
     intake.persist(mailbox.world, mailbox.inbox_id)
+
+
+def test_a_row_that_can_not_be_filed_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:
+    file_a_bad_one_among_three(mailbox, "{verdict,kind}", "nonsense")
     assert mailbox.states() == {"persisted": 2, "parked": 1}
     [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
     assert "nonsense" in str(reason)
+
+
+def test_an_address_that_no_index_can_hold_parks_its_mail_alone(mailbox: Mailbox) -> None:
+    """PostgreSQL says that a limit of the program is exceeded, which psycopg has among the errors of a database that is away."""
+    file_a_bad_one_among_three(mailbox, "{sender,address}", f"{secrets.token_hex(4000)}@x.example")
+    assert mailbox.states() == {"persisted": 2, "parked": 1}
+
+
+def test_a_schema_that_is_behind_is_the_operators_and_no_mail_is_parked_for_it(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    intake.classify(mailbox.world, mailbox.inbox_id)
+    with psycopg.connect(mailbox.world.settings.owner_dsn) as owner:
+        owner.execute("ALTER TABLE tickets RENAME COLUMN subject TO of_another_version")
+    try:
+        with pytest.raises(OperatorError) as refused:
+            intake.persist(mailbox.world, mailbox.inbox_id)
+    finally:
+        with psycopg.connect(mailbox.world.settings.owner_dsn) as owner:
+            owner.execute("ALTER TABLE tickets RENAME COLUMN of_another_version TO subject")
+    assert "inboxops prepare" in refused.value.fix
+    assert mailbox.states() == {"classified": 1}
+
+
+def test_a_sender_whose_address_is_far_too_long_gets_a_ticket_without_it(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("Long", sender=f"{secrets.token_hex(2000)}@x.example"))
+    mailbox.run()
+    assert mailbox.tickets() == [("Long", 1)]
+
+
+def test_mail_of_a_removed_inbox_that_is_released_becomes_a_ticket(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("You won", more="X-Spam-Flag: YES"))
+    mailbox.run()
+    [(number,)] = mailbox.query("SELECT id FROM inbound WHERE inbox_id = %s", mailbox.inbox_id)
+    world = mailbox.world
+    world.inboxes.remove(mailbox.inbox_id)
+    world.inbound.send_back(int(str(number)), release=True)
+    assert not runs.wake(world, mailbox.inbox_id), "it has no run"
+    mailbox.query(
+        "UPDATE inbound SET updated_at = now() - interval '1 day' WHERE inbox_id = %s RETURNING 1", mailbox.inbox_id
+    )
+    upkeep.drain(world)
+    assert mailbox.tickets() == [("You won", 1)]
 
 
 def test_a_row_that_the_database_refuses_is_parked_with_the_reason_and_holds_no_other(mailbox: Mailbox) -> None:
@@ -436,6 +505,16 @@ def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(
         if message["type"] == "message":
             names.append(json.loads(message["data"])["event"])
     assert names == ["ticket.message_added", "ticket.updated"]
+
+
+def test_mail_that_there_is_no_time_for_stays_for_the_next_run(mailbox: Mailbox) -> None:
+    mailbox.deliver(*(mail(f"Mail {number}") for number in range(2 * FEW)))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    asked = iter([True, True])  # before the rows, and before their first chunk
+    intake.file(mailbox.world, mailbox.inbox_id, careful=True, in_time=lambda: next(asked, False))
+    assert mailbox.states() == {"stored": 2 * FEW - CHUNK_MESSAGES, "persisted": CHUNK_MESSAGES}
+    intake.file(mailbox.world, mailbox.inbox_id)
+    assert mailbox.states() == {"persisted": 2 * FEW}
 
 
 def test_mail_left_by_a_crash_is_filed_by_the_drain_although_its_inbox_was_disconnected(mailbox: Mailbox) -> None:

@@ -52,7 +52,7 @@ class SmtpAuth(StrEnum):
 def add(
     email_address: Annotated[str, typer.Argument(help="The mailbox's address, e.g. support@acme.example.")],
     host: Annotated[str, typer.Option(help="IMAP server, e.g. imap.acme.example.")],
-    tenant: Annotated[str, typer.Option(help="The tenant's short name (`inboxops tenant add` makes one).")],
+    tenant: Annotated[str, typer.Option(help="The tenant's short name (`inboxops tenant add NAME` makes one).")],
     name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",
     display_name: Annotated[str, typer.Option(help="Name that replies are sent under.")] = "",
     port: Annotated[int | None, typer.Option(help="993 for tls, 143 otherwise.")] = None,
@@ -111,7 +111,7 @@ def add(
 
 def add_jmap(
     email_address: Annotated[str, typer.Argument(help="The mailbox's address, e.g. support@acme.example.")],
-    tenant: Annotated[str, typer.Option(help="The tenant's short name (`inboxops tenant add` makes one).")],
+    tenant: Annotated[str, typer.Option(help="The tenant's short name (`inboxops tenant add NAME` makes one).")],
     host: Annotated[str, typer.Option(help="Server whose /.well-known/jmap leads on, e.g. api.fastmail.com.")] = "",
     url: Annotated[str, typer.Option(help="The session resource itself, where the host does not lead to it.")] = "",
     name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",

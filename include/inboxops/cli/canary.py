@@ -6,18 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from inboxops.cli.arguments import InboxName, TenantOfName
 from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
 from inboxops.core.canary import helps, means
 
 app = typer.Typer(help="Canaries: mails that must come back, so that lost mail shows.", no_args_is_help=True)
-Tenant = Annotated[str | None, typer.Option(help="The tenant's short name; needed only when a name is not unique.")]
 
 
 @app.command()
-def send(
-    name: Annotated[str, typer.Argument(help="The inbox's name or e-mail address.")], tenant: Tenant = None
-) -> None:
+def send(name: InboxName, tenant: TenantOfName = None) -> None:
     """Send an inbox a canary now, due or not; `inbox set --canary-minutes` has the DAG `canaries` do it by itself."""
     from inboxops.composition import canaries
 
@@ -32,7 +30,7 @@ def send(
 @app.command("list")
 def list_(
     name: Annotated[str | None, typer.Argument(help="Only this inbox's: its name or e-mail address.")] = None,
-    tenant: Tenant = None,
+    tenant: TenantOfName = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:

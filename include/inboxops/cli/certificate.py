@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import Tenant
 from inboxops.cli.show import Json, Limit, json_lines, listing, say
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="Certificates: every mail of a day accounted for, or named.", no_args_is_help=True)
-Tenant = Annotated[str, typer.Option(help="The tenant's short name.")]
 
 
 @app.command()
 def make(tenant: Tenant, json: Json = False) -> None:
-    """Make the next certificate now, as the DAG `certify` does every day. Ends with 1 when something is not accounted for."""
+    """Make the next certificate now, as the DAG `certify` does every day. Ends with 1 unless each mail is accounted for."""
     from inboxops.composition import certifying
 
     with opened() as world:
@@ -28,7 +28,7 @@ def make(tenant: Tenant, json: Json = False) -> None:
         say(f"certificate {done.number} of {done.day}: {done.said}")
         if done.unaccounted:
             say(f"`inboxops certificate show --tenant {tenant}` names each and what to do")
-    if done.unaccounted:
+    if done.unaccounted or done.skipped:
         raise typer.Exit(1)
 
 
@@ -78,6 +78,10 @@ def show(
     for one in body["inboxes"]:
         listed = f"not asked: {one['skipped']}" if one["skipped"] else f"{one['listed']} listed by the provider"
         say(f"  {one['inbox']}: {one['since']} to {one['until']}, {listed}")
+        if one.get("odd_sizes"):
+            say(f"    {one['odd_sizes']} of other sizes than it tells, {one['compared']} of them compared")
+        if one.get("sent_unchecked") and not one["skipped"]:
+            say(f"    Sent not checked: {one['sent_unchecked']}")
     for one in body["findings"]:
         about = " ".join(filter(None, [one["inbox"], one["key"], f"({one['detail']})" if one["detail"] else ""]))
         say(f"  {'put right' if one['repaired'] else 'OPEN'}  {one['kind']}  {about}")

@@ -8,12 +8,10 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import InboxName, TenantOfName
 from inboxops.cli.show import json_lines, say, table
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
-
-Name = Annotated[str, typer.Argument(help="The inbox's name or e-mail address.")]
-Tenant = Annotated[str | None, typer.Option(help="The tenant's short name.")]
 
 
 class Kind(StrEnum):
@@ -28,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def connect(
     kind: Annotated[Kind, typer.Argument(help="Whose mailbox it is.")],
-    tenant: Tenant = None,
+    tenant: Annotated[str | None, typer.Option(help="The tenant's short name; a new inbox needs it.")] = None,
     again: Annotated[str, typer.Option(help="Connect this inbox again; it goes on where it stopped.")] = "",
     mailbox: Annotated[str, typer.Option(help="The address that has to sign in, or of the shared mailbox.")] = "",
     shared: Annotated[
@@ -78,7 +76,7 @@ def connect(
         webbrowser.open(link)
 
 
-def disconnect(name: Name, tenant: Tenant = None) -> None:
+def disconnect(name: InboxName, tenant: TenantOfName = None) -> None:
     """Take the consent back and forget it. Tickets stay; `connect --again` goes on where the inbox stopped."""
     from inboxops.composition import connecting
 
@@ -90,17 +88,17 @@ def disconnect(name: Name, tenant: Tenant = None) -> None:
 
 
 def rehearse(
-    name: Name,
-    tenant: Tenant = None,
+    name: InboxName,
+    tenant: TenantOfName = None,
     days: Annotated[int, typer.Option(min=0, help="How far back to read.")] = 7,
     messages: Annotated[int, typer.Option(min=1, help="At most so many of the newest.")] = 500,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a message.")] = False,
 ) -> None:
     """Show what the mailbox's last days would have become. Writes nothing, and reads a paused inbox, too."""
-    from inboxops.composition import intake
+    from inboxops.composition import connecting
 
     with opened() as world:
-        done = intake.rehearse(world, world.inboxes.named(name, tenant).id, days=days, most=messages)
+        done = connecting.rehearse(world, world.inboxes.named(name, tenant).id, days=days, most=messages)
     if json:
         json_lines(done.scenes)
         return

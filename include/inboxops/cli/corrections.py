@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import Tenant
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 
 app = typer.Typer(help="What people put right: list, take back, write out as examples.", no_args_is_help=True)
-Tenant = Annotated[str, typer.Option(help="The tenant's short name.")]
 
 
 @app.command("list")

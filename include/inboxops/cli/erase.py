@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import Slug, Tenant, Yes
 from inboxops.cli.show import say, table
 from inboxops.cli.world import opened
-
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def erase(
     address: Annotated[str, typer.Argument(help="The customer's e-mail address.")],
-    tenant: Annotated[str, typer.Option(help="The tenant's short name.")],
+    tenant: Tenant,
     name: Annotated[str, typer.Option("--by", help="Who erases; kept with the record of it.")] = "operator",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is.")] = False,
     yes: Yes = False,
@@ -52,11 +51,16 @@ def erase(
         say(f"Mail rules name {address}: {', '.join(found.rules)}. Change or remove them, then run this again.")
     if found.being_read:
         say(f"{found.being_read} mails of the tenant are being read just now: run this again when they are filed.")
+    if found.unreadable:
+        say(
+            f"{found.unreadable} parked mails of the tenant could not be read, so nobody knows whose they are: look at them"
+            f" (`inboxops inbound list --tenant {tenant} --state parked`), then run this again."
+        )
     if not dry_run:
         say("The mailbox itself, backups and S3 versions still have it: docs/operations.md says what to do there.")
 
 
-def erase_tenant(slug: Annotated[str, typer.Argument(help="The tenant's short name.")], yes: Yes = False) -> None:
+def erase_tenant(slug: Slug, yes: Yes = False) -> None:
     """Erase a tenant for good: inboxes, tickets, keys, raw mail, files. Consents are taken back; mailboxes are not touched."""
     from inboxops.cli.add import appear
     from inboxops.composition import erasing

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from inboxops.core.mail_rules.model import RuleSet
 
-RULES = "Mail rules, as `inboxops rules list --json` writes them."
+RULES = "Mail rules, as `inboxops rules list --tenant NAME --json` writes them."
 AGENTS = "An address or a domain of your own people; may be given more than once."
 
 

@@ -11,6 +11,7 @@ import typer
 
 from inboxops.cli import push
 from inboxops.cli.add import appear, password
+from inboxops.cli.arguments import InboxName, TenantOfName, Yes
 from inboxops.cli.show import Json, Limit, listing, say, table
 from inboxops.cli.world import opened
 from inboxops.core.inbox import without_secrets
@@ -28,10 +29,6 @@ class State(StrEnum):
     connected = "connected"
     paused = "paused"
     disconnected = "disconnected"
-
-
-Name = Annotated[str, typer.Argument(help="The inbox's name or e-mail address.")]
-Tenant = Annotated[str | None, typer.Option(help="The tenant's short name; needed only when a name is not unique.")]
 
 
 @app.command("list")
@@ -64,7 +61,7 @@ def list_(
 
 
 @app.command()
-def show(name: Name, tenant: Tenant = None) -> None:
+def show(name: InboxName, tenant: TenantOfName = None) -> None:
     """Show one inbox: settings without secrets, cursor, and what became of its mail."""
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
@@ -76,7 +73,7 @@ def show(name: Name, tenant: Tenant = None) -> None:
 
 
 @app.command()
-def test(name: Name, tenant: Tenant = None) -> None:
+def test(name: InboxName, tenant: TenantOfName = None) -> None:
     """Log in as the inbox would, in and out, and look at its folder; changes nothing."""
     from inboxops.composition import mailboxes
 
@@ -86,7 +83,7 @@ def test(name: Name, tenant: Tenant = None) -> None:
 
 
 @app.command()
-def reconnect(name: Name, tenant: Tenant = None) -> None:
+def reconnect(name: InboxName, tenant: TenantOfName = None) -> None:
     """Give a disconnected inbox a new password; it goes on where it stopped."""
     from inboxops.composition import connecting
     from inboxops.oauth.clients import CLIENTS
@@ -107,8 +104,8 @@ def reconnect(name: Name, tenant: Tenant = None) -> None:
 
 @app.command("auto-response")
 def auto_response(
-    name: Name,
-    tenant: Tenant = None,
+    name: InboxName,
+    tenant: TenantOfName = None,
     on: Annotated[bool | None, typer.Option("--on/--off", help="Answer new tickets by itself, or stop.")] = None,
     template: Annotated[
         Path | None,
@@ -130,13 +127,14 @@ def auto_response(
 
 @app.command("set")
 def set_(
-    name: Name,
-    tenant: Tenant = None,
+    name: InboxName,
+    tenant: TenantOfName = None,
     display_name: Annotated[str | None, typer.Option(help="The name that replies are from.")] = None,
     trusted_server: Annotated[
         list[str] | None,
         typer.Option(
-            help="Whose Authentication-Results are believed (RFC 8601, 2.5), in place of those before. Repeatable; '' for none."
+            help="Whose Authentication-Results are believed (RFC 8601, 2.5), in place of those before; (none): one that names no"
+            " server. Repeatable; '' for those of the mailbox's cloud."
         ),
     ] = None,
     canary_minutes: Annotated[
@@ -193,9 +191,9 @@ def _names(given: list[str] | None) -> list[str] | None:
 
 @app.command()
 def marker(
-    name: Name,
+    name: InboxName,
     on: Annotated[bool, typer.Option("--on/--off", help="End replies in a signed [ref:...], or don't.")],
-    tenant: Tenant = None,
+    tenant: TenantOfName = None,
 ) -> None:
     """Say whether replies end in a signed mark, which finds the ticket where a mail program drops the thread's headers."""
     with opened() as world:
@@ -205,21 +203,19 @@ def marker(
 
 
 @app.command()
-def pause(name: Name, tenant: Tenant = None) -> None:
+def pause(name: InboxName, tenant: TenantOfName = None) -> None:
     """Stop reading an inbox until `resume`."""
     _pause(name, tenant, paused=True)
 
 
 @app.command()
-def resume(name: Name, tenant: Tenant = None) -> None:
+def resume(name: InboxName, tenant: TenantOfName = None) -> None:
     """Read a paused inbox again, from where it stopped."""
     _pause(name, tenant, paused=False)
 
 
 @app.command()
-def remove(
-    name: Name, tenant: Tenant = None, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False
-) -> None:
+def remove(name: InboxName, tenant: TenantOfName = None, yes: Yes = False) -> None:
     """Stop an inbox for good and forget its password, or take its consent back. Its tickets stay."""
     from inboxops.composition import connecting
     from inboxops.oauth.clients import CLIENTS
@@ -237,8 +233,8 @@ def remove(
 
 @app.command()
 def fetch(
-    name: Name,
-    tenant: Tenant = None,
+    name: InboxName,
+    tenant: TenantOfName = None,
     here: Annotated[
         bool, typer.Option("--here", help="Run the three stages in this process, without Airflow.")
     ] = False,
@@ -252,11 +248,10 @@ def fetch(
             if not inbox.is_live:
                 raise InvalidInput(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
             now = runs.wake(world, inbox.id)
-            say(f"{inbox.name} is woken" if now else "Airflow is away: woken once it is back")
+            say(f"{inbox.name} is woken" if now else "Airflow takes no wake-up now: woken once it does")
             return
         fetched = intake.fetch(world, inbox.id)
-        intake.classify(world, inbox.id)
-        persisted = intake.persist(world, inbox.id)
+        persisted = intake.file(world, inbox.id)
     if fetched.skipped:
         say(fetched.skipped)
     counts = {"stored": fetched.stored, "refused": fetched.refused, "tickets opened": persisted.tickets}
@@ -265,9 +260,9 @@ def fetch(
 
 @app.command()
 def resync(
-    name: Name,
+    name: InboxName,
     since: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day from which on to compare (UTC).")],
-    tenant: Tenant = None,
+    tenant: TenantOfName = None,
 ) -> None:
     """Take in what the mailbox holds from a day on and is not here, e.g. because its first sync was bounded."""
     from inboxops.composition import resyncing
@@ -302,7 +297,7 @@ def _facts(inbox: Inbox) -> dict[str, Any]:
         "cursor": inbox.cursor,
         "auto_response": inbox.auto_response_enabled,
         "body_marker": inbox.body_marker,
-        "trusted_servers": list(inbox.trusted_authserv_ids),
+        "trusted_servers": list(inbox.trusted_servers),
         "canary_minutes": inbox.canary_minutes,
         "canary_from": inbox.canary_from_id,
         "canary_delete": inbox.canary_delete,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import Tenant
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 
@@ -20,7 +21,7 @@ class Role(StrEnum):
 
 @app.command()
 def add(
-    tenant: Annotated[str, typer.Option(help="The tenant's short name.")],
+    tenant: Tenant,
     name: Annotated[str, typer.Option(help="Who uses the key; replies show it as their author.")],
     role: Annotated[Role, typer.Option(help="agent answers tickets; admin also changes inboxes.")] = Role.agent,
 ) -> None:
@@ -31,7 +32,7 @@ def add(
 
 
 def login_link(
-    tenant: Annotated[str, typer.Option(help="The tenant's short name.")],
+    tenant: Tenant,
     name: Annotated[str, typer.Option(help="Who logs in; replies show it as their author.")] = "Agent",
     role: Annotated[Role, typer.Option(help="agent answers tickets; admin also changes inboxes.")] = Role.agent,
     minutes: Annotated[int, typer.Option(min=1, max=7 * 24 * 60, help="How long the link waits to be used.")] = 60,

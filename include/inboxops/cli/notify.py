@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import Tenant
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 from inboxops.core.notices import KINDS, Notice
@@ -18,7 +19,7 @@ Id = Annotated[int, typer.Argument(help="The number that `notify list` shows.")]
 
 @app.command()
 def add(
-    tenant: Annotated[str, typer.Option(help="The tenant's short name.")],
+    tenant: Tenant,
     mail: Annotated[str, typer.Option(help="An e-mail address to tell.")] = "",
     webhook: Annotated[str, typer.Option(help="A URL to tell. Its secret is shown this once.")] = "",
     kind: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(KINDS)}. By default all.")] = None,

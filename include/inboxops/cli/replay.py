@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inboxops.cli.arguments import BY, Tenant
 from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
 
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Stored mail read again: preview, apply by groups, take back.", no_args_is_help=True)
 upgrade = typer.Typer(help="What an update would change.", no_args_is_help=True)
-Tenant = Annotated[str, typer.Option(help="The tenant's short name.")]
 Number = Annotated[int, typer.Argument(help="The number that `replay list` shows.")]
 Here = Annotated[bool, typer.Option("--here", help="In this process, not by a run of Airflow.")]
-_BY = "the command line"
 
 
 @app.command()
@@ -49,7 +48,7 @@ def preview(
             since=_utc(since),
             until=_utc(until),
         )
-        row = replaying.preview(world, wanted, by=_BY)
+        row = replaying.preview(world, wanted, by=BY)
     _show(row, json=json)
 
 
@@ -105,7 +104,7 @@ def apply(
 
 @app.command()
 def undo(tenant: Tenant, number: Number, here: Here = False) -> None:
-    """Take back what a replay changed, but for what was changed since."""
+    """Take back what a replay changed, but for what was changed or answered since."""
     from inboxops.composition import replaying
 
     with opened() as world:
@@ -154,7 +153,7 @@ def _show(row: Row, *, json: bool) -> None:
         _tables(report, row["examples"] or {})
     if row["done"]:
         rows = ((group, one["changed"], one["undone"], one["yielded"]) for group, one in row["done"].items())
-        table("Changed", ["group", "mails", "taken back", "left: changed since"], rows)
+        table("Changed", ["group", "mails", "taken back", "left: changed or answered since"], rows)
 
 
 def _tables(report: Mapping[str, Any], examples: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

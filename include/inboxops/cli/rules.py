@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inboxops.cli.arguments import BY, Tenant
 from inboxops.cli.replay import report_tables
 from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from inboxops.core.mail_rules.model import Rule, RuleSet
 
 app = typer.Typer(help="Mail rules of a tenant: what is done with mail of its choice.", no_args_is_help=True)
-Tenant = Annotated[str, typer.Option(help="The tenant's short name.")]
 Name = Annotated[str, typer.Argument(help="The rule's name, as `rules list` shows it.")]
 FILE = "JSON: one rule, or a list of them as `rules list --json` writes it; - reads standard input."
-_BY = "the command line"
 
 
 @app.command("list")
@@ -57,7 +56,7 @@ def set_(tenant: Tenant, file: Annotated[Path, typer.Argument(help=FILE, allow_d
 
     rules = rules_in(file)
     with opened() as world:
-        _say_version(tenant, mail_rules.put(world, world.inboxes.tenant_id(tenant), rules, by=_BY))
+        _say_version(tenant, mail_rules.put(world, world.inboxes.tenant_id(tenant), rules, by=BY))
 
 
 @app.command()
@@ -78,7 +77,7 @@ def remove(tenant: Tenant, name: Name) -> None:
     from inboxops.composition import mail_rules
 
     with opened() as world:
-        _say_version(tenant, mail_rules.remove(world, world.inboxes.tenant_id(tenant), name, by=_BY))
+        _say_version(tenant, mail_rules.remove(world, world.inboxes.tenant_id(tenant), name, by=BY))
 
 
 @app.command()
@@ -87,7 +86,7 @@ def order(tenant: Tenant, names: Annotated[list[str], typer.Argument(help="The r
     from inboxops.composition import mail_rules
 
     with opened() as world:
-        _say_version(tenant, mail_rules.order(world, world.inboxes.tenant_id(tenant), names, by=_BY))
+        _say_version(tenant, mail_rules.order(world, world.inboxes.tenant_id(tenant), names, by=BY))
 
 
 @app.command()
@@ -109,11 +108,7 @@ def try_(
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show what a rule would have done to the mail of the last days, were it switched on; changes nothing."""
-    from datetime import UTC, datetime
-
-    import msgspec
-
-    from inboxops.composition import mail_rules, replaying
+    from inboxops.composition import mail_rules
     from inboxops.errors import InvalidInput
 
     rules: tuple[Rule, ...] = rules_in(file) if file else ()
@@ -123,10 +118,9 @@ def try_(
     with opened() as world:
         tenant_id = world.inboxes.tenant_id(tenant)
         trial = mail_rules.try_rule(world, tenant_id, chosen, days=days, most=most)
-        since = trial.since or datetime.now(UTC)
-        report = replaying.try_rule(world, tenant_id, chosen, since=since)
+    report = trial.differences
     if json:
-        json_lines([msgspec.to_builtins(trial) | {"differences": report}])
+        json_lines([trial])
         return
     cut = "" if trial.complete else f", the newest {trial.read} alone: --most says how many"
     say(f"rule {trial.rule}: holds for {trial.matched} of {trial.read} mails of {days} days{cut}")
@@ -155,6 +149,34 @@ def try_(
     report_tables(report)
 
 
+@app.command()
+def preview(
+    tenant: Tenant,
+    on: Annotated[list[str] | None, typer.Option(help="A rule to switch on; repeat it.")] = None,
+    off: Annotated[list[str] | None, typer.Option(help="A rule to switch off; repeat it.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="A rule to remove; repeat it.")] = None,
+    first: Annotated[list[str] | None, typer.Option(help="A rule that comes first; in their order.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Mail of so many last days.")] = 7,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what stored mail would be with rules switched on or off, removed, or in another order; changes nothing."""
+    from datetime import UTC, datetime, timedelta
+    from functools import partial
+
+    from inboxops.composition import mail_rules
+    from inboxops.core.mail_rules import edit
+
+    change = partial(edit.changed, on=on or (), off=off or (), removed=remove or (), first=first or ())
+    with opened() as world:
+        since = datetime.now(UTC) - timedelta(days=days)
+        report = mail_rules.try_rules(world, world.inboxes.tenant_id(tenant), change, since=since)
+    if json:
+        json_lines([report])
+        return
+    say(f"{report.differing} of {report.read} mails of {days} days would be otherwise by it")
+    report_tables(report)
+
+
 def rules_in(file: Path) -> tuple[Rule, ...]:
     """The rules of a file. Raises InvalidInput, which names rule, condition and what to do."""
     import json
@@ -175,7 +197,7 @@ def _switch(tenant: str, name: str, *, enabled: bool) -> None:
 
     with opened() as world:
         tenant_id = world.inboxes.tenant_id(tenant)
-        _say_version(tenant, mail_rules.switch(world, tenant_id, name, enabled=enabled, by=_BY))
+        _say_version(tenant, mail_rules.switch(world, tenant_id, name, enabled=enabled, by=BY))
 
 
 def _say_version(tenant: str, rules: RuleSet) -> None:

@@ -64,4 +64,6 @@ def _cell(value: Any) -> str:
         return ""
     if hasattr(value, "astimezone"):
         return str(value.astimezone().strftime("%Y-%m-%d %H:%M"))
-    return printable(", ".join(value) if isinstance(value, list) else value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(each)}" for name, each in value.items())
+    return ", ".join(map(_cell, value)) if isinstance(value, list) else printable(value)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import Slug
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
@@ -34,7 +35,7 @@ def add(
 
 @app.command("set")
 def set_(
-    slug: Annotated[str, typer.Argument(help="The tenant's short name.")],
+    slug: Slug,
     name: Annotated[str | None, typer.Option(help="Name shown to people.")] = None,
     reopen_days: Annotated[
         int | None, typer.Option(min=0, help="How long an answer reopens a closed ticket; later ones open a new one.")
@@ -48,7 +49,7 @@ def set_(
 
 @app.command()
 def move(
-    slug: Annotated[str, typer.Argument(help="The tenant's short name.")],
+    slug: Slug,
     to: Annotated[str, typer.Option("--to", help="The cell, whose Airflow has to run: `inboxops cell list`.")],
 ) -> None:
     """Have another cell work for a tenant: nothing is lost, nothing taken in twice. Done again, it hands over what waits anew."""
@@ -66,7 +67,7 @@ def move(
 
 @app.command("agents")
 def agents(
-    slug: Annotated[str, typer.Argument(help="The tenant's short name.")],
+    slug: Slug,
     agent: Annotated[list[str], typer.Argument(help="Addresses, or domains for everybody in them, e.g. acme.example.")],
 ) -> None:
     """Say who the tenant's people are, in place of whom was named before: of what they forward, the customer is who wrote first."""

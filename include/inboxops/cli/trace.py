@@ -16,7 +16,10 @@ def register(app: typer.Typer) -> None:
 
 def trace(
     what: Annotated[
-        str, typer.Argument(help="A Message-ID, a ticket (#12), a mail's number (mail 481), or an address.")
+        str,
+        typer.Argument(
+            help="A Message-ID, a ticket (#12), a mail's number (mail 481), a canary (canary 7), or an address."
+        ),
     ],
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many mails, the newest.")] = 20,

@@ -16,7 +16,7 @@ from inboxops.core.accounting import Kind
 from inboxops.core.certificate import Certificate
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Listed
-from inboxops.errors import NotFound, Overtaken, TransientError
+from inboxops.errors import NotFound, Overtaken
 from inboxops.ports import FetchLimits
 from inboxops.providers import provider, sender
 from inboxops.stories import certify as story
@@ -62,8 +62,8 @@ def certify(
         kept=timedelta(days=world.settings.keep_listed_days),
         now=now or datetime.now(UTC),
     )
-    world.database, world.swift_objects, world.vault  # noqa: B018  # made here, before threads ask for them
-    stocktaking = Stocktaking(tenant_id, world.certificates, world.objects, world.swift_objects)
+    world.database, world.bulk_objects, world.vault  # noqa: B018  # made here, before threads ask for them
+    stocktaking = Stocktaking(tenant_id, world.certificates, world.objects, world.bulk_objects)
     account = story.account(subject, world.certificates, stocktaking)
     made = world.certificates.add(
         tenant_id,
@@ -96,7 +96,7 @@ def way_in(world: World, inbox: Inbox) -> Door:
             provider(inbox.connection_type),
             world.inbound,
             world.inboxes,
-            world.swift_objects,
+            world.bulk_objects,
             wanted,
             limits=FetchLimits(),
             by=CERTIFYING,
@@ -114,15 +114,15 @@ def way_in(world: World, inbox: Inbox) -> Door:
     )
 
 
-def _fetch(world: World, inbox: Inbox) -> None:
-    """Everything behind the cursor. Raises TransientError when that has no end here."""
+def _fetch(world: World, inbox: Inbox) -> bool:
+    """Everything behind the cursor; False when that has no end here."""
     for _ in range(FETCHES):
         try:
             if not intake.fetch(world, inbox.id, by=CERTIFYING).more:
-                return
+                return True
         except Overtaken:  # the inbox's own run takes it in
             continue
-    raise TransientError(f"{inbox.name} has a backlog that is being read", fix="Its next certificate tells")
+    return False
 
 
 def due(world: World, *, limit: int) -> list[int]:
@@ -135,7 +135,9 @@ def of_day(world: World, tenant_id: int, day: date | None) -> Certificate:
     found = world.certificates.of_day(tenant_id, day)
     if found is None:
         when = f" of {day}" if day else ""
-        raise NotFound(f"there is no certificate{when}", fix="`inboxops certificate list` shows those there are")
+        raise NotFound(
+            f"there is no certificate{when}", fix="`inboxops certificate list --tenant NAME` shows those there are"
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from inboxops.composition import mailboxes, pushing, runs
+from inboxops.composition import intake, mailboxes, pushing, runs
 from inboxops.composition.world import World
 from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
@@ -16,8 +16,10 @@ from inboxops.core.inbox import Inbox
 from inboxops.errors import InboxOpsError, InvalidInput, OperatorError
 from inboxops.oauth.clients import consent_client, settings_of
 from inboxops.ports import ConsentClient, MailboxInfo
+from inboxops.providers import provider
 from inboxops.stories import connect as by_password
 from inboxops.stories import consent as story
+from inboxops.stories import rehearse as rehearsing
 from inboxops.stories.consent import Connected, Disconnected, Started
 
 SIGN_INS = {"gmail": "google", "microsoft": "microsoft"}
@@ -145,6 +147,20 @@ def _appear(world: World, inbox_id: int) -> None:
     if inbox.is_live:
         with suppress(OperatorError):
             runs.wake(world, inbox_id)
+
+
+def rehearse(world: World, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
+    """What the inbox's last days would become; writes nothing. Raises the provider's errors."""
+    inbox = world.inboxes.get(inbox_id)
+    return rehearsing.rehearse(
+        inbox,
+        mailboxes.account(world, inbox),
+        provider(inbox.connection_type),
+        intake.context(world, inbox),
+        world.filing,
+        days=days,
+        most=most,
+    )
 
 
 def _client(world: World, connection_type: str, inbox: Inbox | None) -> ConsentClient:

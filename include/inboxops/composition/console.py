@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from inboxops.composition import connecting, mailboxes, pushing, replaying, resyncing, runs, upkeep
@@ -11,7 +11,7 @@ from inboxops.composition.world import World
 from inboxops.core.inbox import REPLAY_DAG, Inbox
 from inboxops.core.looking import Standing
 from inboxops.core.pulse import State
-from inboxops.core.replay import Group
+from inboxops.core.trace import Wanted, wanted
 from inboxops.errors import InvalidInput
 from inboxops.oauth.clients import CLIENTS
 
@@ -31,13 +31,18 @@ def act(
     days: int | None = None,
     replay_id: int | None = None,
     since: date | None = None,
+    until: date | None = None,
+    about: str | None = None,
     group: str | None = None,
 ) -> str:
-    """Do one of `ACTIONS`; a sentence that says what came of it. Raises InvalidInput for another, and what the action raises."""
+    """Do one of `ACTIONS`; a sentence that says what came of it. until: a day that still counts. about: "#12" or "mail 481".
+
+    Raises InvalidInput for another action, and what the action raises.
+    """
     if action in MAIL_ACTIONS:
         return _send_back(world, inbox_id, action, inbound_id)
     if action == PREVIEW:
-        return _preview(world, world.inboxes.get(inbox_id), days, by)
+        return _preview(world, world.inboxes.get(inbox_id), days, since, until, about, by)
     if action == RESYNC:
         return _resync(world, world.inboxes.get(inbox_id), since)
     if action in REPLAY_ACTIONS:
@@ -51,7 +56,9 @@ def act(
 def _fetch(world: World, inbox: Inbox) -> str:
     if not inbox.is_live:
         raise InvalidInput(f"{inbox.name} is {inbox.state}", fix="Resume or reconnect it first")
-    return f"{inbox.name} is woken" if runs.wake(world, inbox.id) else "Airflow is away: woken once it is back"
+    return (
+        f"{inbox.name} is woken" if runs.wake(world, inbox.id) else "Airflow takes no wake-up now: woken once it does"
+    )
 
 
 def _pause(world: World, inbox: Inbox) -> str:
@@ -102,17 +109,36 @@ def _send_back(world: World, inbox_id: int, action: str, inbound_id: int | None)
 def _resync(world: World, inbox: Inbox, since: date | None) -> str:
     if since is None:
         raise InvalidInput("from which day on is not said")
-    now = resyncing.wish(world, inbox.id, datetime.combine(since, time(), UTC))
+    now = resyncing.wish(world, inbox.id, _midnight(since))
     said = f"{inbox.name} is compared with its mailbox from {since} on"
     return said if now else f"{said} once Airflow is back"
 
 
-def _preview(world: World, inbox: Inbox, days: int | None, by: str) -> str:
-    if days is None:
-        raise InvalidInput("of how many days is not said")
-    wanted = replaying.scope(world, inbox.tenant_id, inbox_id=inbox.id, days=days)
-    number = replaying.ask(world, wanted, by=by)
-    return f"replay {number} reads the mail of {days} days again: its report stands here when it is done"
+def _preview(
+    world: World, inbox: Inbox, days: int | None, since: date | None, until: date | None, about: str | None, by: str
+) -> str:
+    """Mail of this inbox alone, whatever else is named: of the last days, of a span of days, of a ticket, or one mail."""
+    meant = wanted(about) if about is not None else Wanted()
+    if about is not None and meant.ticket_number is None and meant.inbound_id is None:
+        raise InvalidInput(f"{about!r} is neither a ticket nor a mail's number", fix="Write #12 or mail 481")
+    number = meant.ticket_number
+    scope = replaying.scope(
+        world,
+        inbox.tenant_id,
+        inbox_id=inbox.id,
+        ticket_id=None if number is None else world.replays.ticket_id(inbox.tenant_id, number),
+        inbound_id=meant.inbound_id,
+        days=days,
+        since=_midnight(since) if since is not None else None,
+        until=_midnight(until + timedelta(days=1)) if until is not None else None,
+    )
+    replay_id = replaying.ask(world, scope, by=by)
+    of = about or (f"the mail of {days} days" if days is not None else "the mail of these days")
+    return f"replay {replay_id} reads {of} again: its report stands here when it is done"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _replay(world: World, inbox: Inbox, action: str, replay_id: int | None, group: str | None) -> str:
@@ -122,9 +148,7 @@ def _replay(world: World, inbox: Inbox, action: str, replay_id: int | None, grou
     if action == "replay_undo":
         replaying.undo(world, inbox.tenant_id, replay_id)
         return f"replay {replay_id} is taken back by a run of {REPLAY_DAG}"
-    if group is not None and group not in list(Group):
-        raise InvalidInput(f"there is no group {group!r}", fix=f"Known: {', '.join(Group)}")
-    replaying.apply(world, inbox.tenant_id, replay_id, () if group is None else (Group(group),))
+    replaying.apply(world, inbox.tenant_id, replay_id, replaying.groups([] if group is None else [group]))
     said = "" if group is None else f" as to {group}"
     return f"replay {replay_id} is applied{said} by a run of {REPLAY_DAG}"
 

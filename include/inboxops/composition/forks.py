@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Generic, TypeVar
 
@@ -28,9 +29,11 @@ Begin = Callable[[int], None]
 
 Work = Callable[[Sequence[Item], Begin], Result]
 _AHEAD = 2  # chunks that a process has at most: the one it works on and the next, so that it never waits for us
-_DEATHS = 10  # then it is not the items
+_DEATHS = 20  # then it is not the items, of which each costs two
 _POSITION = struct.Struct("q")
 _NOT_BEGUN = -1
+_ends: set[Connection] = set()
+"""Our ends of the pipes to what was forked here. Each fork closes its copies: none of them would hear that we are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +44,20 @@ class Died(Generic[Item]):
     how: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk(Generic[Item]):
+    """is_suspect: of one item, which a process died on before."""
+
+    items: Sequence[Item]
+    is_suspect: bool = False
+
+
 @dataclass
 class _Fork(Generic[Item]):
     pid: int
     pipe: Connection
     mark: mmap.mmap
-    given: deque[Sequence[Item]] = field(default_factory=deque)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given: deque[_Chunk[Item]] = field(default_factory=deque)
 
 
 def spread(
@@ -61,17 +67,18 @@ def spread(
 
     prepare: called once in each process, returns the work. Connections are made in it: those of this process can't be shared.
     When a process dies, the item it was at is tried once more alone and the rest of its chunk again, so the work must be
-    repeatable. Raises what the work raises (RuntimeError for what is none of `inboxops.errors`), OperatorError when processes
-    keep dying. All processes are forked before the first chunk is asked for; then chunks are taken as they are needed.
+    repeatable; a chunk whose process had not begun with any item is done again whole. Raises what the work raises (RuntimeError
+    for what is none of `inboxops.errors`), OperatorError when processes keep dying: what was yielded before that stands. All
+    processes are forked before the first chunk is asked for; then chunks are taken as they are needed.
     """
     forks: list[_Fork[Item]] = []
-    again: deque[Sequence[Item]] = deque()
+    again: deque[_Chunk[Item]] = deque()
     source = _source(again, iter(chunks))
     deaths = 0
     gc.freeze()  # what is here now stays shared: a collection in a child would write to, and so copy, all of it
     try:
         for _ in range(processes):
-            forks.append(_forked(prepare, forks))
+            forks.append(_server(prepare))
         while _feed(forks, source):
             ready = wait([fork.pipe for fork in forks if fork.given])
             for fork in [fork for fork in forks if fork.pipe in ready]:
@@ -79,19 +86,19 @@ def spread(
                     answer = fork.pipe.recv()
                 except (EOFError, ConnectionResetError):
                     forks.remove(fork)
-                    forks.append(_forked(prepare, forks))
                     how, position = _buried(fork)
                     deaths += 1
-                    if position == _NOT_BEGUN or deaths > _DEATHS:
+                    chunk = fork.given.popleft()
+                    again += fork.given
+                    if chunk.is_suspect and position != _NOT_BEGUN:
+                        yield Died(chunk.items[0], how)
+                    else:
+                        again += _to_repeat(chunk, position)
+                    if deaths > _DEATHS:
                         raise OperatorError(
                             f"the processes that share the work die ({how})", fix="Is there enough memory?"
                         ) from None
-                    chunk = fork.given.popleft()
-                    again += fork.given
-                    if len(chunk) == 1:
-                        yield Died(chunk[0], how)
-                    else:
-                        again += ([*chunk[:position], *chunk[position + 1 :]], [chunk[position]])
+                    forks.append(_server(prepare))
                     continue
                 if isinstance(answer, Exception):
                     raise answer
@@ -105,11 +112,27 @@ def spread(
         gc.unfreeze()
 
 
-def _source(again: deque[Sequence[Item]], chunks: Iterator[Sequence[Item]]) -> Callable[[], Sequence[Item] | None]:
-    return lambda: again.popleft() if again else next(chunks, None)
+def _source(again: deque[_Chunk[Item]], chunks: Iterator[Sequence[Item]]) -> Callable[[], _Chunk[Item] | None]:
+    def take() -> _Chunk[Item] | None:
+        if again:
+            return again.popleft()
+        items = next(chunks, None)
+        return None if items is None else _Chunk(items)
+
+    return take
 
 
-def _feed(forks: list[_Fork[Item]], source: Callable[[], Sequence[Item] | None]) -> bool:
+def _to_repeat(chunk: _Chunk[Item], position: int) -> Iterator[_Chunk[Item]]:
+    """What is done again of a chunk whose process died: the item that it was at alone, behind the others."""
+    if position == _NOT_BEGUN:
+        yield chunk
+        return
+    if others := (*chunk.items[:position], *chunk.items[position + 1 :]):
+        yield _Chunk(others)
+    yield _Chunk([chunk.items[position]], is_suspect=True)
+
+
+def _feed(forks: list[_Fork[Item]], source: Callable[[], _Chunk[Item] | None]) -> bool:
     """Give chunks to whoever has fewest, until all have enough. False when all is done."""
     while True:
         hungry = min(forks, key=lambda fork: len(fork.given))
@@ -120,56 +143,71 @@ def _feed(forks: list[_Fork[Item]], source: Callable[[], Sequence[Item] | None])
             return any(fork.given for fork in forks)
         hungry.given.append(chunk)
         with suppress(ConnectionError):  # it died meanwhile: reading from it says so
-            hungry.pipe.send(chunk)
+            hungry.pipe.send(chunk.items)
 
 
-def _forked(prepare: Callable[[], Work[Item, Any]], others: list[_Fork[Item]]) -> _Fork[Item]:
-    ours, theirs = Pipe()
+def _server(prepare: Callable[[], Work[Item, Any]]) -> _Fork[Item]:
     mark = mmap.mmap(-1, _POSITION.size)
     _POSITION.pack_into(mark, 0, _NOT_BEGUN)
+    pid, pipe = forked(partial(_serve, prepare, lambda position: _POSITION.pack_into(mark, 0, position)))
+    return _Fork(pid, pipe, mark)
+
+
+def forked(serve: Callable[[Connection], None]) -> tuple[int, Connection]:
+    """A process that does nothing but `serve`, with its end of a pipe: its id and our end."""
+    ours, theirs = Pipe()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            for other in others:  # else their input would not end with us
-                other.pipe.close()
-            ours.close()
-            _serve(prepare, theirs, lambda position: _POSITION.pack_into(mark, 0, position))
+            for end in (ours, *_ends):
+                end.close()
+            _ends.clear()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)  # the parent's handlers are about the parent's task
+            with suppress(EOFError, ConnectionError):  # the parent is done, or gone
+                serve(theirs)
             status = 0
         finally:
             os._exit(status)  # nothing that the parent registered may run twice
     theirs.close()
-    return _Fork(pid, ours, mark)
+    _ends.add(ours)
+    return pid, ours
 
 
-def _serve(prepare: Callable[[], Work[Item, Any]], pipe: Connection, begin: Begin) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)  # the parent's handlers are about the parent's task
-    with suppress(EOFError, ConnectionError):  # the parent is done, or gone
-        answer: Any
+def _serve(prepare: Callable[[], Work[Item, Any]], begin: Begin, pipe: Connection) -> None:
+    answer: Any
+    try:
+        work = prepare()
+    except Exception as exc:
+        return pipe.send(told(exc))
+    while True:
+        chunk = pipe.recv()
         try:
-            work = prepare()
+            answer = work(chunk, begin)
         except Exception as exc:
-            return pipe.send(_told(exc))
-        while True:
-            chunk = pipe.recv()
-            try:
-                answer = work(chunk, begin)
-            except Exception as exc:
-                answer = _told(exc)
-            pipe.send(answer)
+            answer = told(exc)
+        begin(_NOT_BEGUN)  # before the answer: behind it a death is about the next chunk
+        pipe.send(answer)
 
 
-def _told(exc: Exception) -> Exception:
-    """What the parent raises: any other exception than ours may not survive being pickled."""
+def told(exc: Exception) -> Exception:
+    """An error as a forked process hands it over: any other exception than ours may not survive being pickled."""
     return exc if isinstance(exc, InboxOpsError) else RuntimeError(f"{type(exc).__name__}: {exc}")
 
 
 def _buried(fork: _Fork[Any]) -> tuple[str, int]:
     """How it ended, and the position it was at."""
-    _, status = os.waitpid(fork.pid, 0)
-    fork.pipe.close()
+    how = ended(fork.pid, fork.pipe)
     (position,) = _POSITION.unpack_from(fork.mark, 0)
     fork.mark.close()
+    return how, position
+
+
+def ended(pid: int, pipe: Connection) -> str:
+    """How a process did that was forked here, once it has."""
+    _, status = os.waitpid(pid, 0)
+    _ends.discard(pipe)
+    pipe.close()
     code = os.waitstatus_to_exitcode(status)
-    return (f"signal {-code}" if code < 0 else f"status {code}"), position
+    return f"signal {-code}" if code < 0 else f"status {code}"

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from inboxops.composition import mailboxes, resyncing, runs, sending
-from inboxops.composition.forks import Died, processors, spread
+from inboxops.composition import filing, mailboxes, resyncing, runs
 from inboxops.composition.world import World
+from inboxops.core.detached import Apart
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import InboxContext
 from inboxops.core.push import Errand
-from inboxops.db.inbound import InboundStore
-from inboxops.db.inboxes import room_after
-from inboxops.errors import Conflict, OperatorError, TransientError
-from inboxops.ports import FetchLimits, StoredRow
+from inboxops.db.inboxes import Asked, room_after
+from inboxops.errors import Conflict, OperatorError, Overtaken, ServiceAway, TransientError
+from inboxops.ports import FetchLimits
 from inboxops.providers import provider
 from inboxops.stories import classify as classifying
 from inboxops.stories import fetch as fetching
 from inboxops.stories import persist as persisting
 from inboxops.stories import raw_mail as reading
-from inboxops.stories import rehearse as rehearsing
-from inboxops.stories.autorespond import responder
-from inboxops.stories.publish import alongside
-from inboxops.stories.telling import hidden, log
+from inboxops.stories.telling import log
 
 TRY_AGAIN = timedelta(minutes=5)
 """After a woken fetch that failed for now: as long as an inbox that is not in IDLE waits for its next poll."""
@@ -33,26 +31,23 @@ TRY_AGAIN = timedelta(minutes=5)
 BATCHES_PER_RUN = 80
 """A big mailbox yields after so many batches: it is woken again and other inboxes get their turn."""
 
+SECONDS_PER_RUN = 180.0
+"""So does a slow one, behind the batch that it is at then. A server has ten minutes at most for each answer of one."""
 
-def wants_fetch(world: World, inbox_id: int) -> bool:
+CUT_OFF_FIX = "It is tried again, and goes on behind the mail that came. If it stays so, ask who runs the mail server"
+
+
+def wants_fetch(world: World, inbox_id: int, asked: Asked | None = None) -> bool:
     """Whether a worker is worth starting: mail behind the cursor (and room in the hourly limit), or mail left unfiled.
 
     Not here once its tenant moved to another cell. Raises the provider's errors, after they were recorded on the inbox.
     """
-    inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
-    return inbox.cell == world.cell and (has_work or (_has_news(world, inbox, sealed) and _has_room(world, inbox)))
+    inbox, has_work, sealed = asked or world.inboxes.to_probe(inbox_id)
+    return inbox.cell == world.cell and (has_work or (has_news(world, inbox, sealed) and _has_room(world, inbox)))
 
 
-def look(world: World, inbox_id: int) -> bool:
-    """As `wants_fetch`, for who wakes the inbox then: a fetch that was woken asks for its room itself.
-
-    A refused login is not recorded here: the run that is woken is refused as well, fails, and tells as ever.
-    """
-    inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
-    return has_work or _has_news(world, inbox, sealed, disconnects=False)
-
-
-def _has_news(world: World, inbox: Inbox, sealed: bytes | None, *, disconnects: bool = True) -> bool:
+def has_news(world: World, inbox: Inbox, sealed: bytes | None, *, disconnects: bool = True) -> bool:
+    """Whether the server of a live inbox says that there is mail. disconnects: as of `fetching.standing`; raises what that does."""
     if not inbox.is_live:
         world.prober(inbox.connection_type).forget(inbox.id)
         return False
@@ -60,16 +55,29 @@ def _has_news(world: World, inbox: Inbox, sealed: bytes | None, *, disconnects: 
         account = mailboxes.opened(world, inbox, sealed)
         news = world.prober(inbox.connection_type).has_news(account, inbox.cursor)
     if not news:
-        fetching.is_read(inbox, world.inboxes)
+        world.inboxes.is_read(inbox.id)
     return news
 
 
-def fetch(world: World, inbox_id: int, *, by: str = "", yields: Callable[[], bool] = lambda: False) -> fetching.Fetched:
+def fetch(
+    world: World,
+    inbox_id: int,
+    *,
+    by: str = "",
+    yields: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> fetching.Fetched:
     """Take in what is behind the cursor; when this run's bound was reached, the inbox is woken for the rest.
 
     by: which run and try this is, kept with the mail. yields: asked behind each batch, whether the rest is another run's.
+    clock: in seconds, from any moment on.
     `skipped` says why nothing is to be done at all: not live, or neither news nor mail left unfiled.
     """
+
+    def turn() -> Callable[[], bool]:
+        ends = clock() + SECONDS_PER_RUN
+        return lambda: clock() >= ends or yields()
+
     inbox = world.inboxes.get(inbox_id)
     fetched = fetching.Fetched()
     if inbox.is_live:
@@ -80,15 +88,15 @@ def fetch(world: World, inbox_id: int, *, by: str = "", yields: Callable[[], boo
             provider(inbox.connection_type),
             world.inbound,
             world.inboxes,
-            world.swift_objects,
+            world.bulk_objects,
             limits=limits,
             max_batches=BATCHES_PER_RUN,
-            yields=yields,
+            yields=turn(),
             by=by,
         )
         if inbox.resync_since is not None and not fetched.more:
             most = BATCHES_PER_RUN * limits.batch_messages
-            again = resyncing.take_in(world, inbox_id, inbox.resync_since, most=most, by=by)
+            again = resyncing.take_in(world, inbox_id, inbox.resync_since, most=most, turn=turn, by=by)
             fetched = fetching.Fetched(
                 fetched.stored + again.stored, fetched.refused + again.refused, fetched.bytes + again.bytes, again.more
             )
@@ -133,7 +141,31 @@ def _fetch_noting_pushes(world: World, inbox: Inbox, *, by: str) -> fetching.Fet
 
 def _fetch_while_ours(world: World, inbox: Inbox, *, by: str) -> fetching.Fetched:
     """As `fetch`; once the tenant has moved to another cell no further batch is begun: the rest is that cell's."""
-    return fetch(world, inbox.id, by=by, yields=lambda: world.inboxes.cell_of(inbox.tenant_id) != world.cell)
+    try:
+        return fetch(world, inbox.id, by=by, yields=lambda: world.inboxes.cell_of(inbox.tenant_id) != world.cell)
+    except (ServiceAway, Overtaken):  # it is tried again here, or another run is at it
+        raise
+    except Exception:
+        _file_what_came(world, inbox.id)
+        raise
+
+
+def _file_what_came(world: World, inbox_id: int) -> None:
+    """No stage runs behind a fetch that failed, and that failure is what is to be told."""
+    try:
+        if world.inboxes.has_work(inbox_id):
+            file(world, inbox_id)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the fetch's own failure is what is told
+        log.warning("filing_is_left_to_the_next_run", why=str(exc))
+
+
+def cut_off(world: World, inbox_id: int) -> persisting.Persisted:
+    """What a fetch leaves to do that was ended from outside, as one that took too long: its inbox says so and is tried again
+    soon, and what came until then is filed."""
+    inbox = world.inboxes.get(inbox_id)
+    world.inboxes.note_error(inbox_id, TransientError("a fetch took so long that it was cut off", fix=CUT_OFF_FIX))
+    world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
+    return file(world, inbox_id, careful=True)
 
 
 def _moved(inbox: Inbox) -> fetching.Fetched:
@@ -149,10 +181,19 @@ def _has_room(world: World, inbox: Inbox) -> bool:
     return False
 
 
-def classify(world: World, inbox_id: int) -> classifying.Classified:
-    """Read and judge what is stored, on all processors when it is much."""
-    known = context(world, world.inboxes.get(inbox_id))
-    return classifying.classify(known, world.inbound, world.objects, partial(_read_elsewhere, world, known))
+def classify(
+    world: World, inbox_id: int, *, careful: bool = False, in_time: Callable[[], bool] = lambda: True
+) -> classifying.Classified:
+    """Read and judge what is stored, on all processors when it is much, and file meanwhile what is read (ADR 17).
+
+    careful: somebody was at it before and ended without a word. It may be a mail's doing. in_time: both as of `stories.classify`.
+    """
+    known = context(world, world.inboxes.get(inbox_id, removed=True))
+    if careful:
+        world.database.close()
+        careful = threading.active_count() == 1  # nothing is forked beside threads, whose locks a fork would wait for
+    elsewhere = partial(filing.read_elsewhere, world, known)
+    return classifying.classify(known, world.inbound, world.objects, elsewhere, careful=careful, in_time=in_time)
 
 
 def context(world: World, inbox: Inbox) -> InboxContext:
@@ -163,55 +204,27 @@ def context(world: World, inbox: Inbox) -> InboxContext:
         email_address=inbox.email_address,
         own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
         agents=inbox.agents,
-        trusted_authserv_ids=inbox.trusted_authserv_ids,
+        trusted_authserv_ids=frozenset(inbox.trusted_servers),
         spam_headers=inbox.spam_headers,
         signing_key=world.signing_key,
         mail_rules=world.mail_rules.current(inbox.tenant_id),
     )
 
 
-def reader(world: World, known: InboxContext) -> classifying.Reader:
-    """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
-    return classifying.Reader(known, InboundStore(world.new_database()), objects_of_a_fork(world))
-
-
-def objects_of_a_fork(world: World) -> classifying.Objects:
-    """The object store of a forked process, on connections of its own."""
-    is_forked_too_late = "swift_objects" in world.__dict__
-    return world.new_objects() if is_forked_too_late else world.swift_objects
-
-
-def _read_elsewhere(
-    world: World, known: InboxContext, chunks: Iterable[Sequence[StoredRow]]
-) -> Iterator[classifying.Classified | tuple[StoredRow, str]]:
-    """`classifying.Spread` by forked processes."""
-    world.database.close()  # a process is forked without threads
-    processes = processors() + 1  # while one waits for the object store, another reads
-    for outcome in spread(partial(reader, world, known), chunks, processes=processes):
-        yield (outcome.item, outcome.how) if isinstance(outcome, Died) else outcome
-
-
-def persist(world: World, inbox_id: int) -> persisting.Persisted:
+def persist(world: World, inbox_id: int, *, in_time: Callable[[], bool] = lambda: True) -> persisting.Persisted:
     """File what is classified and let its events out meanwhile; those that can't leave now stay for `drain_outbox`."""
-    inbox = world.inboxes.get(inbox_id)
-    with alongside(lambda: sending.publish(world, inbox.tenant_id)) as filed:
-        done = persisting.persist(
-            inbox,
-            world.filing,
-            world.inbound,
-            own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
-            respond=responder(inbox, signing_key=world.signing_key),
-            filed=filed,
-            show=str if world.settings.log_addresses else partial(hidden, key=world.signing_key.current),
-        )
+    inbox = world.inboxes.get(inbox_id, removed=True)
+    done = filing.rest(world, inbox, in_time=in_time)
     runs.deliver_sends(world, tenant_id=inbox.tenant_id)
     return done
 
 
-def file(world: World, inbox_id: int) -> persisting.Persisted:
-    """Both stages behind fetch, for mail that is durable already."""
-    classify(world, inbox_id)
-    return persist(world, inbox_id)
+def file(
+    world: World, inbox_id: int, *, careful: bool = False, in_time: Callable[[], bool] = lambda: True
+) -> persisting.Persisted:
+    """Both stages behind fetch, for mail that is durable already. careful, in_time: as of `classify`; the rest waits for a run."""
+    beside = classify(world, inbox_id, careful=careful, in_time=in_time).filed_beside
+    return beside + persist(world, inbox_id, in_time=in_time)
 
 
 def raw_mail(world: World, inbound_id: int) -> bytes:
@@ -225,25 +238,10 @@ def raw_mail(world: World, inbound_id: int) -> bytes:
             f"inbound message {inbound_id} was not taken in: {row['reason']}", fix="Look for it in the mailbox"
         )
     frame = world.objects.get(row["storage_key"], offset=row["storage_offset"], length=row["storage_length"])
+    apart = Apart(row["tenant_id"], row["reserved_message_id"], row["storage_key"], row["detached_offsets"] or ())
     try:
-        return reading.raw_mail(
-            frame, tenant_id=row["tenant_id"], message_id=row["reserved_message_id"], objects=world.objects
-        )
+        return reading.raw_mail(frame, apart, world.objects)
     except ValueError as exc:
         raise OperatorError(
             f"inbound message {inbound_id}: {exc}", fix="Restore the bucket's objects from a backup"
         ) from exc
-
-
-def rehearse(world: World, inbox_id: int, *, days: int, most: int) -> rehearsing.Rehearsal:
-    """What the inbox's last days would become; writes nothing. Raises the provider's errors."""
-    inbox = world.inboxes.get(inbox_id)
-    return rehearsing.rehearse(
-        inbox,
-        mailboxes.account(world, inbox),
-        provider(inbox.connection_type),
-        context(world, inbox),
-        world.filing,
-        days=days,
-        most=most,
-    )

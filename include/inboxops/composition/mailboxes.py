@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
+from inboxops.core.looking import Standing, idling
 from inboxops.core.model import Cursor
 from inboxops.core.reach import Reach
-from inboxops.errors import AuthenticationFailed, InvalidInput
+from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint, settings_of
 from inboxops.oauth.tokens import StoredTokens
 from inboxops.ports import Account, MailboxInfo
 from inboxops.providers import provider, sender
 from inboxops.stories import connect as story
+from inboxops.stories import trust
 
 if TYPE_CHECKING:
     from inboxops.providers.imap_idle import IdleHub as IdleHub  # the triggerer's alone: no other process loads it
@@ -63,23 +65,33 @@ def idle_hub(world: World) -> IdleHub:
     return IdleHub(limit=world.settings.idle_inboxes)
 
 
-def to_hold(world: World) -> list[tuple[Account, Cursor]]:
-    """The IMAP inboxes to hold in IDLE, with where each was read to; as many as the setting allows."""
-    return [
-        (
-            Account(
-                inbox_id=row["id"],
-                tenant_id=row["tenant_id"],
-                email_address=row["email_address"],
-                connection_type=row["connection_type"],
-                connection=row["connection"],
-                secrets=world.vault.open(row["credentials_encrypted"]),
-                reach=_reach(world, row["connection"]),
-            ),
-            Cursor(uid_validity=row["imap_uid_validity"], last_uid=row["imap_last_uid"]),
+def to_hold(world: World) -> tuple[list[tuple[Account, Cursor]], dict[int, OperatorError]]:
+    """The IMAP inboxes to hold in IDLE, with where each was read to; as many as the setting allows. And those whose credentials
+    don't open, and why: they are left out.
+    """
+    found, locked = list[tuple[Account, Cursor]](), dict[int, OperatorError]()
+    for row in world.inboxes.to_hold(cell=world.cell, limit=world.settings.idle_inboxes):
+        try:
+            secrets = world.vault.open(row["credentials_encrypted"])
+        except OperatorError as exc:
+            locked[row["id"]] = exc
+            continue
+        account = Account(
+            inbox_id=row["id"],
+            tenant_id=row["tenant_id"],
+            email_address=row["email_address"],
+            connection_type=row["connection_type"],
+            connection=row["connection"],
+            secrets=secrets,
+            reach=_reach(world, row["connection"]),
         )
-        for row in world.inboxes.to_hold(cell=world.cell, limit=world.settings.idle_inboxes)
-    ]
+        found.append((account, Cursor(uid_validity=row["imap_uid_validity"], last_uid=row["imap_last_uid"])))
+    return found, locked
+
+
+def idle_state(world: World) -> Standing:
+    """Whether something holds mailboxes of our cell in IDLE, and how many."""
+    return idling(**world.inboxes.idling(cell=world.cell, limit=world.settings.idle_inboxes))
 
 
 def _reach(world: World, connection: Mapping[str, Any]) -> Reach | None:
@@ -103,6 +115,11 @@ def try_connection(
     reach = _reach(world, connection)
     tried = Account(0, 0, email_address, connection_type, connection, secrets, reach=reach)
     return story.look(tried, provider(connection_type), sender(connection_type))
+
+
+def unguarded(world: World) -> list[trust.Unguarded]:
+    """Inboxes that answer by themselves and know of no server that says which mail is forged."""
+    return trust.unguarded(world.inboxes.all(), world.inbound, world.objects)
 
 
 def look(world: World, inbox: Inbox) -> MailboxInfo:

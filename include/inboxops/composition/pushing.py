@@ -9,6 +9,7 @@ from inboxops.composition import mailboxes, runs
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.push import RENEW_WITHIN
+from inboxops.errors import MailboxNotFound
 from inboxops.providers import WATCHERS, watcher
 from inboxops.settings import Settings
 from inboxops.stories import watch as story
@@ -45,6 +46,9 @@ def due(world: World, connection_type: str, *, limit: int) -> list[int]:
 def register(world: World, inbox_id: int, *, anew: bool = False) -> Watched:
     """Make or renew an inbox's channel. What came while there was none is fetched behind a new one. anew: with a new secret.
 
+    A shared mailbox of Microsoft is polled where Graph refuses to tell of it: that wants a permission of the application for all
+    mailboxes, not a person's consent ("Get Outlook messages in a shared or delegated folder").
+
     Raises what `stories.watch.register` does.
     """
     inbox = world.inboxes.get(inbox_id)
@@ -53,15 +57,21 @@ def register(world: World, inbox_id: int, *, anew: bool = False) -> Watched:
         return Watched(inbox_id, skipped=f"no push is set up for {inbox.connection_type}")
     if inbox.connected_at is None:
         return Watched(inbox_id, skipped="the inbox is disconnected")
-    watched = story.register(
-        inbox,
-        partial(mailboxes.account, world, inbox),
-        watcher(inbox.connection_type, where),
-        world.push,
-        world.inboxes,
-        now=datetime.now(UTC),
-        anew=anew,
-    )
+    try:
+        watched = story.register(
+            inbox,
+            partial(mailboxes.account, world, inbox),
+            watcher(inbox.connection_type, where),
+            world.push,
+            world.inboxes,
+            now=datetime.now(UTC),
+            anew=anew,
+        )
+    except MailboxNotFound as exc:
+        if "mailbox" not in inbox.connection:
+            raise
+        world.push.stopped(inbox_id)
+        return Watched(inbox_id, skipped=f"Microsoft does not push for this shared mailbox, so it is polled: {exc}")
     if watched.made and inbox.is_live:
         runs.wake(world, inbox_id)
     return watched

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from inboxops.composition import intake, runs, sending
-from inboxops.composition.forks import Died, processors, spread
+from inboxops.composition import filing, intake, runs, sending
+from inboxops.composition.forks import Died, spread
 from inboxops.composition.world import World
-from inboxops.core.mail_rules import edit
-from inboxops.core.mail_rules.model import Rule, RuleSet
 from inboxops.core.replay import Group
 from inboxops.core.replay_report import Report
 from inboxops.core.replay_today import Reread, judge
@@ -19,6 +17,7 @@ from inboxops.db.database import Row
 from inboxops.db.rereading import Put, RereadStore, Slice
 from inboxops.errors import Conflict, InboxOpsError, InvalidInput
 from inboxops.ports import ReplayRow, ReplayScope
+from inboxops.processors import processors
 from inboxops.stories import replay as story
 from inboxops.stories.classify import FEW, Objects
 from inboxops.stories.telling import log
@@ -90,16 +89,15 @@ def apply(world: World, tenant_id: int, replay_id: int, groups: Collection[Group
     was taken back.
     """
     row = world.replays.one(replay_id, tenant_id=tenant_id)
-    chosen = {*map(Group, groups or Group), *map(Group, row["groups"])}
-    if not world.replays.want(
-        tenant_id, replay_id, "applying", when=("previewed", "applying", "applied"), groups=chosen
-    ):
+    when = ("previewed", "applying", "applied")
+    if not world.replays.want(tenant_id, replay_id, "applying", when=when, groups=groups or list(Group)):
         raise Conflict(f"replay {replay_id} is {row['state']}", fix="Wait for the preview, or ask for a new one")
     return _started(world, tenant_id, replay_id, here=here)
 
 
 def undo(world: World, tenant_id: int, replay_id: int, *, here: bool = False) -> Row:
-    """Take back what a replay changed, but for what was changed since. Raises NotFound, and Conflict when nothing was applied."""
+    """Take back what a replay changed, but for what was changed or answered since. Raises NotFound, and Conflict when nothing was
+    applied."""
     row = world.replays.one(replay_id, tenant_id=tenant_id)
     if not world.replays.want(tenant_id, replay_id, "undoing", when=("applying", "applied", "undoing")):
         raise Conflict(f"replay {replay_id} is {row['state']}", fix="Only what was applied can be taken back")
@@ -135,24 +133,9 @@ def check(world: World, *, days: int) -> dict[str, Report]:
     """What the last days' mail of every tenant would be today, by tenant: after an update, before anything is applied."""
     since = datetime.now(UTC) - timedelta(days=days)
     return {
-        tenant["slug"]: _preview(world, ReplayScope(tenant["id"], since=since), desks(world, tenant["id"]))
+        tenant["slug"]: compared(world, ReplayScope(tenant["id"], since=since), desks(world, tenant["id"]))
         for tenant in world.inboxes.tenants()
     }
-
-
-def try_rule(world: World, tenant_id: int, rule: Rule | str, *, since: datetime, forked: bool = True) -> Report:
-    """What a rule, or the tenant's of that name, would make of the mail since then, were it switched on; writes nothing.
-
-    Differences that are there without it are left out. forked: in other processes, for which this one may have no threads.
-    """
-    current = world.mail_rules.current(tenant_id)
-    wanted = edit.rule_named(current, rule) if isinstance(rule, str) else rule
-    with_it: RuleSet = edit.put(current, replace(wanted, enabled=True))
-    tried = {
-        id_: story.Desk(one.inbox, replace(one.context, mail_rules=with_it), without=one.context)
-        for id_, one in desks(world, tenant_id).items()
-    }
-    return _preview(world, ReplayScope(tenant_id, since=since), tried, forked=forked)
 
 
 def desks(world: World, tenant_id: int) -> dict[int, story.Desk]:
@@ -166,10 +149,12 @@ def _scope_of(row: Row) -> ReplayScope:
 
 
 def _preview_asked(world: World, row: Row) -> None:
-    world.replays.previewed(row["id"], _preview(world, _scope_of(row), desks(world, row["tenant_id"])))
+    tenant_id = row["tenant_id"]
+    world.replays.previewed(tenant_id, row["id"], compared(world, _scope_of(row), desks(world, tenant_id)))
 
 
-def _preview(world: World, wanted: ReplayScope, known: dict[int, story.Desk], *, forked: bool = True) -> Report:
+def compared(world: World, wanted: ReplayScope, known: dict[int, story.Desk], *, forked: bool = True) -> Report:
+    """What mail would be to these desks; writes nothing. forked: by other processes, for which this one may have no threads."""
     here = story.Comparer(known, world.rereading, world.objects)
     return story.preview(wanted, world.rereading, here, partial(_compared_elsewhere, world, known) if forked else None)
 
@@ -178,7 +163,7 @@ def _compared_elsewhere(world: World, known: dict[int, story.Desk], chunks: Iter
     """`story.Spread` by forked processes. A mail that ends the process which reads it is one that can't be read."""
 
     def prepare() -> story.Comparer:
-        return story.Comparer(known, RereadStore(world.new_database()), intake.objects_of_a_fork(world))
+        return story.Comparer(known, RereadStore(world.new_database()), filing.objects_of_a_fork(world))
 
     world.database.close()  # a process is forked without threads
     for outcome in spread(prepare, chunks, processes=processors() + 1):
@@ -186,15 +171,24 @@ def _compared_elsewhere(world: World, known: dict[int, story.Desk], chunks: Iter
 
 
 def _apply(world: World, row: Row) -> None:
-    wanted, after = _scope_of(row), row["done_through"]
+    """Until what is applied is what is wanted: groups may be added meanwhile, which begin with the first mail."""
+    while row["state"] == "applying" and not _applied(world, row):
+        row = world.replays.one(row["id"])
+
+
+def _applied(world: World, row: Row) -> bool:
+    """False when something else is wanted by now."""
+    wanted, after, groups = _scope_of(row), row["done_through"], row["groups"]
     while rows := world.rereading.to_replay(wanted, after=after, limit=story.PAGE):
         _renew(world, row, rows)
         after = rows[-1].stored.id
-        world.replays.went_on(row["id"], through=after)
+        is_wanted = world.replays.went_on(row["id"], through=after, groups=groups)
         sending.publish(world, row["tenant_id"])
+        if not is_wanted:
+            return False
     for inbox_id in world.replays.to_file(row["tenant_id"], row["id"]):
         intake.file(world, inbox_id)
-    world.replays.ended(row["id"], "applied", was="applying")
+    return world.replays.ended(row["id"], "applied", was="applying", groups=groups)
 
 
 def _renew(world: World, row: Row, rows: Sequence[ReplayRow]) -> None:
@@ -207,7 +201,7 @@ def _renew(world: World, row: Row, rows: Sequence[ReplayRow]) -> None:
         return
 
     def prepare() -> story.Renewer:
-        return _renewer(row, known, RereadStore(world.new_database()), intake.objects_of_a_fork(world))
+        return _renewer(row, known, RereadStore(world.new_database()), filing.objects_of_a_fork(world))
 
     world.database.close()
     for outcome in spread(prepare, story.in_order(rows), processes=1):
@@ -228,7 +222,7 @@ def _renewer(row: Row, known: dict[int, story.Desk], store: RereadStore, objects
 def _undo(world: World, row: Row) -> None:
     while world.replays.undo(row["tenant_id"], row["id"], limit=UNDO_SLICE):
         sending.publish(world, row["tenant_id"])
-    world.replays.ended(row["id"], "undone", was="undoing")
+    world.replays.ended(row["id"], "undone", was="undoing", groups=row["groups"])
 
 
 _WORK = {"asked": _preview_asked, "applying": _apply, "undoing": _undo}

@@ -1,4 +1,4 @@
-"""Runs of Airflow that something asks for: started now, or remembered in the outbox while Airflow is away.
+"""Runs of Airflow that something asks for: started now, or remembered in the outbox while Airflow is away or refuses us.
 
 Each goes to the Airflow of the tenant's cell. Where that is not known here, it is as if it were away: the cell's own `drain_outbox`
 finds what the outbox keeps for its tenants.
@@ -12,13 +12,19 @@ from functools import partial
 from inboxops.composition.world import World
 from inboxops.core.inbox import REGISTRATION_DAGS, REPLAY_DAG, ROSTER_DAG, SEND_DAG, Inbox
 from inboxops.core.push import Errand
-from inboxops.errors import InvalidInput, OperatorError, TransientError
+from inboxops.errors import InboxOpsError, InvalidInput, OperatorError, TransientError
 from inboxops.stories.drain import wake_or_remember
+from inboxops.stories.telling import WHO, log
 
 
 def wake(world: World, inbox_id: int) -> bool:
-    """Have the inbox's DAG run at once; when Airflow is away the wake-up waits in the outbox. True when delivered now."""
-    inbox = world.inboxes.get(inbox_id)
+    """Have the inbox's DAG run at once; else the wake-up waits in the outbox. True when delivered now.
+
+    An inbox that was removed has no DAG: what is sent back of its mail is filed by `drain_outbox`.
+    """
+    inbox = world.inboxes.get(inbox_id, removed=True)
+    if inbox.is_removed:
+        return False
     return wake_or_remember(
         inbox_id,
         lambda id_: world.airflows.of(inbox.cell).wake(id_),
@@ -41,7 +47,18 @@ def ask_for_replay(world: World, tenant_id: int, replay_id: int) -> bool:
 def deliver(world: World, kind: Errand, about: int | None = None, *, cell: str | None = None) -> tuple[int, int]:
     """Hand stored errands to Airflow, those of one inbox or replay, or all of a cell that are due: (delivered, kept)."""
     errands = {Errand.WAKE: _start_inbox, Errand.REGISTER: _start_registration, Errand.REPLAY: _start_replay}
-    return world.outbox.deliver_errands(kind, partial(errands[kind], world), about=about, cell=cell)
+    start, said = errands[kind], set[str]()
+
+    def start_or_tell(about: int, errand_id: int, cell: str) -> None:
+        try:
+            start(world, about, errand_id, cell)
+        except InboxOpsError as exc:
+            if str(exc) not in said:  # of hundreds that all fail alike
+                said.add(str(exc))
+                log.warning("errand_kept", kind=kind, about=about, cell=cell, why=str(exc), who_can_help=WHO[exc.kind])
+            raise
+
+    return world.outbox.deliver_errands(kind, start_or_tell, about=about, cell=cell)
 
 
 def deliver_sends(
@@ -53,9 +70,13 @@ def deliver_sends(
 
 def show_inboxes(world: World, cell: str | None = None) -> bool:
     """Have the Airflow of a cell, or our own, read the list of inboxes now. False while it is away: it reads it when it starts."""
+    cell = cell or world.cell
     try:
-        world.airflows.of(cell or world.cell).parse_again(ROSTER_DAG)
-    except (TransientError, OperatorError):
+        world.airflows.of(cell).parse_again(ROSTER_DAG)
+    except TransientError:
+        return False
+    except OperatorError as exc:
+        log.warning("list_not_shown", cell=cell, why=str(exc), who_can_help=WHO[exc.kind])
         return False
     return True
 
@@ -76,6 +97,11 @@ def _start_replay(world: World, replay_id: int, errand_id: int, cell: str) -> No
     world.airflows.of(cell).start(REPLAY_DAG, f"replay-{replay_id}-{errand_id}", {"replay_id": replay_id})
 
 
-def _start_send(world: World, name: str, message_id: int, attempt: int, cell: str) -> None:
-    """A run of that name that is there already is under way, or done: nothing to start."""
-    world.airflows.of(cell).start(SEND_DAG, f"send-{name}", {"message_id": message_id, "attempt": attempt})
+def _start_send(world: World, message_id: int, attempt: int, order_id: int, cell: str) -> None:
+    """Named by its order, so that delivering it twice starts one run, and an order that is given anew another one."""
+    run, conf = f"send-{message_id}-{attempt}-{order_id}", {"message_id": message_id, "attempt": attempt}
+    try:
+        world.airflows.of(cell).start(SEND_DAG, run, conf)
+    except InboxOpsError as exc:
+        log.warning("send_kept", message=message_id, cell=cell, why=str(exc), who_can_help=WHO[exc.kind])
+        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inboxops.composition import mailboxes, runs
 from inboxops.composition.world import World
-from inboxops.core.outbound import Accepted, Claim, ReplyRequest
+from inboxops.core.outbound import Accepted, Claim, ReplyRequest, inbox_removed
 from inboxops.errors import AuthenticationFailed, InboxOpsError
 from inboxops.providers import sender
 from inboxops.stories import reply as replying
@@ -55,14 +55,14 @@ def ticket_page(world: World, message_id: int) -> str:
 
 
 def send(world: World, message_id: int, attempt: int, *, last_try: bool = False) -> story.Dispatch:
-    """One attempt, then its events. Of a tenant that has moved to another cell, that cell makes it.
+    """One attempt, then its events. Of a tenant that has moved to another cell, that cell makes it, whose drain finds the order.
 
     Raises what `stories.send` raises.
     """
     owner = world.moves.of_message(message_id)
     if owner is not None and owner["cell"] != world.cell:
         world.moves.order_again(message_id, attempt)
-        runs.deliver_sends(world, tenant_id=owner["tenant_id"], name=f"{message_id}-{attempt}")
+        # Not delivered here: an INBOXOPS_CELLS that names a wrong Airflow would have it come back at once, and for ever.
         said = f"the tenant {owner['tenant']} is in cell {owner['cell']} now, whose Airflow sends it"
         log.info("send_handed_on", message=message_id, attempt=attempt, why=said)
         return story.Dispatch("skipped", message_id, note=said)
@@ -70,7 +70,9 @@ def send(world: World, message_id: int, attempt: int, *, last_try: bool = False)
 
     def way_of(claim: Claim) -> story.Way:
         claims.append(claim)
-        inbox = world.inboxes.get(claim.inbox_id)
+        inbox = world.inboxes.get(claim.inbox_id, removed=True)
+        if inbox.is_removed:
+            raise inbox_removed()
         log.info(
             "send_began", message=claim.id, attempt=attempt, inbox=inbox.name, recipients=len(claim.to) + len(claim.cc)
         )

@@ -46,8 +46,8 @@ from inboxops.storage.vault import Vault
 
 if TYPE_CHECKING:
     from inboxops.events.redis_bus import RedisBus
+    from inboxops.storage.bulk import BulkStore
     from inboxops.storage.s3 import S3Store
-    from inboxops.storage.swift import SwiftStore
 
 
 Store = TypeVar("Store")
@@ -149,11 +149,11 @@ class World:
         return s3.S3Store(self.s3() if self.s3 else s3.client(self.settings), bucket or self.settings.s3_bucket)
 
     @cached_property
-    def swift_objects(self) -> SwiftStore:
+    def bulk_objects(self) -> BulkStore:
         """Many objects at little cost. Once it is there, processes that are forked from this one can have none."""
-        from inboxops.storage.swift import SwiftStore  # loads its runtime, which most processes don't need
+        from inboxops.storage.bulk import BulkStore  # loads its runtime, which most processes don't need
 
-        return SwiftStore(self.objects.client, self.settings.s3_bucket)
+        return BulkStore(self.objects.client, self.settings.s3_bucket)
 
     @property
     def cell(self) -> str:

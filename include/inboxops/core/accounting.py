@@ -7,18 +7,23 @@ objects behind that, and looks again at what is missing before it is called so.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from inboxops.core.detached import Apart
 from inboxops.core.ids import read_message_id
 from inboxops.core.keys import detached_key, pack_digest
 from inboxops.core.model import Copy, Listed
+from inboxops.core.packs import spans
 from inboxops.core.rules.own_loop import loop_mark
 from inboxops.core.signing import SigningKey
 
+MOST_WAITING = 100
+"""Mails of one inbox that are named one by one when they were not filed; more are counted."""
 MOST_NUMBERS = 1_000
 """Missing ticket numbers that are named one by one; more stand as a span."""
 
@@ -32,9 +37,11 @@ class Kind(StrEnum):
     MAIL_DOUBLED = "mail_doubled"
     MAIL_NOWHERE = "mail_nowhere"
     MAIL_DIFFERS = "mail_differs"
+    MAIL_UNFILED = "mail_unfiled"
     OBJECT_MISSING = "object_missing"
     OBJECT_LENGTH = "object_length"
     OBJECT_ALTERED = "object_altered"
+    NOT_SENT = "not_sent"
     NOT_IN_SENT = "not_in_sent"
     ONLY_IN_SENT = "only_in_sent"
     SENT_UNRECORDED = "sent_unrecorded"
@@ -44,16 +51,18 @@ class Kind(StrEnum):
 
 _RESTORE = "restore it from a backup of the bucket; `inboxops inbound show NUMBER` has the row"
 TO_DO: Mapping[Kind, str] = {
-    Kind.MAIL_MISSING: "look at it in the mailbox; `inboxops inbox fetch` tries again, and so does the next certificate",
+    Kind.MAIL_MISSING: "look at it in the mailbox; `inboxops inbox fetch NAME` tries again, and so does the next certificate",
     Kind.MAIL_DOUBLED: "look at both places; move one message to the other's ticket, or mark it as spam",
     Kind.MAIL_NOWHERE: "`inboxops inbound raw NUMBER` has the mail; restore its message from a backup of the database",
     Kind.MAIL_DIFFERS: "compare `inboxops inbound raw NUMBER` with the mail in the mailbox",
+    Kind.MAIL_UNFILED: "clear the failed `classify` or `persist` of its inbox's DAG; `inboxops inbound show NUMBER` has the row",
     Kind.OBJECT_MISSING: _RESTORE,
     Kind.OBJECT_LENGTH: _RESTORE,
     Kind.OBJECT_ALTERED: f"find out who writes into the bucket; {_RESTORE}",
+    Kind.NOT_SENT: "its ticket says why: send it again there, or answer in another way; after a week it is counted and not named",
     Kind.NOT_IN_SENT: "did somebody delete or move it there? If not, ask the customer whether it came",
     Kind.ONLY_IN_SENT: "a row of it is gone: restore it from a backup of the database; the mail itself is in the Sent folder",
-    Kind.SENT_UNRECORDED: "it did leave: `inboxops trace` shows its ticket; a retry asks the Sent folder and settles it",
+    Kind.SENT_UNRECORDED: "it did leave: `inboxops trace MESSAGE-ID` shows its ticket; a retry asks the Sent folder and settles it",
     Kind.NUMBER_MISSING: "a ticket was deleted past InboxOps: restore it from a backup of the database",
     Kind.NUMBER_DOUBLED: "two tickets answer to one number: the index tickets_tenant_id_ticket_number_key is damaged, REINDEX it",
 }
@@ -90,6 +99,7 @@ class Row:
     offset: int | None
     length: int | None
     detached_bytes: Sequence[int] | None
+    detached_offsets: Sequence[int | None] | None
     messages: int
     refers: bool
 
@@ -105,6 +115,33 @@ class SentRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfiled:
+    """A mail that is durable and no ticket yet, nor set aside. waiting: how many such its inbox has."""
+
+    id: int
+    inbox_id: int
+    key: str
+    state: str
+    since: datetime
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A message of ours that has not left, or nobody knows. message_id: without brackets; asked_at: when it was written.
+
+    automatic: an automatic answer, which nobody waits for.
+    """
+
+    id: int
+    inbox_id: int
+    message_id: str
+    status: str
+    asked_at: datetime
+    automatic: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """Ticket numbers of a tenant: spans (first, last) that no ticket bears, those that several bear, those that were erased."""
 
@@ -112,6 +149,16 @@ class Numbers:
     gaps: Sequence[tuple[int, int]]
     doubled: Sequence[int]
     erased: Collection[int]
+
+
+def seed(day: datetime, signing_key: SigningKey) -> bytes:
+    """What a day's samples are drawn by: nobody can tell them who has not the installation's key."""
+    return f"{day:%Y-%m-%d}".encode() + signing_key.current
+
+
+def drawn(keys: Iterable[str], seed: bytes) -> list[str]:
+    """The keys in the order in which a sample takes them."""
+    return sorted(keys, key=lambda key: hmac.digest(seed, key.encode(), hashlib.sha256))
 
 
 def missing(listed: Iterable[Listed], keys: Collection[str]) -> list[Listed]:
@@ -137,16 +184,59 @@ def place(row: Row) -> Finding | None:
     return None
 
 
-def detached(row: Row) -> Iterator[tuple[str, int]]:
+def unfiled(rows: Iterable[Unfiled]) -> Iterator[Finding]:
+    """Mail that waits too long, at most MOST_WAITING of an inbox by name."""
+    more: dict[int, int] = {}
+    for row in rows:
+        more[row.inbox_id] = row.waiting - MOST_WAITING
+        yield Finding(
+            Kind.MAIL_UNFILED, row.key, row.inbox_id, f"row {row.id} is {row.state} since {row.since:%Y-%m-%d %H:%M}Z"
+        )
+    for inbox_id, count in more.items():
+        if count > 0:
+            yield Finding(Kind.MAIL_UNFILED, f"{count} more", inbox_id)
+
+
+def unsent(rows: Iterable[Unsent], since: datetime, before: datetime, copied: Collection[str]) -> Iterator[Finding]:
+    """Messages written from `since` on and before `before` that have not left. copied: ids of which a copy proves otherwise.
+
+    An automatic answer that was refused is none of them: strangers' addresses are often wrong.
+    """
+    for row in rows:
+        if row.automatic and row.status == "failed":
+            continue
+        if since <= row.asked_at < before and row.message_id not in copied:
+            said = f"message {row.id} says {row.status} since {row.asked_at:%Y-%m-%d %H:%M}Z"
+            yield Finding(Kind.NOT_SENT, row.message_id, row.inbox_id, said)
+
+
+def apart(row: Row) -> Apart:
+    """Where the files of the row's raw mail stand."""
+    return Apart(row.tenant_id, row.message_id, row.storage_key or "", row.detached_offsets or ())
+
+
+def beside(row: Row) -> Iterator[tuple[str, int]]:
     """(key, bytes) of the objects beside the pack that a row's raw mail is made of."""
-    for number, size_bytes in enumerate(row.detached_bytes or ()):
-        if row.storage_key is not None:
-            yield detached_key(row.tenant_id, row.message_id, number), size_bytes
+    if row.storage_key is not None:
+        places = (apart(row).place(*file) for file in enumerate(row.detached_bytes or ()))
+        yield from ((place.key, place.length) for place in places if place.key != row.storage_key)
+
+
+def within(row: Row) -> Iterator[str]:
+    """The names of the files that stand in the row's pack: no object has to bear one."""
+    for number, offset in enumerate(row.detached_offsets or ()):
+        if offset is not None:
+            yield detached_key(row.tenant_id, row.message_id, number)
+
+
+def in_pack(row: Row) -> list[tuple[int, int]]:
+    """(offset, length) of all that the row's pack holds of its mail."""
+    return list(spans(row.offset or 0, row.length or 0, row.detached_bytes, row.detached_offsets))
 
 
 def pack_end(row: Row) -> int:
     """How many bytes the row's pack has at least."""
-    return (row.offset or 0) + (row.length or 0)
+    return max(offset + length for offset, length in in_pack(row))
 
 
 def sized(key: str, wanted: int, size: int | None, *, inbox_id: int, at_least: bool) -> Finding | None:
@@ -166,10 +256,10 @@ def is_whole(key: str, content: bytes) -> bool:
 def altered(key: str, content: bytes, rows: Sequence[Row]) -> Finding | None:
     """A pack that is not what was put, though each of its mails can be read: only an erasure explains that, by its zeros."""
     done = 0
-    for row in sorted(rows, key=lambda row: row.offset or 0):
-        if _ZEROS in content[done : row.offset]:
+    for offset, length in sorted(span for row in rows for span in in_pack(row)):
+        if _ZEROS in content[done:offset]:
             return None
-        done = pack_end(row)
+        done = offset + length
     if _ZEROS in content[done:]:
         return None
     return Finding(

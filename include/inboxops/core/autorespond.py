@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from inboxops.core import compose
-from inboxops.core.model import Address, VerdictKind
+from inboxops.core.authentication import HOLDS, is_forged
+from inboxops.core.customer import is_agent
+from inboxops.core.model import Address, Evidence, VerdictKind
 from inboxops.core.outbound import people
 from inboxops.core.reading import Reading
-from inboxops.core.rules import machine
+from inboxops.core.rules import evidence, machine
 
 MOST_PER_ADDRESS = 5
 MOST_PER_DOMAIN = 500
@@ -38,10 +40,10 @@ class WantedResponse:
     references: tuple[str, ...]
 
 
-def addressee(reading: Reading, own_addresses: frozenset[str]) -> Address | None:
+def addressee(reading: Reading, own_addresses: frozenset[str], agents: frozenset[str] = frozenset()) -> Address | None:
     """Whom to answer, None for mail that is never answered automatically: one whose customer a text alone names is among it, and
-    one that the receiving server says is forged, so that nobody has us write to whom he names as its author."""
-    if reading.verdict.kind is not VerdictKind.HUMAN or reading.null_return_path or _is_forged(reading.authentication):
+    what `doubt` finds, so that nobody has us write to whom he names. agents: the tenant's people, addresses and domains."""
+    if reading.verdict.kind is not VerdictKind.HUMAN or reading.null_return_path or doubt(reading, agents) is not None:
         return None
     if reading.customer is not None and reading.customer.claimed:
         return None
@@ -55,11 +57,36 @@ def addressee(reading: Reading, own_addresses: frozenset[str]) -> Address | None
     return to
 
 
-def _is_forged(authentication: Mapping[str, str]) -> bool:
-    """By DMARC where a trusted server says it (RFC 7489, 6.6.2), else when SPF fails and no DKIM signature holds."""
-    if "dmarc" in authentication:
-        return authentication["dmarc"] == "fail"
-    return authentication.get("spf") in ("fail", "softfail") and authentication.get("dkim") != "pass"
+def doubt(reading: Reading, agents: frozenset[str]) -> Evidence | None:
+    """Why no machine may write where a mail says that its answer goes; None where one may.
+
+    The receiving server says that it is forged; or Reply-To is of another domain than From, which is all that DMARC vouches for.
+    A form writes for whoever filled it in: only one that the tenant itself named is believed, as one of its people or by a mail
+    rule, and where a trusted server says something of it, DMARC has to hold. Anybody can fill in a form: the caps are for that.
+    """
+    said = reading.authentication
+    if is_forged(said):
+        told = "; ".join(f"{method}={result}" for method, result in said.items())
+        return evidence("Authentication-Results", f"{told}: no machine answers forged mail")
+    to, sender = people(reading.reply_to, reading.sender)[0].address, reading.sender.address
+    if _is_within(to, sender) or _is_within(sender, to):
+        return None
+    if _is_by_known_form(reading, to, agents) and (not said or said.get("dmarc") in HOLDS):
+        return None
+    return evidence("Reply-To", f"{to} is of another domain than From, {sender}: no machine answers there")
+
+
+def _is_within(one: str, other: str) -> bool:
+    """Whether an address is of another's domain, or of one below it."""
+    domain, above = (address.rpartition("@")[2].lower() for address in (one, other))
+    return domain == above or ("." in above and domain.endswith(f".{above}"))
+
+
+def _is_by_known_form(reading: Reading, to: str, agents: frozenset[str]) -> bool:
+    who = reading.customer
+    if who is None or who.address.address.lower() != to.lower():
+        return False
+    return who.rule.startswith("mail_rule.") or (who.rule == "reply_to" and is_agent(reading.sender.address, agents))
 
 
 def within_caps(

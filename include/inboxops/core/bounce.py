@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from inboxops.core import ids, phrases, recipients
 from inboxops.core.case import Case
-from inboxops.core.model import Bounce, Evidence
+from inboxops.core.model import Bounce, Evidence, ParsedMessage
 from inboxops.core.parts import blocks
 from inboxops.core.returned import SCANNED
 from inboxops.core.rules import evidence
+from inboxops.core.rules.auto_submitted import by_program
+from inboxops.core.rules.machine import is_nobody
 
 _DAEMON = re.compile(
-    r"^(?:mailer?[._-]?d[ae]{1,2}mon|post[._-]?ma(?:st|ts)er|mdaemon|mmdf|mail[._-]?delivery[\w.-]*|mail[._-]?system"
+    r"^(?:mailer?[._-]?d[ae]{1,2}mon|mdaemon|mmdf|mail[._-]?delivery[\w.-]*|mail[._-]?system"
     r"|delivery[._-]?(?:subsystem|failure\w*))(?![a-z0-9])",
     re.IGNORECASE,
 )
+_POSTMASTER = re.compile(r"^post[._-]?ma(?:st|ts)er(?![a-z0-9])", re.IGNORECASE)
+_PROGRAM = re.compile(
+    r"\W*(?:(?:mail|message) delivery (?:(?:sub)?system|service)|delivery subsystem|mailer.?daemon|message transfer agent)\W*",
+    re.IGNORECASE,
+)
+"""Names that no person and no department has."""
 _DAEMON_NAME = re.compile(
     r"mail delive|delivery (?:sub)?system|mailer.?daemon|^postmaster$|mail (?:administrator|system|server|router)"
     r"|^system administrator$|message transfer agent|systemadministrator|administrateur (?:système|du système)"
     r"|почтов\w+ (?:служб|систем|сервер)|メール配信|郵件(?:遞送|傳遞)|邮件(?:系统|投递)",
     re.IGNORECASE,
 )
+"""Names that servers have, and those who run them."""
+_OF_A_PROGRAM = re.compile(
+    r"\be?-?mail|server|system|gateway|security|filter|virus|smtp|\bmta\b|post ?master|post office|daemon|admin|automat|deliver"
+    r"|outlook|exchange|spam|@|\b\w{2,}\.\w{2,}|служб|配信|投[递遞]",
+    re.IGNORECASE,
+)
+"""What stands in the name of a postmaster who is a program: a product, a host, a task."""
+_INTRODUCES = re.compile(
+    r"\bfollowing\b|\brecipients?\b|\bfolgende|\bempfänger|\bdestinat|получател|宛先|受信者|收件人"
+)
+"""What leads to addresses that failed, in lower-cased text."""
 _SUBMITTED_FAILURE = re.compile(r"\((?:failure|warning|rejected|delivery)[^)]*\)", re.IGNORECASE)
 _SERVER_HEADERS = ("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr")
 _MESSAGE_ID = re.compile(
@@ -75,7 +94,9 @@ def report(case: Case) -> Bounce:
         or _status(diagnostic)
         or _status(spoken)
     )
-    delayed = {action(block) for block in failed} == {"delayed"} if failed else _is_delay(case)
+    delayed = (
+        {action(block) for block in failed} == {"delayed"} if failed else _is_delay(case) and not status.startswith("5")
+    )
     return Bounce(
         kind="delayed" if delayed else _kind(status, diagnostic if failed else case.spoken[:_WORDS]),
         recipients=tuple(found) or _spoken_recipients(case),
@@ -108,8 +129,7 @@ def signs(case: Case) -> dict[str, Evidence]:
     """
     message = case.message
     found: dict[str, Evidence] = {}
-    local = (message.sender.address.rpartition("@")[0] or message.sender.address).strip('"')
-    if _DAEMON.match(local) or _DAEMON_NAME.search(local) or _DAEMON_NAME.search(message.sender.name):
+    if is_daemon(message) or _is_servers_name(case):
         found["a"] = evidence("From", f"{message.sender.name} <{message.sender.address}>".strip())
     if message.return_path is not None and (not message.return_path or _DAEMON.match(message.return_path)):
         found["b"] = evidence("Return-Path", f"<{message.return_path}>")
@@ -135,20 +155,65 @@ def signs(case: Case) -> dict[str, Evidence]:
     return found
 
 
+def is_daemon(message: ParsedMessage) -> bool:
+    """Whether a mail server is named as the author, by an address or a name that no person has. Postmaster is also a person."""
+    return _DAEMON.match(_local_part(message)) is not None or _PROGRAM.fullmatch(message.sender.name) is not None
+
+
+def is_postmaster(message: ParsedMessage) -> bool:
+    """Whether the author is a postmaster: a mail server, or who looks after it (RFC 5321, 4.5.1)."""
+    return _POSTMASTER.match(_local_part(message)) is not None
+
+
+def _is_servers_name(case: Case) -> bool:
+    """Whether From may be a server: postmaster without a person's name, or a server's name where nobody could be answered."""
+    message = case.message
+    if is_postmaster(message):
+        name = message.sender.name
+        return not name or _OF_A_PROGRAM.search(name) is not None or message.return_path == "" or bool(by_program(case))
+    by_name = _DAEMON_NAME.search(message.sender.name) is not None and is_nobody(message)
+    return by_name or _DAEMON_NAME.search(_local_part(message)) is not None
+
+
+def _local_part(message: ParsedMessage) -> str:
+    return (message.sender.address.rpartition("@")[0] or message.sender.address).strip('"')
+
+
+def is_report(case: Case) -> bool:
+    """Whether a report's part in this mail is its own (RFC 6522), and not of a report that a person passes on.
+
+    A report's root says so. Of other mail a part counts with a machine's sign, and without one where neither the subject is
+    another mail's nor the part a file.
+    """
+    message = case.message
+    if message.content_type.startswith(("multipart/report", "message/")) or by_program(case) or is_nobody(message):
+        return True
+    return bool(signs(case).keys() & set("abc")) or not (case.is_answer or "attached-report" in message.marks)
+
+
 def opening_failure(case: Case) -> Evidence | None:
     """A text whose first two lines tell of a failure and list an address on a line of its own: how servers begin.
 
-    People who paste a bounce greet first, and people whose parcel did not come list no address. The address is neither the
-    sender's nor the one this mail is for.
+    People who paste a bounce greet first, and people whose parcel did not come sign with their address. It is neither the
+    sender's, nor one of ours, nor where an answer goes to, and a server introduces or brackets it.
     """
-    aside = {case.message.sender.address.lower(), *(one.address.lower() for one in case.message.to)}
+    aside = {*map(str.lower, _aside(case)), *case.context.own_addresses, case.context.email_address.lower()}
     lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:5]
     for number, line in enumerate(lines[:2]):
         if phrases.FAILURE.search(line.lower()):
-            listed = (recipients.listed(near) for near in lines[number : number + 3])
-            if any(address and address.lower() not in aside for address in listed):
-                return evidence("body", line)
+            for last in range(number, min(number + 3, len(lines))):
+                address = recipients.listed(lines[last])
+                if address and address.lower() not in aside and _is_introduced(lines[number : last + 1]):
+                    return evidence("body", line)
     return None
+
+
+def _is_introduced(lines: Sequence[str]) -> bool:
+    """Whether the address in the last of these lines, of which the first tells of a failure, is listed as one that failed."""
+    *before, entry = map(str.lower, lines)
+    if entry.startswith("<") or phrases.SMTP_REPLY.search(entry):
+        return True
+    return lines[0].endswith((":", "：")) or any(map(_INTRODUCES.search, before))
 
 
 def names_a_recipient(case: Case) -> bool:
@@ -158,9 +223,13 @@ def names_a_recipient(case: Case) -> bool:
 
 
 def _aside(case: Case) -> list[str]:
-    """Addresses that stand in a report for other reasons: whom it is from, whom it is to."""
+    """Addresses that stand in a report for other reasons: whom it is from, whom it is to, whom an answer goes to."""
     message = case.message
-    return [message.sender.address, *(one.address for one in message.to), message.return_path or ""]
+    return [
+        message.sender.address,
+        *(one.address for one in (*message.to, *message.reply_to)),
+        message.return_path or "",
+    ]
 
 
 def _block_recipient(block: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from inboxops.core import compose
 from inboxops.core.ids import is_signed, signature
 from inboxops.core.model import Address, Verdict
 from inboxops.core.signing import SigningKey
+from inboxops.errors import InvalidInput
 
 RULE = "own_loop.canary"
 LATE_AFTER = timedelta(minutes=30)
@@ -51,6 +52,12 @@ _HELPS = {
 
 _TOKEN = re.compile(r"c([1-9][0-9]{0,18})-([1-9][0-9]{0,18})-([1-9][0-9]{0,11})-([a-z2-7]{26})", re.IGNORECASE)
 _SAID = re.compile(rf"InboxOps canary ({_TOKEN.pattern})", re.IGNORECASE)
+
+
+def check_minutes(minutes: int | None) -> None:
+    """Raises InvalidInput for canaries that would come too often, or hardly ever."""
+    if minutes is not None and not 15 <= minutes <= 10_080:
+        raise InvalidInput("canaries come every 15 to 10080 minutes", fix="Give another number, or none")
 
 
 @dataclass(frozen=True, slots=True)

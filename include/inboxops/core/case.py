@@ -59,13 +59,18 @@ class Case:
     @cached_property
     def failure(self) -> str:
         """The first line in which a server tells of a failure, or ""."""
-        found = phrases.SMTP_REPLY.search(self.spoken) or phrases.FAILURE.search(self.spoken_lower)
+        found = phrases.SMTP_REPLY.search(self.spoken_lower) or phrases.FAILURE.search(self.spoken_lower)
         return _line_around(self.spoken, found.start()) if found else ""
 
     @cached_property
+    def is_answer(self) -> bool:
+        """Whether the subject is not this mail's own: `Re:`, `Fwd:` and the like stand before it."""
+        return phrases.REPLY_PREFIX.match(self.subject_lower) is not None
+
+    @property
     def answers_or_is_away(self) -> bool:
-        """Whether the subject is not this mail's own (`Re:`, `Fwd:`) or an out-of-office program's."""
-        return phrases.REPLY_PREFIX.match(self.subject_lower) is not None or self.is_out_of_office
+        """Whether the subject is not this mail's own or an out-of-office program's."""
+        return self.is_answer or self.is_out_of_office
 
     @cached_property
     def is_out_of_office(self) -> bool:
@@ -73,7 +78,10 @@ class Case:
 
     @cached_property
     def has_bounce_subject(self) -> bool:
-        return not self.answers_or_is_away and phrases.BOUNCE_SUBJECT.search(self.subject_lower) is not None
+        """Whether the subject tells of mail that failed, and not of an absence before: that is an answer to such mail."""
+        found = phrases.BOUNCE_SUBJECT.search(self.subject_lower)
+        away = phrases.OUT_OF_OFFICE_SUBJECT.search(self.subject_lower)
+        return found is not None and not self.is_answer and (away is None or found.start() < away.start())
 
 
 def _line_around(text: str, position: int) -> str:

@@ -53,11 +53,14 @@ def cell(
     took_seconds: float | None,
     looked: int,
     overdue: float,
+    triggered_seconds: float | None = None,
+    drained_seconds: float | None = None,
 ) -> Cell:
-    """From a row of the function `cells()`."""
+    """From a row of the statement `cells`."""
     beat = None
     if due_at is not None and began_at is not None:
-        beat = pulse.Pulse(due_at, began_at, objects or "", events or "", age_seconds or 0.0, took_seconds or 0.0)
+        ages = age_seconds or 0.0, took_seconds or 0.0, triggered_seconds, drained_seconds
+        beat = pulse.Pulse(due_at, began_at, objects or "", events or "", *ages)
     return Cell(cell, tenants, inboxes, beat, looked, overdue)
 
 
@@ -78,7 +81,11 @@ def pulse_of(cells: Iterable[Cell], own: str) -> pulse.State:
     if wrong := {name: state for name, state in states.items() if not state.well}:
         ages = [state.seconds for state in wrong.values() if state.seconds is not None]
         return pulse.State(
-            False, _each(wrong), max(ages, default=None), stalled=any(state.stalled for state in wrong.values())
+            False,
+            _each(wrong),
+            max(ages, default=None),
+            stalled=any(state.stalled for state in wrong.values()),
+            triggerer_late=any(state.triggerer_late for state in wrong.values()),
         )
     name, last = max(states.items(), key=lambda one: one[1].seconds or 0.0)
     return pulse.State(True, f"{last.said} (cell {name}, the last of {len(states)})", last.seconds)

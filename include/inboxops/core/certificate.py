@@ -20,14 +20,18 @@ from typing import Any
 from inboxops.core.accounting import TO_DO, Finding
 from inboxops.core.signing import SigningKey
 
-FORM = 1
+FORM = 2
 MOST_NAMED = 500
 """Findings that a certificate names; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What was looked at of one inbox. skipped: why its provider could not be asked; the next certificate goes on from there."""
+    """What was looked at of one inbox. skipped: why its provider could not be asked; the next certificate goes on from there.
+
+    odd_sizes: mails whose size the provider tells otherwise; compared: those of them that were read once more. sent_unchecked: why
+    nobody looked through its Sent folder.
+    """
 
     inbox_id: int
     name: str
@@ -35,12 +39,19 @@ class Span:
     until: datetime
     listed: int = 0
     skipped: str = ""
+    odd_sizes: int = 0
+    compared: int = 0
+    sent_unchecked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What an account of a tenant's mail came to. mails: rows and what had none; erased: those of them that were erased; packs:
-    read in full; sent: messages that were looked for in a Sent folder; last_number: the last ticket's."""
+    """What an account of a tenant's mail came to.
+
+    mails: rows and what had none; erased, refused: those of them that were erased, or never stored; packs: read in full.
+    sent: messages that were looked for in a Sent folder; unsent: those that have not left, by `send_status`.
+    last_number: the last ticket's.
+    """
 
     tenant: str
     made_at: datetime
@@ -48,11 +59,17 @@ class Account:
     findings: Sequence[Finding]
     mails: int
     erased: int
+    refused: int
     objects: int
     packs: int
     sent: int
+    unsent: Mapping[str, int]
     last_number: int
     erased_numbers: int
+
+    @property
+    def day(self) -> date:
+        return self.made_at.astimezone(UTC).date()
 
     @property
     def unaccounted(self) -> dict[str, int]:
@@ -77,52 +94,10 @@ class Certificate:
 
 def make(account: Account, number: int, previous: str, signing_key: SigningKey) -> Certificate:
     """previous: the digest of the tenant's certificate before, "" for its first."""
-    names = {span.inbox_id: span.name for span in account.spans}
-    named = sorted(account.findings, key=lambda one: (one.repaired, one.kind, one.inbox_id, one.key))
-    day = account.made_at.astimezone(UTC).date()
-    body = canonical(
-        {
-            "form": FORM,
-            "tenant": account.tenant,
-            "number": number,
-            "day": day.isoformat(),
-            "made_at": _text(account.made_at),
-            "previous": previous,
-            "mails": account.mails,
-            "unaccounted": sum(account.unaccounted.values()),
-            "erased": account.erased,
-            "objects": account.objects,
-            "packs_read": account.packs,
-            "sent": account.sent,
-            "last_ticket": account.last_number,
-            "erased_tickets": account.erased_numbers,
-            "inboxes": [
-                {
-                    "inbox": span.name,
-                    "since": _text(span.since),
-                    "until": _text(span.until),
-                    "listed": span.listed,
-                    "skipped": span.skipped,
-                }
-                for span in account.spans
-            ],
-            "findings": [
-                {
-                    "kind": one.kind,
-                    "inbox": names.get(one.inbox_id, ""),
-                    "key": one.key,
-                    "detail": one.detail,
-                    "repaired": one.repaired,
-                    "to_do": "" if one.repaired else TO_DO[one.kind],
-                }
-                for one in named[:MOST_NAMED]
-            ],
-            "findings_more": max(0, len(named) - MOST_NAMED),
-        }
-    )
+    body = canonical(_document(account, number, previous))
     return Certificate(
         number=number,
-        day=day,
+        day=account.day,
         made_at=account.made_at,
         body=body,
         digest=_digest(body),
@@ -132,17 +107,88 @@ def make(account: Account, number: int, previous: str, signing_key: SigningKey) 
     )
 
 
+def _document(account: Account, number: int, previous: str) -> dict[str, Any]:
+    """What is signed."""
+    names = {span.inbox_id: span.name for span in account.spans}
+    named = sorted(account.findings, key=lambda one: (one.repaired, one.kind, one.inbox_id, one.key))
+    return {
+        "form": FORM,
+        "tenant": account.tenant,
+        "number": number,
+        "day": account.day.isoformat(),
+        "made_at": _text(account.made_at),
+        "previous": previous,
+        "mails": account.mails,
+        "unaccounted": sum(account.unaccounted.values()),
+        "erased": account.erased,
+        "refused": account.refused,
+        "objects": account.objects,
+        "packs_read": account.packs,
+        "sent": account.sent,
+        "unsent": account.unsent,
+        "last_ticket": account.last_number,
+        "erased_tickets": account.erased_numbers,
+        "inboxes": [
+            {
+                "inbox": span.name,
+                "since": _text(span.since),
+                "until": _text(span.until),
+                "listed": span.listed,
+                "skipped": span.skipped,
+                "odd_sizes": span.odd_sizes,
+                "compared": span.compared,
+                "sent_unchecked": span.sent_unchecked,
+            }
+            for span in account.spans
+        ],
+        "findings": [
+            {
+                "kind": one.kind,
+                "inbox": names.get(one.inbox_id, ""),
+                "key": one.key,
+                "detail": one.detail,
+                "repaired": one.repaired,
+                "to_do": "" if one.repaired else TO_DO[one.kind],
+            }
+            for one in named[:MOST_NAMED]
+        ],
+        "findings_more": max(0, len(named) - MOST_NAMED),
+    }
+
+
 def sentence(body: Mapping[str, Any]) -> str:
-    """What a certificate says, in one line."""
-    mails, left = body["mails"], body["unaccounted"]
-    said = f"{mails} mails, each accounted for" if not left else f"{mails} mails, {left} things not accounted for"
+    """What a certificate says, in one line. "Each" is said only where every inbox was asked and nothing is open.
+
+    body: of this form or an earlier one.
+    """
+    left = body["unaccounted"]
+    refused, unsent = body.get("refused", 0), sum(body.get("unsent", {}).values())
     repaired = sum(one["repaired"] for one in body["findings"])
     skipped = [one["inbox"] for one in body["inboxes"] if one["skipped"]]
+    if left:
+        said = f"{left} things not accounted for"
+    else:
+        said = "accounted for as far as it was asked" if skipped else "each accounted for"
     more = [
+        *([f"{refused} refused and never stored"] if refused else []),
         *([f"{repaired} put right"] if repaired else []),
+        *([f"{unsent} of ours not sent"] if unsent else []),
         *([f"not asked: {', '.join(skipped)}"] if skipped else []),
     ]
-    return "; ".join([said, *more])
+    return "; ".join([f"{body['mails']} mails{_span(body)}, {said}", *more])
+
+
+def _span(body: Mapping[str, Any]) -> str:
+    """From the first moment that was looked at to the last, of the inboxes that were asked where any was."""
+    spans = [one for one in body["inboxes"] if not one["skipped"]] or body["inboxes"]
+    if not spans:
+        return ""
+    since, until = min(one["since"] for one in spans), max(one["until"] for one in spans)
+    return f" since {_minute(since)} until {_minute(until)} UTC"
+
+
+def _minute(said: str) -> str:
+    return said[:16].replace("T", " ")
 
 
 def canonical(value: Mapping[str, Any]) -> str:
@@ -161,13 +207,7 @@ def problems(chain: Iterable[Certificate], signing_key: SigningKey) -> list[str]
         known = signing_key.secrets(made_at=one.made_at)
         if not any(hmac.compare_digest(one.signature, _signature(one.body, secret)) for secret in known):
             found.append(f"certificate {one.number} was changed, or signed with another key")
-        elif _told(one) != (
-            one.number,
-            one.day.isoformat(),
-            _text(one.made_at),
-            one.mails,
-            sum(one.unaccounted.values()),
-        ):
+        elif _told(one) != _kept(one):
             found.append(f"the row of certificate {one.number} says otherwise than what was signed")
         if one.digest != _digest(one.body):
             found.append(f"the digest of certificate {one.number} is not that of its body")
@@ -178,8 +218,14 @@ def problems(chain: Iterable[Certificate], signing_key: SigningKey) -> list[str]
 
 
 def _told(one: Certificate) -> tuple[object, ...]:
+    """What was signed, as far as the row says it, too."""
     body = _body(one)
     return tuple(body.get(name) for name in ("number", "day", "made_at", "mails", "unaccounted"))
+
+
+def _kept(one: Certificate) -> tuple[object, ...]:
+    """What the row says, in the order of `_told`."""
+    return one.number, one.day.isoformat(), _text(one.made_at), one.mails, sum(one.unaccounted.values())
 
 
 def _body(one: Certificate) -> dict[str, Any]:

@@ -39,8 +39,7 @@ _DOMAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-
 _LITERAL = re.compile(r"\[(?:IPv6:[0-9A-Fa-f:.]+|[0-9.]+)\]")
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]')
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,100}")
-_TAGGED_NUMBER = re.compile(r"\s*\[#[0-9]{1,18}\]")
-_REPLY = re.compile(r"re\s*:", re.IGNORECASE)
+_REPLY = re.compile(r"((?:\[#[0-9]{1,18}\]\s*)?)re\s*:\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +91,10 @@ def compose(message: Outgoing) -> bytes:
 
 
 def reply_subject(subject: str, ticket_number: int) -> str:
-    """`Re: subject [#N]`: one `Re:` (RFC 5322, 3.6.5), one number."""
-    bare = _TAGGED_NUMBER.sub("", " ".join(_visible(subject).split()))[:SUBJECT_CHARACTERS].strip()
+    """`Re: subject [#N]`: one `Re:` (RFC 5322, 3.6.5), our number once and last. Another desk's number is that desk's: it stays."""
+    bare = " ".join(_visible(subject).replace(f"[#{ticket_number}]", " ").split())[:SUBJECT_CHARACTERS].strip()
     while found := _REPLY.match(bare):
-        bare = bare[found.end() :].strip()
+        bare = found[1] + bare[found.end() :]
     return " ".join(filter(None, ("Re:", bare, f"[#{ticket_number}]")))
 
 

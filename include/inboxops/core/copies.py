@@ -20,9 +20,10 @@ _SCANNED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What tells a copy from another mail. lines: marks of the text's lines, without white space and case. files: of its files."""
+    """What tells a copy from another mail. author: lower-cased address. lines: marks of the text's lines, without white space and
+    case. files: of its files."""
 
-    sender: str
+    author: str
     date: datetime | None
     lines: frozenset[int]
     files: frozenset[int] = frozenset()
@@ -42,7 +43,7 @@ def file_marks(attachments: Iterable[Attachment], content_hash: str) -> tuple[in
 
 def is_copy(later: Original, known: Original) -> bool:
     """Whether a later mail is the known one by another way. Without a Date, or without text and files, nothing tells."""
-    if later.date is None or (later.sender, later.date) != (known.sender, known.date):
+    if later.date is None or (later.author, later.date) != (known.author, known.date):
         return False
     if bool(later.lines) != bool(known.lines) or not (known.lines or known.files):
         return False

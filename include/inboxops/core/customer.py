@@ -19,7 +19,9 @@ from inboxops.errors import InvalidInput
 
 _FROM_LINE = re.compile(r"^from:[ \t]*(.{1,500})$", re.IGNORECASE | re.MULTILINE)
 _VIA = re.compile(r"\s(?:via|über|par|przez|через|mediante|através de|por medio de)\s", re.IGNORECASE)
-_LIST_HEADERS = ("List-Id", "List-Post", "X-BeenThere", "X-Mailing-List", "Mailing-List")
+LIST_HEADERS = ("List-Id", "List-Post", "Mailing-List", "X-Mailing-List", "X-BeenThere")
+"""Of a mailing list: RFC 2919 and RFC 2369, and what lists wrote before there were these."""
+
 _ORIGINAL = ("X-Original-From", "Original-From", "X-Original-Sender", "X-Google-Original-From")
 _FORM_ADDRESS = re.compile(
     r"^(?:www(?:[-_.]?data)?|web(?:site|form|forms|mail|server|page)?|wordpress|wp|apache|httpd|nobody|drupal|joomla|typo3|shopify"
@@ -27,11 +29,31 @@ _FORM_ADDRESS = re.compile(
     r"|mailer|mail[-_.]?form|server|system|site|daemon|cgi|php|bounces?)(?:[-_.+\d].*)?$",
     re.IGNORECASE,
 )
-_FORM_WORDS = re.compile(
-    r"contact form|web ?form|website|web ?site|form submission|new (?:message|enquiry|inquiry|submission) (?:from|via|on)|enquiry form"
-    r"|kontaktformular|webformular|formular(?:eingang)?|webseite|anfrage über|formulaire|site (?:web|internet)|formulario|sitio web|página web"
-    r"|formulário|modulo (?:di )?contatt|dal sito|contactformulier|kontaktformulär|kontaktskjema|yhteydenottolomake|formularz"
-    r"|formulář|с сайта|форма обратной связи|обратн\w+ связ|お問い?合わ?せ(?:フォーム)?|联系表单|网站留言|문의 ?양식|iletişim formu",
+_SITE = (
+    r"(?:[^\s:;,!?]{1,40} ){0,2}(?:web ?sites?|web ?seite|web ?form|homepage|internetseite|sitio|página|site|sito|stron\w{1,3}|сайта"
+    r"|\w{0,20}formulara?|formulario|formulaire|formulário|formularza|formuláře)\b"
+)
+_FORM_PHRASES = (
+    r"contact form|web ?form|form submission|enquiry form|new (?:message|enquiry|inquiry|submission) (?:from|via|on)"
+    r"|web ?site (?:contact|enquiry|inquiry|submission|message|lead|form)\b"
+    r"|(?:kontakt|web|anfrage|online-?)formular|formulareingang|formulaire (?:de contact|web|en ligne)|formulario (?:de contacto|web)"
+    r"|formulário (?:de conta|do site|web)|modulo (?:di )?contatt|form di contatto|contactformulier|kontaktformulär|kontaktskjema"
+    r"|yhteydenottolomak|formularza? kontaktow|kontaktní\w* formulář|форм\w{1,2} обратной связи|お問い?合わ?せフォーム"
+    r"|联系表单|聯絡表單|网站留言|網站留言|문의 ?양식|iletişim formu"
+    rf"|\bvia (?:the )?web ?site\b|\b(?:message|enquiry|inquiry|submission|request|question|contact|lead|feedback) (?:from (?:[^:;,!?]{{1,80}} via )?|via |through ){_SITE}"
+    rf"|(?:anfrage|nachricht|mitteilung|kontakt|e-?mail) (?:über|von|via|aus) {_SITE}"
+    rf"|(?:message|contact|courriel) d[eu] {_SITE}|(?:message|demande|contact|courriel) (?:depuis|via) {_SITE}"
+    rf"|mensaje de {_SITE}|(?:mensaje|consulta|contacto|solicitud) (?:desde|vía|a través de) {_SITE}"
+    rf"|(?:mensagem|contacto?|contato|pedido) (?:do|pelo|via|através do) {_SITE}"
+    rf"|(?:messaggio|richiesta|contatto) dal {_SITE}|(?:bericht|aanvraag) via {_SITE}"
+    rf"|(?:wiadomość|zapytanie) ze? {_SITE}|(?:zpráva|dotaz) z (?:webu|webov\w{{1,3}} strán\w{{1,3}}|{_SITE})"
+    rf"|(?:сообщение|заявка|письмо|вопрос|запрос|обращение|заказ) с {_SITE}|(?:サイト|ホームページ)(?:から|より)のお?問"
+)
+_FORM_SUBJECT = re.compile(_FORM_PHRASES, re.IGNORECASE)
+"""What a form's program writes of itself. A site or a form alone is what people write about."""
+_FORM_NAME = re.compile(
+    rf"{_FORM_PHRASES}|web ?site|webseite|formular|formulaire|site (?:web|internet)|formulario|sitio web|página web|formulário|dal sito"
+    r"|formularz|formulář|с сайта|обратн\w+ связ|お問い?合わ?せ",
     re.IGNORECASE,
 )
 _FORM_PROGRAMS = re.compile(
@@ -80,7 +102,7 @@ def original(case: Case) -> Customer | None:
 
 
 def reply_to(case: Case) -> Customer | None:
-    """A contact form, a list or one of our own addresses writes for a person, who stands in Reply-To."""
+    """A contact form, a list or one of our own (mailboxes and people) writes for a person outside, who stands in Reply-To."""
     if not (_is_list(case) or _writes_for_somebody(case)):
         return None
     sender = case.message.sender.address.lower()
@@ -97,7 +119,20 @@ def from_reply_to(case: Case, rule: str, why: tuple[Evidence, ...]) -> Customer 
     return Customer(person, rule, (*why, evidence("Reply-To", person.address))) if person else None
 
 
-RULES: tuple[Check, ...] = (attached, inline, original, reply_to)
+def without_from(case: Case) -> Customer | None:
+    """Where no address stands in From: the person in Reply-To, else whom the mail goes back to."""
+    message = case.message
+    if message.sender.address:
+        return None
+    named = [("reply_to", "Reply-To", one) for one in message.reply_to]
+    named.append(("return_path", "Return-Path", Address(message.sender.name, message.return_path or "")))
+    for rule, header, one in named:
+        if _is_somebody(case, one) and not is_machine(one.address):
+            return _found(one, rule, (header, one.address))
+    return None
+
+
+RULES: tuple[Check, ...] = (attached, inline, original, reply_to, without_from)
 
 
 def customer(case: Case) -> Customer:
@@ -143,7 +178,7 @@ def _is_somebody(case: Case, one: Address) -> bool:
 
 def _is_list(case: Case) -> bool:
     """Whether From is a list's own address, put in the author's place."""
-    if not any(case.header(name) is not None for name in _LIST_HEADERS):
+    if not any(case.header(name) is not None for name in LIST_HEADERS):
         return False
     sender = case.message.sender
     posts = (case.header("List-Post") or "").lower() + (case.header("X-BeenThere") or "").lower()
@@ -157,12 +192,14 @@ def _is_list(case: Case) -> bool:
 
 
 def _writes_for_somebody(case: Case) -> bool:
-    """Whether From is a program: a machine's address, a web form's, or our own."""
+    """Whether From is a program: a machine's address, a web form's, or our own, of which our people write for others too."""
     message = case.message
     address, name = message.sender.address.lower(), message.sender.name
-    if is_machine(address) or _is_own(case, address) or any(one.address.lower() == address for one in message.to):
+    if is_machine(address) or _is_own(case, address) or _is_agent(case, address):
         return True
-    if _FORM_ADDRESS.match(address.partition("@")[0]) or (_VIA.search(f" {name} ") and message.reply_to):
+    if any(one.address.lower() == address for one in message.to):
+        return True
+    if _FORM_ADDRESS.match(address.partition("@")[0]) or _VIA.search(f" {name} "):
         return True
     replies = {one.address.lower().rpartition("@")[2] for one in message.reply_to}
     is_elsewhere = bool(replies) and address.rpartition("@")[2] not in replies
@@ -172,8 +209,8 @@ def _writes_for_somebody(case: Case) -> bool:
 def _form_signs(case: Case) -> Iterator[bool]:
     yield bool(_FORM_PROGRAMS.search((case.header("X-Mailer") or "")[:200]))
     yield from (case.header(name) is not None for name in _FORM_HEADERS)
-    yield bool(_FORM_WORDS.search(case.message.sender.name[:200]))
-    yield bool(_FORM_WORDS.search(case.message.subject[:200]))
+    yield bool(_FORM_NAME.search(case.message.sender.name[:200]))
+    yield not case.answers_or_is_away and bool(_FORM_SUBJECT.search(case.message.subject[:200]))
 
 
 def _found(address: Address, rule: str, *why: tuple[str, str], claimed: bool = False) -> Customer:

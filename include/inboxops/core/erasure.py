@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One raw mail in its pack, in bytes; message_id names the objects of its large files."""
+    """One raw mail in its pack. spans: (offset, length) in bytes of its frame and of its files there.
+
+    message_id: by it its other objects are found.
+    """
 
     storage_key: str
-    offset: int
-    length: int
+    spans: tuple[tuple[int, int], ...]
     message_id: int
 
 
@@ -23,7 +25,7 @@ class Found:
 
     tickets: those with nothing else in them. mentioned_in: numbers of tickets where others name the address: a person has to look.
     rules: names of mail rules that name the address: an admin has to change them. being_read: mails of the tenant whose sender
-    is not known yet.
+    is not known yet. unreadable: parked ones whose sender nobody knows.
     """
 
     messages: tuple[int, ...]
@@ -34,6 +36,7 @@ class Found:
     mentioned_in: tuple[int, ...]
     rules: tuple[str, ...]
     being_read: int
+    unreadable: int
 
     @property
     def anything(self) -> bool:

@@ -1,4 +1,4 @@
-"""Header values: parameters (RFC 2045, 2231), addresses and dates (mail-parser), authentication results, the content hash."""
+"""Header values: parameters (RFC 2045, 2231), addresses and dates (mail-parser), the content hash."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.errors import MessageError
 
@@ -14,7 +14,7 @@ from mailparser.dates import parse_mail_date
 from mailparser.utils import get_addresses
 
 from inboxops.core.model import Address
-from inboxops.core.text import clean, codec_for, decode, decode_undeclared, decode_words, raw_bytes
+from inboxops.core.text import clean, codec_for, decode, decode_words, plain, raw_bytes
 
 Raw = tuple[tuple[str, str], ...]
 """A header block as it stands in the message: in order, folded, 8-bit bytes as surrogates."""
@@ -23,13 +23,12 @@ _SLICE = 1 << 20  # bytes of a body that are hashed at once
 _TAIL = 65_536  # bytes at its end among which blank lines do not count
 _SHORT = 200  # characters of an address header that is remembered
 _BOUND = 32_768  # characters of one value that are looked at
+_LONGEST_ADDRESS = 512
 _PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))""", re.DOTALL)
 _CONTINUED = re.compile(r"([^*]+)\*(?:([0-9]{1,3})(\*?))?")
 _ANGLE_ADDRESS = re.compile(r"<[\s\"]*([^\s<>\"]{1,250}@[^\s<>\"]{1,250})[\s\"]*>")
 _BARE_ADDRESS = re.compile(r"([^\s<>(),;:\"]{1,250}@[^\s<>(),;:\"]{1,250})")
 _LONE_CR = re.compile(rb"\r(?!\n)")
-_COMMENT = re.compile(r"\([^()]*\)")
-_RESULT = re.compile(r"(?:^|;)\s*([a-z][a-z0-9-]{1,30})\s*(?:/\s*\d+\s*)?=\s*([a-z]+)", re.IGNORECASE)
 _CLOCK_SKEW = timedelta(minutes=5)
 
 _TRACE = frozenset({
@@ -67,16 +66,24 @@ def parameters(value: str, message_charset: str | None = None) -> tuple[str, dic
             extended = bool(split[3]) or split[2] is None
             continued.setdefault(split[1], {}).setdefault(number, (extended, text))
     for name, sections in continued.items():
-        found[clean(name)] = _joined(
-            sections
-        )  # RFC 2231 wins over the plain form (RFC 6266, 4.3 says why both are sent)
+        # RFC 2231 wins over the plain form (RFC 6266, 4.3 says why both are sent).
+        found[clean(name)] = _joined(sections)
     return main, found
 
 
 def addresses(raw: str, message_charset: str | None = None) -> tuple[Address, ...]:
     """The mailboxes of an address header, names without an address too. mail-parser reads it; out of what it finds ambiguous comes
-    the first `x@y` in angle brackets, else the first one at all."""
-    raw = " ".join(_decodable(raw[:_BOUND], message_charset).split())
+    the first `x@y` in angle brackets, else the first one at all. An encoded word may hold all of them, address included, which RFC
+    2047, 5 forbids and some programs write."""
+    raw = " ".join(plain(raw[:_BOUND], message_charset).split())  # a name in windows-1251 costs no address behind it
+    found = _read(raw)
+    if "=?" in raw and not any(one.address for one in found):
+        inside = _read(decode_words(raw, message_charset))
+        return inside if any(one.address for one in inside) else found
+    return found
+
+
+def _read(raw: str) -> tuple[Address, ...]:
     if not raw:
         return ()
     found = [Address(_name(name, address), _address(address)) for name, address in _mailboxes(raw) if name or address]
@@ -98,23 +105,6 @@ def date(raw: str | None, received_at: datetime | None) -> tuple[datetime | None
     if received and parsed > received + _CLOCK_SKEW:
         return received, "date in the future"
     return parsed, ""
-
-
-def authentication(values: Iterable[str], trusted: frozenset[str]) -> dict[str, str]:
-    """method -> result of every Authentication-Results value whose authserv-id is trusted (RFC 8601, 2.2); others are ignored.
-
-    The first result of a method counts: the receiving server puts its own header on top.
-    """
-    known = {name.lower() for name in trusted}
-    results: dict[str, str] = {}
-    for value in values:
-        plain = _COMMENT.sub(" ", value[:_BOUND]).replace("\n", " ").replace("\r", " ")
-        server, _, rest = plain.partition(";")
-        if server.strip().lower().split(" ")[0] not in known:
-            continue
-        for method, result in _RESULT.findall(";" + rest):
-            results.setdefault(method.lower(), result.lower())
-    return results
 
 
 def content_hash(headers: Raw, raw: bytes, body_start: int = 0) -> str:
@@ -158,13 +148,6 @@ def _joined(sections: Mapping[int, tuple[bool, str]]) -> str:
     return decode_words(joined) if "=?" in joined else joined
 
 
-def _decodable(raw: str, message_charset: str | None) -> str:
-    """8-bit bytes in a header read as text, so that a name in windows-1251 does not cost the address behind it."""
-    if raw.isascii():
-        return raw
-    return decode_undeclared(raw_bytes(raw), message_charset)
-
-
 def _mailboxes(raw: str) -> tuple[tuple[str, str], ...]:
     """What mail-parser makes of an address header. Encoded words are left to us: its own decoder raises on broken base64."""
     return _short_header(raw) if len(raw) <= _SHORT else _long_header(raw)
@@ -187,5 +170,8 @@ def _name(name: str, address: str) -> str:
 
 
 def _address(text: str) -> str:
+    """ "" for what is longer than any address can be: RFC 5321, section 4.5.3.1.3, has 254 characters, mail at large some more."""
+    if len(text) > _LONGEST_ADDRESS:
+        return ""
     local, at, domain = clean(text).rpartition("@")
     return f"{local}{at}{domain.lower()}" if at else domain

@@ -1,6 +1,6 @@
 """Message-IDs: read them tolerantly, make our own so that they can be recognised in whatever comes back.
 
-A signed id, token or marker carries ticket numbers in the open and an HMAC-SHA256 over them, cut to 130 or 80 bits: enough that
+A signed id or marker carries ticket numbers in the open and an HMAC-SHA256 over them, cut to 130 or 80 bits: enough that
 nobody guesses one, short enough for a local part (64 octets, RFC 5321, 4.5.3.1.1). Letters are lower case, digits are
 decimal, so a server that changes the case of an id does not break it. An empty signing key signs and verifies nothing.
 """
@@ -22,7 +22,6 @@ _BRACKETED = re.compile(r"<([^<>]*)>")
 _BETWEEN = re.compile(r"[\s,;\"()<>]+")
 _READ = 32_768  # characters at the end of a header: the newest ids stand last
 _SIGNED_ID = re.compile(r"io\.([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([a-z2-7]{26})(?![a-z2-7])", re.IGNORECASE)
-_REPLY_TOKEN = re.compile(r"r([1-9][0-9]{0,18})-([a-z2-7]{16})", re.IGNORECASE)
 _BODY_MARKER = re.compile(r"\[ref:([1-9][0-9]{0,18}):([a-z2-7]{16})\]", re.IGNORECASE)
 
 
@@ -79,20 +78,6 @@ def find_message_ids(text: str, signing_key: SigningKey) -> tuple[tuple[int, int
             if _verifies(f"message-id:{ticket}:{message}", signature, signing_key)
         )
     )
-
-
-def make_reply_token(ticket_id: int, signing_key: SigningKey) -> str:
-    """What stands behind the `+` of a reply address. Raises ValueError without a key."""
-    return f"r{ticket_id}-{_sign(f'reply:{ticket_id}', signing_key, 16)}"
-
-
-def read_reply_token(text: str, signing_key: SigningKey) -> int | None:
-    """The ticket of a reply token, else None. `text` is the token alone or a whole plus-address."""
-    token = text.partition("@")[0].rpartition("+")[2].strip()
-    found = _REPLY_TOKEN.fullmatch(token)
-    if found and _verifies(f"reply:{found[1]}", found[2], signing_key):
-        return int(found[1])
-    return None
 
 
 def make_body_marker(ticket_id: int, signing_key: SigningKey) -> str:

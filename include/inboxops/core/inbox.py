@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
+from inboxops.core import authentication
 from inboxops.core.cells import MAIN
 from inboxops.core.model import Cursor
 
@@ -22,8 +24,11 @@ ROSTER_DAG = "drain_outbox"
 STARTED = frozenset({SEND_DAG, REPLAY_DAG, ROSTER_DAG, *REGISTRATION_DAGS.values()})
 """The DAGs that the API's account may start: nothing else does it ask Airflow for, but for events of the inboxes' assets."""
 
+POLL_MINUTES = 5
+LOOK_RUN_MINUTES = 60
 IDLE_INBOXES = 500
-"""As many IMAP inboxes are held in IDLE, unless a setting says otherwise."""
+"""How often an inbox is polled, how often one that is looked at has a run all the same, and how many IMAP inboxes are held in IDLE,
+unless a setting says otherwise. Here, because DAG files read these settings from the environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,28 @@ class Inbox:
     body_marker: bool = True  # replies end in a signed [ref:...]
     resync_since: datetime | None = None  # to be compared with its mailbox from then on, once
     cell: str = MAIN  # whose Airflow works for its tenant
+    is_removed: bool = False
 
     @property
     def dag_id(self) -> str:
         return dag_id(self.id, self.tenant, self.name)
 
     @property
+    def place(self) -> str:
+        """The server that is asked for its mail, with the kind of mailbox."""
+        host = self.connection.get("host") or urlsplit(str(self.connection.get("url") or "")).hostname or ""
+        return f"{self.connection_type} {host}"
+
+    @property
     def is_live(self) -> bool:
         """Whether it is to be read: connected and not paused."""
         return self.connected_at is not None and self.paused_at is None
+
+    @property
+    def trusted_servers(self) -> tuple[str, ...]:
+        """Whose Authentication-Results count: those that were named, else those of the cloud that the mailbox is in."""
+        of_cloud = authentication.of_cloud(self.connection_type, str(self.connection.get("host", "")))
+        return tuple(sorted(self.trusted_authserv_ids or of_cloud))
 
     @property
     def state(self) -> str:

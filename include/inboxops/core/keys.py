@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 _PACK = re.compile(r"([0-9]+/raw/[0-9]+/([0-9]{8})-)([0-9a-f]+)\.zst")
 _ATTACHMENT = re.compile(r"[0-9]+/([0-9]+)/[0-9]{2}-.+", re.DOTALL)
-_DETACHED = re.compile(r"[0-9]+/([0-9]+)/raw-[0-9]{2}")
+_DETACHED = re.compile(r"[0-9]+/([0-9]+)/raw-([0-9]{2})")
 _UPLOAD = re.compile(r"[0-9]+/uploads/.+", re.DOTALL)
 
 
@@ -22,7 +22,10 @@ def attachment_key(tenant_id: int, message_id: int, number: int, safe_name: str)
 
 
 def detached_key(tenant_id: int, message_id: int, number: int) -> str:
-    """`{tenant_id}/{message_id}/raw-{nn}`: a file that stands apart from its raw mail (`core.detached`), counted from 0."""
+    """`{tenant_id}/{message_id}/raw-{nn}`: a file that stands apart from its raw mail (`core.detached`), counted from 0.
+
+    Of one that stands in a pack it is the name, and the key of a copy once somebody needs an object of its own.
+    """
     return f"{tenant_id}/{message_id}/raw-{number:02d}"
 
 
@@ -70,6 +73,12 @@ def tenant_prefix(tenant_id: int) -> str:
 def is_detached(key: str) -> bool:
     """Whether the object is part of a raw mail: it stays as long as that."""
     return _DETACHED.fullmatch(key) is not None
+
+
+def detached_number(key: str) -> int | None:
+    """Which of its mail's files that stand apart it is, None for any other key."""
+    found = _DETACHED.fullmatch(key)
+    return int(found[2]) if found else None
 
 
 def may_be_written_again(key: str, *, today: date) -> bool:

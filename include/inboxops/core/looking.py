@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -18,11 +19,23 @@ LATE = timedelta(minutes=3)
 LONGEST_PAUSE = timedelta(hours=1)
 """Between two looks at an inbox that fails, unless its interval is longer."""
 
+UNFETCHED = timedelta(minutes=15)
+"""Looks that find mail in a row for so long, and no run has fetched any: somebody has to see why."""
+
+NOT_FETCHED = (
+    "mail was found, and no run has fetched it since: no worker is free, its DAG is paused in Airflow, or its runs fail"
+)
+
 TOO_MANY = 3
 """So many different inboxes of one server in a row without an answer, and it is the server, not they."""
 
 FIRST_REST, LONGEST_REST = timedelta(seconds=10), timedelta(seconds=60)
 """So long a server is left alone then; twice as long each time that it still does not answer."""
+
+FEW_AT_ONCE = 4
+"""So many at once ask a server that has said nothing lately: it may be one that takes connections and is silent for ever."""
+
+LATELY = timedelta(seconds=2)
 
 _GOLDEN = 0.6180339887498949  # the fractions of its multiples lie evenly, however many ids there are
 
@@ -44,6 +57,14 @@ class Result(StrEnum):
     NOTHING = "nothing"
     FAILED = "failed"
     PASSED = "passed"  # not tried: its server is left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look found. mail: whether there is any; asked: whether it is the inbox's server that said so."""
+
+    mail: bool
+    asked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +114,11 @@ def failed(look: Look, kind: str, error: str, *, retry_after: float | None, ever
     return Seen(look.inbox_id, Result.FAILED, at, due_at, failures, kind, error)
 
 
+def not_woken(seen: Seen, error: str, *, every: timedelta, at: datetime) -> Seen:
+    """A look that was to wake its inbox and could not: its next turn tries that again, however often the server has failed."""
+    return replace(seen, due_at=next_turn(seen.inbox_id, every, at), failed_as="", error=error)
+
+
 def passed(look: Look, error: str, *, every: timedelta, now: datetime) -> Seen:
     """Passed over this time: its turn comes again as ever, so that many inboxes of one server stay spread."""
     due_at = next_turn(look.inbox_id, every, now)
@@ -132,8 +158,18 @@ class Places:
         place.trying = True
         return ""
 
+    def resting(self, name: str, now: datetime) -> str:
+        """As `rests`, for who does not try it then."""
+        place = self._places.get(name)
+        return place.error if place and place.until and (place.trying or now < place.until) else ""
+
     def answered(self, name: str) -> None:
         self._places.pop(name, None)
+
+    def not_asked(self, name: str) -> None:
+        """Who was to ask it did not come so far."""
+        if place := self._places.get(name):
+            place.trying = False
 
     def failed(self, name: str, inbox_id: int, error: str, now: datetime) -> None:
         """An inbox of it got no answer."""
@@ -148,6 +184,32 @@ class Places:
         place.trying = False
 
 
+class Rooms:
+    """How many ask each server now, so that those that wait for a silent one leave threads to all others.
+
+    most: at one server that answers. At one that has not for a while it is FEW_AT_ONCE. Times are the caller's.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside: Counter[str] = Counter()
+        self._answered_at: dict[str, datetime] = {}
+
+    def is_open(self, name: str, now: datetime) -> bool:
+        """Whether one more may ask it."""
+        last = self._answered_at.get(name)
+        return self._inside[name] < (self._most if last and now - last < LATELY else FEW_AT_ONCE)
+
+    def enter(self, name: str) -> None:
+        """One more asks it; `leave` follows, whatever becomes of that."""
+        self._inside[name] += 1
+
+    def leave(self, name: str, now: datetime, *, answered: bool) -> None:
+        self._inside[name] -= 1
+        if answered:
+            self._answered_at[name] = now
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How looking is: `well`, and in words. overdue: seconds of the look that waits longest, None while nobody looks."""
@@ -155,6 +217,17 @@ class Standing:
     well: bool
     said: str
     overdue: float | None
+
+
+def idling(inboxes: int, held: int, seconds: float | None) -> Standing:
+    """inboxes: how many are to be held in IDLE; held: how many are; seconds: since that was last said, None before the first."""
+    if not inboxes:
+        return Standing(True, "no inbox is to be held in IDLE", None)
+    if seconds is None or seconds > LATE.total_seconds():
+        since = "" if seconds is None else f" for {seconds:.0f} s"
+        said = f"nothing holds mailboxes in IDLE{since}: mail of {inboxes} inboxes waits for their polls; see the triggerer's log"
+        return Standing(False, said, None)
+    return Standing(True, f"{held} of {inboxes} inboxes are held in IDLE", None)
 
 
 def standing(inboxes: int, overdue: float) -> Standing:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from inboxops.core import authentication, ids, parts, quote, structure
 from inboxops.core import headers as header
 from inboxops.core import html as html_text
-from inboxops.core import ids, parts, quote, structure
 from inboxops.core.model import Address, Identity, ParsedMessage
 from inboxops.core.structure import Part
 from inboxops.core.text import Hint, clean, decode_words, detected_charset, raw_bytes
@@ -65,7 +65,6 @@ def parse(
     whole = whole or _identity(raw, body, message)
     return ParsedMessage(
         message_id=message_id or whole.synthetic_message_id,
-        message_id_is_synthetic=not message_id,
         sender=_sender(message, charset),
         reply_to=_addresses(message, "reply-to", charset),
         to=_addresses(message, "to", charset),
@@ -73,8 +72,8 @@ def parse(
         return_path=_return_path(message),
         subject=" ".join(decode_words(message.first("subject") or "", charset).split()),
         date=sent_at,
-        in_reply_to=ids.message_ids(clean(" ".join(message.all("in-reply-to")))),
-        references=ids.message_ids(clean(" ".join(message.all("references")))),
+        in_reply_to=ids.message_ids(_id_text(" ".join(message.all("in-reply-to")))),
+        references=ids.message_ids(_id_text(" ".join(message.all("references")))),
         text=text,
         text_new=text if contents.delivery_status else quote.new_part(text),
         html=html,
@@ -84,7 +83,7 @@ def parse(
         content_type_parameters=message.parameters_in(charset),
         delivery_status=tuple(contents.delivery_status),
         returned=tuple(contents.returned),
-        authentication=header.authentication(message.all("authentication-results"), trusted_authserv_ids),
+        authentication=authentication.results(raw_headers, trusted_authserv_ids),
         marks=frozenset(contents.marks),
         defects=tuple(dict.fromkeys(filter(None, (*defects, defect, *contents.defects)))),
         content_hash=whole.content_hash,
@@ -115,7 +114,12 @@ def _identity(raw: bytes, body: int, message: Part) -> Identity:
 
 
 def _message_id(message: Part) -> str:
-    return next(filter(None, map(ids.normalise_message_id, map(clean, message.all("message-id")))), "")
+    return next(filter(None, map(ids.normalise_message_id, map(_id_text, message.all("message-id")))), "")
+
+
+def _id_text(value: str) -> str:
+    """An id header's value, out of encoded words, which no RFC allows there and Python's EmailMessage makes of a long id."""
+    return decode_words(value) if "=?" in value else clean(value)
 
 
 def _bounds(raw: bytes) -> tuple[int, int, int]:

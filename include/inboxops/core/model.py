@@ -24,8 +24,9 @@ class Cursor:
     """How far an inbox has been read. Only the fields of its provider are set; all None before the first sync.
 
     IMAP: `uid_validity` and `last_uid` (RFC 9051, 2.3.1.1), and while a first sync or a rescan is under way `import_until`:
-    messages up to this UID count as imported even when another run reads them. Gmail: `history_id` as text. Graph:
-    `delta_token`, a link.
+    messages up to this UID count as imported even when another run reads them. last_seen: UID, size and arrival time of the last
+    message that was read. went_back: the folder was seen once in an earlier state than it was read in. Gmail: `history_id` as text.
+    Graph: `delta_token`, a link.
     """
 
     uid_validity: int | None = None
@@ -33,6 +34,8 @@ class Cursor:
     history_id: str | None = None
     delta_token: str | None = None
     import_until: int | None = None
+    last_seen: str | None = None
+    went_back: bool | None = None
 
     @property
     def is_start(self) -> bool:
@@ -46,7 +49,8 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """One message as a provider delivered it. `key` names it within its inbox for ever (IMAP: `folder/uidvalidity/uid`).
+    """One message as a provider delivered it. `key` names it within its inbox for ever (IMAP: `folder/uidvalidity/uid`),
+    or until a batch says that keys are `reused`.
 
     `raw` is None when the provider holds it but we refuse to take it in (`refusal` says why): it is listed, not lost.
     `imported` marks mail older than the connection (first sync, rescan): it never triggers an auto-response.
@@ -93,12 +97,21 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Reused:
+    """Keys made of `prefix` and a number: from the number `first` on they name other messages from now on."""
+
+    prefix: str
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Messages in the provider's order and the cursor that is true once all of them are durable."""
 
     messages: tuple[RawMessage, ...]
     cursor: Cursor
     note: str = ""  # e.g. what a UIDVALIDITY change led to, for the log and the inbox's page
+    reused: Reused | None = None  # mail that has such keys gives them up with this batch, before it is recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +156,8 @@ class ParsedMessage:
     returned: header blocks of messages embedded in a report or forwarded (message/rfc822, text/rfc822-headers), as text.
     authentication: method -> result of Authentication-Results (RFC 8601) written by a trusted server only.
     marks: of "calendar", "calendar-answer" (to an invitation), "tnef", "uuencode",
-        "smime-signed", "smime-encrypted", "pgp-signed", "pgp-encrypted", "truncated".
+        "smime-signed", "smime-encrypted", "pgp-signed", "pgp-encrypted", "truncated",
+        "attached-report" (a report's part as a file).
     defects: what the parser had to forgive, in words.
     content_hash: hex SHA-256 of what the sender wrote (trace headers left out): tells a duplicate from a conflict.
     report_fields: the fields of a message/disposition-notification (RFC 8098) or message/feedback-report (RFC 5965) part.
@@ -151,7 +165,6 @@ class ParsedMessage:
     """
 
     message_id: str
-    message_id_is_synthetic: bool
     sender: Address
     reply_to: tuple[Address, ...]
     to: tuple[Address, ...]
@@ -275,12 +288,11 @@ class InboxContext:
 class ThreadKeys:
     """What to look up to find the ticket a message belongs to, in the trust order of mail-rules.md.
 
-    token_tickets: ticket ids from verified signed plus-addresses. ids: In-Reply-To, then References newest to oldest,
-    at most 32. signed_id_tickets: ticket ids decoded from our own signed Message-IDs among `ids`. marker_tickets: from signed
-    body markers. subject_number: N of `[#N]`, or None. participants: addresses of sender and recipients, lower-cased.
+    ids: In-Reply-To, then References newest to oldest, at most 32. signed_id_tickets: ticket ids decoded from our own signed
+    Message-IDs among `ids`. marker_tickets: from signed body markers. subject_number: N of the last `[#N]`, which is where we
+    put ours, or None. participants: addresses of sender and recipients, lower-cased.
     """
 
-    token_tickets: tuple[int, ...] = ()
     ids: tuple[str, ...] = ()
     signed_id_tickets: tuple[int, ...] = ()
     marker_tickets: tuple[int, ...] = ()

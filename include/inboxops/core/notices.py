@@ -34,7 +34,11 @@ KINDS = {
     ),
     "mail_unaccounted": Kind(
         "mail of {inbox} is not accounted for",
-        "The certificate names each and what to do: `inboxops certificate show`, or GET /v1/certificates of the API.",
+        "The certificate names each and what to do: `inboxops certificate show --tenant {tenant}`, or GET /v1/certificates.",
+    ),
+    "inbox_not_certified": Kind(
+        "whether all mail of {inbox} is here was not looked at for a day and a half",
+        "Mail goes on meanwhile. `inboxops inbox test {name}` looks at the mailbox, and the next certificate tries again.",
     ),
     "canary_late": Kind(
         "mail to {inbox} does not arrive as it should",
@@ -55,7 +59,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One condition of one inbox or message. over: this tells of its end."""
+    """One condition of one inbox or message. over: this tells of its end. tenant: its short name."""
 
     kind: str
     over: bool
@@ -66,6 +70,7 @@ class Notice:
     ticket_number: int | None = None
     ticket_id: int | None = None
     message_id: int | None = None
+    tenant: str = "NAME"  # as a version before told none
 
     @property
     def title(self) -> str:
@@ -74,7 +79,7 @@ class Notice:
 
     @property
     def fix(self) -> str:
-        return "" if self.over else KINDS[self.kind].fix.format(name=self.inbox)
+        return "" if self.over else KINDS[self.kind].fix.format(name=self.inbox, tenant=self.tenant)
 
 
 @dataclass(frozen=True, slots=True)

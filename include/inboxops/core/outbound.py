@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from inboxops.core import compose, ids
+from inboxops.core import compose, corrections, ids
 from inboxops.core.compose import Outgoing
+from inboxops.core.html import is_tangled
 from inboxops.core.model import Address, Attachment
 from inboxops.core.signing import SigningKey
-from inboxops.errors import InvalidInput
+from inboxops.errors import Conflict, InvalidInput
 
 MOST_RECIPIENTS = 50
 LONGEST_BODY = 500_000  # characters
@@ -163,19 +164,31 @@ class Claim:
         )
 
 
+def inbox_removed() -> Conflict:
+    """What an agent is told whose answer has no way out any more."""
+    return Conflict(
+        "the inbox of the ticket was removed", fix="Merge it into a ticket of another inbox and answer there"
+    )
+
+
 def people(
     reply_to: Sequence[Address], sender: Address, *, customer: Address | None = None, rule: str = ""
 ) -> tuple[Address, ...]:
     """Whom an answer goes to: the Reply-To as far as it holds addresses, else the sender (RFC 5322, 3.6.2).
 
     customer: who wrote, where that is not the sender, by which rule of `core.customer`. Of a mail that an agent forwarded,
-    Reply-To is the agent's.
+    Reply-To is the agent's; and whom an agent named stands above what a mail says.
     """
     if customer is not None and compose.is_address(customer.address):
-        if rule.startswith("forward."):
+        if rule.startswith("forward.") or rule == corrections.RULE:
             return (customer,)
         sender = customer
     return tuple(one for one in reply_to if compose.is_address(one.address)) or (sender,)
+
+
+def addressees(people: Sequence[Address], own_addresses: frozenset[str]) -> tuple[Address, ...]:
+    """Those of `people` that mail can be sent to, without our own mailboxes."""
+    return compose.recipients((one for one in people if compose.is_address(one.address)), own_addresses=own_addresses)
 
 
 def reply(
@@ -192,9 +205,21 @@ def reply(
         raise InvalidInput("body_text and body_html are both empty", fix="Write something in one of them")
     if len(request.body_text) > LONGEST_BODY or len(request.body_html) > LONGEST_BODY:
         raise InvalidInput(f"a body has more than {LONGEST_BODY} characters", fix="Attach it as a file")
-    to = compose.recipients(answered.people, own_addresses=own_addresses)
+    if is_tangled(request.body_html):
+        raise InvalidInput(
+            "body_html has too many elements within one another", fix="Close them, or attach it as a file"
+        )
+    to = addressees(answered.people, own_addresses)
     if not to:
-        raise InvalidInput("the ticket has nobody to answer: its sender is one of our own mailboxes or gave no address")
+        raise InvalidInput(
+            "the ticket has nobody to answer: its sender is one of our own mailboxes or gave no address",
+            fix="Say who the customer is: a correction of the kind customer",
+        )
+    if len(to) > MOST_RECIPIENTS:
+        raise InvalidInput(
+            f"the mail wants its answer at {len(to)} addresses, and a message has {MOST_RECIPIENTS} recipients at most",
+            fix="Say who the customer is: a correction of the kind customer",
+        )
     cc = compose.recipients((Address("", one) for one in request.cc), own_addresses=own_addresses, taken=to)
     if len(to) + len(cc) > MOST_RECIPIENTS:
         raise InvalidInput(f"cc: a message has {MOST_RECIPIENTS} recipients at most")

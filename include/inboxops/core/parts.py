@@ -7,6 +7,7 @@ becomes the text of the mail around them, leaves ISO-2022-JP in 7-bit parts unde
 from __future__ import annotations
 
 import binascii
+import html
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ TEXT_BOUND = 1_000_000  # characters of text, and of HTML, that are kept
 _BLOCK_BOUND = 200_000  # characters of a delivery report that are read
 _MOST_BLOCKS = 500
 _MOST_RETURNED = 20
+_COMPARED = 50_000  # characters of a text that are looked for in another
+_LINES_COMPARED = 64
+_PIECES_COMPARED = 20
+_TELLING = 20  # letters of a line that stand in another text by no chance
 _TAIL = 100  # bytes: the last line of a body in base64, and what follows it
 
 _MOST_RECOVERED = 5
@@ -42,6 +47,9 @@ _RETURNED_HEADERS = frozenset({"text/rfc822-headers", "message/rfc822-headers", 
 _STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _ASCII = frozenset({"us-ascii", "ascii"})
 _SAMPLE = 4_096  # bytes of a text without a declaration that help to detect its charset
+_WORDS = frozenset({"text/plain", "text/html", "text/enriched", "text/richtext"})
+"""Text that a mailer shows as the mail's words. Of another type, one with a name is a file as well when it is all of a mail."""
+_META_CHARSET = re.compile(rb"""<meta\s[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
 _CALENDARS = frozenset({"text/calendar", "application/ics"})
 _SIGNATURES = frozenset({
     "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-encrypted",
@@ -56,12 +64,23 @@ _FIELDS = frozenset({
 })  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Words of a mail. alternative: which of its multipart/alternatives holds them, 0 where none does."""
+
+    words: str
+    is_html: bool
+    alternative: int
+
+
 @dataclass(slots=True)
 class Contents:
     """What the parts of one message hold, collected in their order."""
 
     text: list[str] = field(default_factory=list)
     html: list[str] = field(default_factory=list)
+    pieces: list[_Piece] = field(default_factory=list)
+    """What `text` and `html` are made of."""
     attachments: list[Attachment] = field(default_factory=list)
     delivery_status: list[dict[str, str]] = field(default_factory=list)
     report_fields: dict[str, str] = field(default_factory=dict)
@@ -79,9 +98,10 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A part and what its headers say of it."""
+    """A part and what its headers say of it. alternative: as a piece of its words has it."""
 
     part: Part
+    alternative: int
     content_type: str
     parameters: dict[str, str]
     disposition: str
@@ -101,26 +121,30 @@ def read(root: Part, hint: Hint = NO_HINT) -> Contents:
     """
     contents = Contents(hint=hint)
     attached: list[tuple[_Item, bytes]] = []
-    waiting: list[tuple[Part, str]] = [(root, "")]
+    waiting: list[tuple[Part, str, int]] = [(root, "", 0)]
     while waiting:
-        part, parent = waiting.pop()
+        part, parent, alternative = waiting.pop()
         if len(contents.types) >= MOST_PARTS:
             contents.marks.add("truncated")
             contents.defects.append(f"more than {MOST_PARTS} parts")
             break
-        item = _item(part, parent, contents.charset)
+        item = _item(part, parent, alternative, contents.charset)
         contents.types.append(item.content_type)
+        if item.content_type == "multipart/alternative":
+            alternative = alternative or len(contents.types)
         _mark(contents, item)
         undeclared = part is root and part.first("content-type") is None
         if (part.is_multipart or undeclared) and (children := _children(contents, part)):
-            waiting.extend((child, item.content_type) for child in reversed(children))
+            waiting.extend((child, item.content_type, alternative) for child in reversed(children))
         elif part is not root and is_message_head(name for name, _ in part.headers):
             attached += _read_headless(contents, item)
         elif item.content_type.startswith("message/") or item.content_type in _RETURNED_HEADERS:
             attached += _read_message(contents, item)
         else:
-            _read_leaf(contents, item)
-    if "multipart/report" not in contents.types[:1] and not contents.delivery_status:
+            _read_leaf(contents, item, is_whole=part is root)
+    contents.text, contents.html = _bodies(contents.pieces)
+    is_report = bool(contents.delivery_status) and "attached-report" not in contents.marks
+    if "multipart/report" not in contents.types[:1] and not is_report:
         for item, content in attached:
             subject = " ".join(decode_words(message(content).first("subject") or "").split()) or "message"
             _keep(
@@ -130,7 +154,7 @@ def read(root: Part, hint: Hint = NO_HINT) -> Contents:
     return contents
 
 
-def _item(part: Part, parent: str, charset: str | None) -> _Item:
+def _item(part: Part, parent: str, alternative: int, charset: str | None) -> _Item:
     content_type, content = part.content_type, part.parameters_in(charset)
     disposition, placed = "", dict[str, str]()
     if (wanted := part.first("content-disposition")) is not None:
@@ -139,7 +163,49 @@ def _item(part: Part, parent: str, charset: str | None) -> _Item:
     if "/" not in content_type:
         content_type = "message/rfc822" if parent == "multipart/digest" else "text/plain"
     name = placed.get("filename") or content.get("name") or placed.get("name") or ""
-    return _Item(part, content_type, content, disposition, clean(name).strip())
+    return _Item(part, alternative, content_type, content, disposition, clean(name).strip())
+
+
+def _bodies(pieces: list[_Piece]) -> tuple[list[str], list[str]]:
+    """(text, HTML). Forms of the same words stand in one multipart/alternative (RFC 2046, 5.1.4); what else has both, as mail to
+    which a list or a scanner added a part of the other kind, has each piece in either, so that neither body is a footer alone.
+    Some mailers put the two forms side by side: a piece whose words the other body has is not put there again."""
+    said = [one for one in pieces if one.words.strip()]
+    kinds = {(one.alternative, one.is_html) for one in said}
+    alone = [not one.alternative or (one.alternative, not one.is_html) not in kinds for one in said]
+    if not any(alone) or len({is_html for _, is_html in kinds}) < 2:
+        return [one.words for one in pieces if not one.is_html], [one.words for one in pieces if one.is_html]
+    texts = [html_text.to_text(one.words) if one.is_html else one.words for one in said]
+    compared = list(zip(said, texts, strict=True))[:_PIECES_COMPARED]
+    there = {kind: _Said("\n".join(text for one, text in compared if one.is_html is kind)) for kind in (True, False)}
+    bodies: dict[bool, list[str]] = {True: [], False: []}
+    for number, (one, text, is_alone) in enumerate(zip(said, texts, alone, strict=True)):
+        bodies[one.is_html].append(one.words)
+        if is_alone and (number >= _PIECES_COMPARED or not there[not one.is_html].holds(text)):
+            bodies[not one.is_html].append(text if one.is_html else f"<pre>{html.escape(text)}</pre>")
+    return bodies[False], bodies[True]
+
+
+class _Said:
+    """What one body says, letters and digits alone, so that line ends, marks of quotation and emphasis make no difference."""
+
+    def __init__(self, text: str) -> None:
+        lines = _bare_lines(text)
+        self._lines, self._all = frozenset(lines), "".join(lines)
+
+    def holds(self, text: str) -> bool:
+        """Whether most of a text is there. A short line counts as a line alone: it may be in other words by chance."""
+        lines = _bare_lines(text)[:_LINES_COMPARED]
+        whole = "".join(lines)
+        if len(whole) >= _TELLING and whole in self._all:
+            return True
+        there = [one for one in lines if one in self._lines or (len(one) >= _TELLING and one in self._all)]
+        return 2 * sum(map(len, there)) >= len(whole)
+
+
+def _bare_lines(text: str) -> list[str]:
+    bare = ("".join(filter(str.isalnum, line)) for line in text[:_COMPARED].casefold().splitlines())
+    return [line for line in bare if line]
 
 
 def _children(contents: Contents, part: Part) -> list[Part]:
@@ -225,6 +291,9 @@ def _read_message(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
         _keep(contents, Attachment(item.name, content_type, content, *item.placement))
         return []
     content = payload(item.part)
+    is_report, is_file = content_type in _STATUS | _FIELDS, item.disposition == "attachment"
+    if is_report and is_file:
+        contents.marks.add("attached-report")
     if content_type in _STATUS:
         contents.delivery_status += blocks(content[:_BLOCK_BOUND].decode("ascii", "surrogateescape"))
     elif content_type in _FIELDS:
@@ -232,7 +301,7 @@ def _read_message(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
             contents.report_fields = block | contents.report_fields
     elif len(contents.returned) < _MOST_RETURNED:
         contents.returned.append(decode(content, None)[0][:_BLOCK_BOUND])
-    if item.name and (content_type in _RETURNED_HEADERS or item.disposition == "attachment"):
+    if item.name and (content_type in _RETURNED_HEADERS or is_file):
         _keep(contents, Attachment(item.name, content_type, content, *item.placement))
     return []
 
@@ -257,21 +326,24 @@ def _embedded(part: Part) -> bytes:
     return content
 
 
-def _read_leaf(contents: Contents, item: _Item) -> None:
+def _read_leaf(contents: Contents, item: _Item, *, is_whole: bool) -> None:
+    """is_whole: the part is all of the message, and so its words, whatever name and disposition it bears."""
     data = payload(item.part)
     if item.content_type.startswith(("text/", "multipart/")) and item.content_type != "text/calendar":
-        charset = item.parameters.get("charset")
+        charset = _declared(item, data)
         if charset and (not contents.charset or contents.charset.lower() in _ASCII):
             contents.charset = charset
-        if not item.name and item.disposition != "attachment":
+        if is_whole or (not item.name and item.disposition != "attachment"):
             if not charset and not data.isascii() and len(contents.undeclared) < _MOST_RETURNED:
                 contents.undeclared.append(data[:_SAMPLE])
             text, defect = decode(data, charset, contents.hint)
             if defect:
                 contents.defects.append(defect)
-            _read_text(contents, text, item.content_type)
-            return
-    if tnef.is_tnef(item.content_type, item.name) and _open_tnef(contents, data):
+            _read_text(contents, text, item)
+            is_named_file = item.name and item.content_type not in _WORDS
+            if not is_named_file:
+                return
+    if tnef.is_tnef(item.content_type, item.name) and _open_tnef(contents, item, data):
         return
     if _may_be_headers(item) and len(contents.returned) < _MOST_RETURNED:
         text = decode(data[:_BLOCK_BOUND], item.parameters.get("charset"))[0]
@@ -295,7 +367,7 @@ def _may_be_headers(item: _Item) -> bool:
     return is_text or item.name.lower().endswith((".eml", ".txt", ".hdr", ".msg"))
 
 
-def _open_tnef(contents: Contents, data: bytes) -> bool:
+def _open_tnef(contents: Contents, item: _Item, data: bytes) -> bool:
     """Whether winmail.dat was opened and held files: then it is not one itself."""
     opened = tnef.opened(data)
     if opened is None:
@@ -303,17 +375,27 @@ def _open_tnef(contents: Contents, data: bytes) -> bool:
         return False
     contents.marks.add("tnef")
     if opened.text:
-        contents.text.append(opened.text[:TEXT_BOUND])
+        contents.pieces.append(_Piece(opened.text[:TEXT_BOUND], is_html=False, alternative=item.alternative))
     if opened.html:
-        contents.html.append(opened.html[:TEXT_BOUND])
+        contents.pieces.append(_Piece(opened.html[:TEXT_BOUND], is_html=True, alternative=item.alternative))
     for file in opened.attachments:
         _keep(contents, file)
     return bool(opened.attachments)
 
 
-def _read_text(contents: Contents, text: str, content_type: str) -> None:
+def _declared(item: _Item, data: bytes) -> str | None:
+    """The charset that a text declares, a page's own declaration (HTML 4.01, 5.2.2) where its header names none but ASCII."""
+    charset = item.parameters.get("charset")
+    if item.content_type != "text/html" or (charset and charset.lower() not in _ASCII):
+        return charset
+    found = _META_CHARSET.search(data, 0, _SAMPLE)
+    return found[1].decode("ascii") if found else charset
+
+
+def _read_text(contents: Contents, text: str, item: _Item) -> None:
+    content_type = item.content_type
     if content_type == "text/html":
-        contents.html.append(text)
+        contents.pieces.append(_Piece(text, is_html=True, alternative=item.alternative))
         return
     if content_type in {"text/x-amp-html", "text/watch-html"}:
         return  # another form of the same words
@@ -328,7 +410,7 @@ def _read_text(contents: Contents, text: str, content_type: str) -> None:
         contents.marks.add("pgp-encrypted")
     if "-----BEGIN PGP SIGNED MESSAGE-----" in text:
         contents.marks.add("pgp-signed")
-    contents.text.append(text)
+    contents.pieces.append(_Piece(text, is_html=False, alternative=item.alternative))
 
 
 def _mark(contents: Contents, item: _Item) -> None:
@@ -338,7 +420,10 @@ def _mark(contents: Contents, item: _Item) -> None:
         method = item.parameters.get("method", "")
         if not method and (told := _METHOD.search(payload(item.part)[:_BLOCK_BOUND])):
             method = told[1].decode("ascii")
-        if method.lower() in _ANSWERS:
+        is_file = item.disposition == "attachment" and (
+            content_type != "text/calendar" or "method" not in item.parameters
+        )
+        if method.lower() in _ANSWERS and not is_file:
             contents.marks.add("calendar-answer")
     elif content_type == "multipart/signed":
         contents.marks.add("pgp-signed" if "pgp" in protocol else "smime-signed")

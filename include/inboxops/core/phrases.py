@@ -16,34 +16,57 @@ def _any(table: str) -> str:
     return "(?:" + "|".join(phrases) + ")"
 
 
-_OUT_OF_OFFICE = _any(r"""
-    out[- ]of[- ](?:the[- ])?office
-    \bauto(?:matic|mated|matically)?[- ]?(?:generated )?(?:reply|response|responder)\b
-    away from (?:my|the|our) (?:office|desk|mail|e-?mail)
-    \bon (?:annual |maternity |parental |sick )?(?:vacation|holiday|holidays|leave)\b
-    \bvacation (?:reply|message|response|notice) | \b(?:i am|i'm) (?:currently )?(?:away|out of)\b | abwesenheit
-    \babwesend\b | automatische antwort | nicht im (?:hause?|büro) | urlaubs(?:benachrichtigung|meldung|vertretung)
-    außer haus | réponse automatique | reponse automatique | absence du bureau | absente? du bureau
-    message d.absence | hors du bureau | en congés?\b | respuesta autom[aá]tica | fuera de (?:la )?oficina
-    ausente de la oficina | \bde vacaciones\b | resposta autom[aàá]tica | fora do escrit[óo]rio
-    aus[êe]ncia tempor[áa]ria | ausente do escrit[óo]rio | risposta automatica | fuori (?:sede|ufficio)
-    assenza dall.ufficio | automatisch antwoord | automatische? beantwoord | \bafwezig | niet aanwezig
-    автоматическ\w+ ответ | автоответ | \bв отпуске\b | нет на месте | автоматична відповідь
+_AUTOMATIC_ANSWER = _any(r"""
+    out[- ]of[- ](?:the[- ])?office | \bauto(?:matic|mated|matically)?[- ]?(?:generated )?(?:reply|response|responder)\b
+    auto: .{1,80}\bout of the office | \bvacation (?:reply|message|response|notice) | abwesenheit | \babwesend\b
+    automatische antwort | urlaubs(?:benachrichtigung|meldung|notiz) | réponse automatique | reponse automatique
+    absence du bureau | absente? du bureau | (?:message|notification|réponse) d.absence | respuesta autom[aá]tica
+    fuera de (?:la )?oficina | ausente de la oficina | resposta autom[aàá]tica | fora do escrit[óo]rio
+    fora de l.oficina | aus[êe]ncia tempor[áa]ria | ausente do escrit[óo]rio | erantzun automatiko | risposta automatica
+    fuori (?:sede|ufficio) | assenza dall.ufficio | automatische? (?:ant|beant)woord | outomatiese antwoord | \bafwezig
+    автоматическ\w+ ответ | автоответ | вне офиса | автоматична відповідь | автовідповідь | поза офісом
+    аўтаматычны адказ | автоматичен отговор | извън офиса | а[ув]томатски одговор | автоматты (?:түрде )?жауап
     odpowied[źz] automatyczna | automatyczna odpowied[źz] | poza biurem | \bnieobecno | autosvar | automatiskt? svar
-    frånvaro|frånvarande | (?:inte|ikke) på kontoret | \bfraværs? | automaattinen vastaus | poissa toimistosta
-    automatick[áa] odpov[ěe] | mimo kancel[áa] | automatikus v[áa]lasz | h[áa]zon k[íi]v[üu]l | otomatik yan[ıi]t
-    ofis d[ıi][şs][ıi]nda | r[ăa]spuns automat | αυτόματη απάντηση | εκτός γραφείου | 自動(?:応答|返信|回覆|回復|答覆)
-    不在(?:通知|連絡|のお知らせ|にして) | 休暇(?:中|の) | 自动(?:回复|答复|应答) | 不在办公室 | 자동 ?(?:응답|회신|답장) | 부재 ?중 | תשובה אוטומטית
-    رد تلقائي
+    sjálfvirkt svar | frånvaro|frånvarande | \bfraværs? | automaattinen vastaus | poissa toimistosta | poissaolo
+    automaat(?:ne )?vastus | kontorist väljas | automātisk[aā] atbilde | ārpus biroja | automatinis atsakymas
+    automatick[áa] odpov[ěe] | mimo kancel[áa] | nep[řr]ítomnos[tť] | samodejni odgovor | \bodsotnost\b
+    automatski odgovor | izvan ureda | van kancelarije | automatikus v[áa]lasz | h[áa]zon k[íi]v[üu]l
+    otomatik (?:yan[ıi]t|cevap) | ofis d[ıi][şs][ıi]nda | avtomatik cavab | r[ăa]spuns automat | përgjigje automatike
+    αυτόματη απάντηση | εκτός γραφείου | freagra uathoibríoch | (?:ateb|ymateb) awtomatig | ავტომატური პასუხი
+    ավտոմատ պատասխան | (?:balasan|jawaban|jawapan) (?:otomatis|automatik) | di luar kantor | awtomatikong (?:tugon|sagot)
+    (?:trả lời|phản hồi) tự động | (?:การ)?(?:ตอบกลับ|ตอบรับ|ตอบ)(?:โดย)?อัตโนมัติ | ไม่อยู่ที่สำนักงาน | स्वचालित (?:उत्तर|जवाब|प्रत्युत्तर) | स्वतः उत्तर
+    自動(?:応答|返信|回覆|回復|答覆) | 不在(?:通知|連絡|のお知らせ|にして) | 自动(?:回复|答复|应答) | 不在办公室
+    자동 ?(?:응답|회신|답장) | 부재 ?중 | תשובה אוטומטית | מענה אוטומטי | מחוץ למשרד | (?:ال)?رد (?:ال)?تلقائي
+    خارج المكتب | پاسخ خودکار | خودکار جواب
 """)
-OUT_OF_OFFICE_SUBJECT = re.compile(_OUT_OF_OFFICE)
-OUT_OF_OFFICE_PREFIX = re.compile(rf"\s*{_OUT_OF_OFFICE}\w*\s*[:：]")
-"""As programs write it: in front of the subject that they answer."""
+"""What programs call their own answer, Outlook in each of its languages."""
 
+_AWAY = _any(r"""
+    away from (?:my|the|our) (?:office|desk|mail|e-?mail) | \b(?:i am|i'm) (?:currently )?(?:away|out of)\b
+    \bon (?:annual |maternity |parental |sick )?(?:vacation|holiday|holidays|leave)\b
+    nicht im (?:hause?|büro) | urlaubsvertretung | außer haus | hors du bureau | en congés?\b | \bde vacaciones\b
+    niet aanwezig | \bв отпуске\b | нет на месте | (?:inte|ikke) på kontoret | 休暇(?:中|の)
+""")
+"""What people write above such an answer, and about their holidays in any other mail."""
+
+OUT_OF_OFFICE_SUBJECT = re.compile(f"{_AUTOMATIC_ANSWER}|{_AWAY}")
+OUT_OF_OFFICE_PREFIX = re.compile(
+    rf"\s*(?:\[[^\[\]]{{1,40}}\]\s*){{0,3}}{_AUTOMATIC_ANSWER}\w*\s*(?:[:：|(\[]|\s[-–—]|$)"
+)
+"""As programs write it: in front of the subject that they answer, or alone. A gateway's `[EXTERNAL]` may stand before it."""
+
+_ANSWERS = (
+    r"(?:re|aw|antw|antwort|sv|vs|vb|vl|odp|pd|atb|bls|rif|ref|res|r|fwd?|wg|tr|trs|rv|enc|i|doorst|ynt|ilt|yml|vá|továbbít(?:ás)?|ang|hl|na"
+    r"|απ|σχετ|πρθ|προωθ|ответ|отв|от|пересл(?:ано)?|回复|回覆|答复|答覆|转发|轉寄|返信|転送|회신|전달|رد|תגובה|השב|trả lời|ตอบกลับ)"
+    r"\s*(?:\[\d{1,4}\]|\(\d{1,4}\)|\*\d{1,4})?\s*[:：]"
+)
 REPLY_PREFIX = re.compile(
-    r"^\s*(?:re|aw|sv|antw|fwd?|wg|tr|rv|vs|vb|odp|rif|enc|i|r|回复|答复|转发|轉寄|返信|転送|отв|пересл)\s*(?:\[\d+\])?\s*[:：]"
+    rf"^\s*(?:\[(?!bounce|undeliver|return|fail|postmaster)[^\[\]]{{1,40}}\]\s*){{0,3}}{_ANSWERS}"
 )
 """A person answers or passes on: whatever subject follows is not this mail's own."""
+
+COMPARED_BEHIND = re.compile(rf"\s*(?:{_ANSWERS}|\[\#[0-9]{{1,18}}\])", re.IGNORECASE)
+"""What stands before a subject in some mails of a conversation and not in others, our ticket's number too."""
 
 BOUNCE_SUBJECT = re.compile(
     _any(r"""
@@ -64,7 +87,7 @@ BOUNCE_SUBJECT = re.compile(
     nicht zustellbar | nicht zugestellt | zustell(?:ung|fehler|status|barkeit)
     zurückgesand?te? (?:mail|nachricht|e-?mail) | non remis | non distribu | non d[ée]livr
     [ée]chec de (?:la )?(?:remise|livraison|distribution|l.envoi) | [ée]tat de remise
-    notification d.[ée]tat de remise | non recens[ée] | no se (?:ha )?(?:pudo|podido) (?:entregar|enviar)
+    notification d.[ée]tat de remise | non recens[ée] | no se (?:ha )?(?:pudo|podido|puede) (?:entregar|enviar)
     no entregado | no se entreg | entrega (?:fallida|no realizada) | error (?:de|en la) entrega | devuelto
     n[ãa]o (?:foi )?entreg | falha (?:na|de) entrega | n[ãa]o (?:foi )?poss[íi]vel (?:a )?entreg
     mancat[oa] (?:recapito|consegna) | recapito non riuscito | non (?:è stato )?(?:recapitat|consegnat)
@@ -111,7 +134,7 @@ FAILURE = re.compile(
     (?:account|user|address|mailbox)(?: has been| is| was)? (?:disabled|suspended|deactivated|discontinued|invalid|inactive|unknown)
     invalid (?:recipient|address|mailbox|user|final delivery) | bad (?:destination|recipient|address)
     permission denied | host(?: or domain)?(?: name)? not found | too many hops | mail loop
-    message (?:looping|bounced|rejected|expired|refused) | no valid recipients | intended recipient
+    message (?:looping|bounced|rejected|expired|refused) | no valid recipients | intended recipients?[ \t]*:
     failed recipients? | recipients? (?:failed|rejected) | rejected your message | did not like our
     remote (?:host|server) (?:said|replied|returned|issued|closed) | smtp error | error code
     this is a permanent error | given up | retry time(?:out)? (?:not|exceeded) | will (?:be )?retried
@@ -163,11 +186,16 @@ GIVEN_UP = re.compile(
 )
 """... and when it will not try again."""
 
+_REPLY_CODE = r"(?:421|45[0-2]|511|521|530|535|55[0-6]|571)[ :-]{1,2}"
 SMTP_REPLY = re.compile(
     r"\b[45]\d\d[ -]{1,2}#?[45]\.\d{1,3}\.\d{1,3}\b|\(#?[45]\.\d\.\d{1,3}\)"
-    r"|\b(?:421|45[0-2]|511|521|530|535|55[0-6]|571)[ :-]{1,2}\S"
+    rf"|(?:[:;=<>(\[\])\"'][ \t]{{0,2}}|\b(?:said|code|error|reply|response|with|returned|status)[ \t]{{1,2}}){_REPLY_CODE}[^\s\d]"
+    rf"|^[^\w\n]{{0,20}}{_REPLY_CODE}(?=[^\n]{{0,80}}(?:\bno[nt]?\b|\bun|fail|re[jf]|den[iy]|invalid|quota|full|\btoo\b|exceed|block|error|defer|timed? ?out"
+    r"|box|recipient|relay|message|service|spam|verif))",
+    re.MULTILINE,
 )
-"""What an SMTP server answered (RFC 5321, 4.2; RFC 3463), in any case."""
+"""What an SMTP server answered (RFC 5321, 4.2; RFC 3463), in lower-cased text. Three digits alone are also part of a telephone
+number, a price or an address: they count where somebody is quoted, or begin a line that tells of a failure."""
 
 RETURNED_MARK = re.compile(
     r"^[ \t>|*=_#~.-]{0,100}"

@@ -12,6 +12,8 @@ from datetime import datetime
 from inboxops.core import canary
 from inboxops.core.autorespond import WantedResponse, addressee
 from inboxops.core.copies import Original, derived_id, is_copy
+from inboxops.core.customer import is_agent
+from inboxops.core.ids import id_key
 from inboxops.core.labels import Labels
 from inboxops.core.mail_rules.evaluate import orders
 from inboxops.core.model import OPENS_TICKET, Bounce, Evidence, Placement, ThreadCandidates, TicketFacts, VerdictKind
@@ -54,10 +56,10 @@ class KnownMessage:
 class Facts:
     """What the database knows about everything the slice mentions, within its tenant and inbox.
 
-    messages: by id key, ours also by the id that went over the wire. children: id key -> tickets of messages that refer
-    to it, for ids of the slice's messages and for those that they refer to and nobody has seen. aside: id key -> content
-    hashes of mail that was listed or dropped under that id. agents: who may write into any ticket, addresses and domains.
-    auto_response: whether the inbox answers new tickets by itself.
+    messages: by id key, ours also by the id that went over the wire. sent: ours by the number in an id that we signed. children: id
+    key -> tickets of messages that refer to it, for ids of the slice's messages and for those that they refer to and nobody has
+    seen. aside: id key -> content hashes of mail that was listed or dropped under that id. agents: who may write into any ticket,
+    addresses and domains. auto_response: whether the inbox answers new tickets by itself.
     """
 
     now: datetime
@@ -66,6 +68,7 @@ class Facts:
     agents: frozenset[str] = frozenset()
     tickets: Mapping[int, TicketFacts] = field(default_factory=dict)
     messages: Mapping[str, KnownMessage] = field(default_factory=dict)
+    sent: Mapping[int, KnownMessage] = field(default_factory=dict)
     children: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     aside: Mapping[str, frozenset[str]] = field(default_factory=dict)
     by_provider_thread: Mapping[str, int] = field(default_factory=dict)
@@ -143,9 +146,8 @@ class Plan:
     merges: dict[int, int] = field(default_factory=dict)  # ticket -> the ticket it becomes part of
     reopened: set[int] = field(default_factory=set)
     responses: list[WantedResponse] = field(default_factory=list)
-    labels: dict[int, Labels] = field(
-        default_factory=dict
-    )  # what later mail, or a ticket that came to it, adds to a ticket
+    labels: dict[int, Labels] = field(default_factory=dict)
+    """What later mail, or a ticket that became part of it, adds to a ticket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,27 +227,35 @@ class _Desk:
     def _is_repeat(self, item: Item) -> bool:
         """Whether the same mail, or a copy of it by another way, was taken in before (invariant 2)."""
         key, content = item.reading.message_id, item.reading.content_hash
-        for known in filter(None, (self.messages.get(key), self.messages.get(derived_id(key, content)))):
-            if known.outbound or known.content_hash == content:
-                reason = "our own message" if known.outbound else "the same message was taken in before"
-                self._outcome(item, "duplicate", reason, known.id)
+        keys = (key, derived_id(key, content))
+        for known in filter(None, map(self.messages.get, keys)):
+            if known.outbound and _is_by_us(item.reading, self.facts.own_addresses):
+                self._outcome(item, "duplicate", "our own message", known.id)
+                return True
+            if not known.outbound and known.content_hash == content:
+                self._outcome(item, "duplicate", "the same message was taken in before", known.id)
                 return True
             if known.original is not None and is_copy(_original(item.reading), known.original):
                 self._outcome(
                     item, "duplicate", "a copy by another way of a message that was taken in before", known.id
                 )
                 return True
-        if content in self.aside.get(key, ()):
+        if any(content in self.aside.get(one, ()) for one in keys):
             self._outcome(item, "duplicate", "the same message was set aside before")
             return True
         return False
 
     def _under_its_own_id(self, item: Item) -> Item:
-        """Another mail under a known id: a ticket like any other, under an id made of both."""
-        key = item.reading.message_id
-        if key not in self.messages:
+        """Another mail under a known id: judged like any other, under an id made of both. Where the id is ours, a gateway answers
+        or reports with the id of what it is about."""
+        reading, known = item.reading, self.messages.get(item.reading.message_id)
+        if known is None:
             return item
-        return replace(item, reading=replace(item.reading, message_id=derived_id(key, item.reading.content_hash)))
+        keys = reading.keys
+        if known.outbound:
+            keys = replace(keys, ids=(*keys.ids, reading.message_id))
+        derived = derived_id(reading.message_id, reading.content_hash)
+        return replace(item, reading=replace(reading, message_id=derived, keys=keys))
 
     def _report(self, item: Item) -> None:
         """A bounce, delay, receipt or complaint: linked to what we sent, or listed.
@@ -253,7 +263,7 @@ class _Desk:
         A tenant's rule may keep it from the ticket; that a reply did not arrive is known all the same.
         """
         verdict = item.reading.verdict
-        ours = told_of(item.reading, self.messages)
+        ours = told_of(item.reading, self.messages, self.facts.sent)
         if verdict.bounce is not None and verdict.kind in (VerdictKind.BOUNCE, VerdictKind.DELAY):
             self.plan.bounces.append(
                 LinkedBounce(
@@ -272,18 +282,14 @@ class _Desk:
             self._file(item, Placement(ticket_id=ours.ticket_id, how="returned message"), "note")
 
     def _place(self, item: Item) -> Placement:
-        reading = item.reading
+        reading, agents = item.reading, self.facts.own_addresses | self.facts.agents
         keys = reading.keys
         by_id = {
             key: self.tickets[ticket]
             for key in keys.ids
             if key in self.messages and (ticket := self._root(self.messages[key].ticket_id)) in self.tickets
         }
-        tickets = {
-            t: self.tickets[t]
-            for t in (*keys.token_tickets, *keys.signed_id_tickets, *keys.marker_tickets)
-            if t in self.tickets
-        }
+        tickets = {t: self.tickets[t] for t in (*keys.signed_id_tickets, *keys.marker_tickets) if t in self.tickets}
         unseen = [
             self._root(t) for key in keys.ids if key not in self.messages for t in self.children.get(key, ())[::-1]
         ]
@@ -299,8 +305,8 @@ class _Desk:
                 by_reference=tuple(self.tickets[t] for t in dict.fromkeys(unseen) if t in self.tickets),
             ),
             reading.verdict,
-            people=writers(reading),
-            agents=self.facts.own_addresses | self.facts.agents,
+            people=writers(reading, agents),
+            agents=agents,
             reopen_days=self.facts.reopen_days,
             now=self.facts.now,
         )
@@ -400,7 +406,7 @@ class _Desk:
             return
         if orders(reading.rulings).never_respond:
             return
-        to = addressee(reading, self.facts.own_addresses)
+        to = addressee(reading, self.facts.own_addresses, self.facts.agents)
         if to is not None:
             self.plan.responses.append(
                 WantedResponse(
@@ -436,10 +442,15 @@ def people(reading: Reading, own_addresses: Collection[str]) -> tuple[str, ...]:
     return tuple(a for a in dict.fromkeys(addresses) if a and a not in own_addresses)
 
 
-def told_of(reading: Reading, messages: Mapping[str, KnownMessage]) -> KnownMessage | None:
-    """The message of ours whose fate a report tells."""
-    ids = (*(reading.verdict.bounce.original_ids if reading.verdict.bounce else ()), *reading.keys.ids)
-    return next((messages[key] for key in ids if key in messages and messages[key].outbound), None)
+def told_of(
+    reading: Reading, messages: Mapping[str, KnownMessage], sent: Mapping[int, KnownMessage]
+) -> KnownMessage | None:
+    """The message of ours whose fate a report tells: by an id that it names or bears, else by what we signed in its words."""
+    bounce = reading.verdict.bounce
+    ids = (*(bounce.original_ids if bounce else ()), *reading.keys.ids, id_key(reading.original_id))
+    named = (messages[key] for key in ids if key in messages and messages[key].outbound)
+    signed = (sent[message] for _, message in (bounce.signed_ids if bounce else ()) if message in sent)
+    return next(named, None) or next(signed, None)
 
 
 def _labels(reading: Reading) -> Labels:
@@ -447,11 +458,25 @@ def _labels(reading: Reading) -> Labels:
     return Labels(told.tags, told.priority, told.queue)
 
 
-def writers(reading: Reading) -> list[str]:
-    """Who may have written it, as far as more than its text says so."""
-    customer = reading.customer
-    return [reading.sender.address, *([customer.address.address] if customer and not customer.claimed else [])]
+def writers(reading: Reading, agents: Collection[str]) -> list[str]:
+    """Who may have written it, as far as more than its text says so: From, and the customer where the tenant named the form or the
+    list that writes for him, or a rule of the tenant says who he is. Anybody may put anybody into Reply-To or X-Original-From.
+
+    agents: addresses and domains of the tenant, its inboxes among them.
+    """
+    sender, customer = reading.sender.address, reading.customer
+    is_named = customer is not None and (customer.rule.startswith("mail_rule.") or is_agent(sender, agents))
+    return [sender, customer.address.address] if customer and is_named and not customer.claimed else [sender]
+
+
+def _is_by_us(reading: Reading, own_addresses: Collection[str]) -> bool:
+    """Whether a mail under an id of ours is ours. A report is about ours, whatever of our header its server kept in its own."""
+    is_report = reading.verdict.kind in ABOUT_OURS
+    return reading.sender.address.lower() in own_addresses or (reading.loop and not is_report)
 
 
 def _original(reading: Reading) -> Original:
-    return Original(reading.sender.address.lower(), reading.date, frozenset(reading.lines), frozenset(reading.files))
+    """A list that rewrites From for DMARC (RFC 7960, 4.1.3.3) brings the author's mail in its own name: the author is compared."""
+    customer = reading.customer
+    author = customer.address if customer and not customer.claimed else reading.sender
+    return Original(author.address.lower(), reading.date, frozenset(reading.lines), frozenset(reading.files))

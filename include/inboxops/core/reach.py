@@ -1,7 +1,7 @@
 """Which hosts a tenant may name: none within our own network, unless the operator lists it (OWASP, server-side request forgery).
 
 An operator names hosts as he likes. What a tenant's admin names by the API is looked up and refused when an address of it is not
-public; and looked at again behind the connection, because a name can lead elsewhere a moment later.
+public. `outward.sockets` asks here, and connects to no other address than those that it asked about.
 """
 
 from __future__ import annotations
@@ -13,6 +13,16 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from inboxops.errors import InvalidInput, OperatorError
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
+
+_OF_OUR_OWN = tuple(
+    map(
+        ip_network,
+        ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "100::/64", "3fff::/20", "5f00::/16", "fec0::/10"),
+    )
+)
+"""What some or all Pythons call global and is none of the world's: Azure's host behind each of its machines; protocol assignments,
+with Oracle's metadata among them (RFC 6890); relays of 6to4 (RFC 7526); what is discarded (RFC 6666), documentation (RFC 9637),
+segment routing (RFC 9602), site-local (RFC 3879)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ def _plain(text: str) -> IPv4Address | IPv6Address:
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if any(address in network for network in _OF_OUR_OWN):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

@@ -33,7 +33,8 @@ class Omitted:
 class Reading:
     """The kept part of one message. `message_id` is the index key (`core.ids.id_key`), `original_id` what the header said.
 
-    customer: None in what an older version read: then it is the sender. lines, files: `core.copies.line_marks` and `file_marks`.
+    loop: it carries the header that we put into our own mail. customer: None in what an older version read: then it is the sender.
+    lines, files: `core.copies.line_marks` and `file_marks`.
     """
 
     message_id: str
@@ -50,6 +51,7 @@ class Reading:
     verdict: Verdict
     keys: ThreadKeys
     null_return_path: bool = False
+    loop: bool = False
     attachments: tuple[StoredAttachment, ...] = ()
     omitted: tuple[Omitted, ...] = ()
     authentication: dict[str, str] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from inboxops.core.mail_rules.model import Priority
 from inboxops.core.model import VerdictKind
 from inboxops.core.plan import ABOUT_OURS, LinkedBounce, people
 from inboxops.core.reading import Reading, StoredAttachment
-from inboxops.core.replay import COLUMNS, Difference, Group, Kept, Today, columns, described, moves_to
+from inboxops.core.replay import COLUMNS, OF_ROW, Difference, Group, Kept, Today, columns, described, moves_to
 from inboxops.core.replay_words import told_rules
 from inboxops.core.thread import normalise_subject
 
@@ -27,8 +27,6 @@ _NOTES = ABOUT_OURS | {VerdictKind.AUTO_REPLY}
 _BOUNCES = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY})
 _WITH: Mapping[Group, tuple[str, ...]] = {Group.VERDICT: ("ruleset", "evidence")}
 _PEOPLE = ("customer", "from_address", "recipients")
-_OF_ROW = ("verdict", "rule", "ruleset", "evidence", "mail_rules", "subject", "from_address")
-"""Columns of a message that its row in `inbound` has, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,8 @@ class Renewal:
     """changes: of the mail, which hang together. of_ticket: of its ticket, which a person may have changed since.
 
     people: who joins a ticket. references: ids that it refers to, None: as they were. files_gone: ids. files_new: position among
-    those of today, and under which key. again: through the stages once more.
+    those of today, and under which key. again: through the stages once more. touched: the ticket of a message, then the one that
+    it moves to.
     """
 
     groups: tuple[Group, ...]
@@ -94,7 +93,7 @@ def renew(
         become["mail_rules"] = fresh["mail_rules"]
     if Group.VERDICT in groups:
         become["type"] = "note" if today.reading.verdict.kind in _NOTES else "message"
-    row = {name: become[name] for name in _OF_ROW if name in become}
+    row = {name: become[name] for name in OF_ROW if name in become}
     to = moves_to(kept, today) if Group.TICKET in groups else None
     joining: dict[int, tuple[str, ...]] = {}
     more: list[Change] = []
@@ -126,16 +125,16 @@ def renew(
 
 def _of_aside(kept: Kept, today: Today, groups: tuple[Group, ...], replay_id: int) -> Renewal:
     fresh = columns(today.reading, today.bodies)
-    if kept.state == "parked" or today.becomes_message:
-        was = {name: kept.inbound[name] for name in _OF_ROW}  # so that it is kept with what is changed
-        again = {"state": "stored", "reason": "", "replay_id": replay_id}
+    if today.becomes_message or (kept.state == "parked" and Group.VERDICT in groups):
+        was = {name: kept.inbound[name] for name in OF_ROW}  # so that it is kept with what is changed
+        again = {"state": "stored", "reason": "", "replay_id": replay_id, "message_id": None}
         return Renewal(groups, (Change("inbound", kept.inbound_id, was | again, {"state": kept.state}),), again=True)
     become: dict[str, Any] = {}
     if Group.VERDICT in groups:
         become |= {name: fresh[name] for name in ("verdict", "rule", "ruleset", "evidence")}
     if Group.MAIL_RULES in groups:
         become["mail_rules"] = fresh["mail_rules"]
-    if today.outcome and {Group.VERDICT, Group.MAIL_RULES} & set(groups):
+    if kept.state != "parked" and today.outcome and {Group.VERDICT, Group.MAIL_RULES} & set(groups):
         become |= {"state": today.outcome, "reason": today.reason}
     if Group.TEXT in groups:
         become |= {name: fresh[name] for name in ("subject", "from_address")}

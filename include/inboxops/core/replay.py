@@ -40,13 +40,19 @@ COLUMNS: Mapping[Group, tuple[str, ...]] = {
     ),
 }
 """Columns of `messages` that are compared as they are. The same verdict by an older rule set or on other evidence is none."""
+OF_ROW = ("verdict", "rule", "ruleset", "evidence", "mail_rules", "subject", "from_address")
+"""Columns of a message that its row in `inbound` has, too."""
 
 CORRECTED = "corrected by a person"
 ANSWERED = "answered by a person"
 UNREADABLE = "can't be read"
 """Why something is left out of a replay. ANSWERED: where an agent has written since, mail and customer stay together."""
 
-_TOGETHER = frozenset({Group.CUSTOMER, Group.TICKET})
+DUPLICATE = "duplicate"
+"""The state of mail that repeats what was taken in before."""
+
+TOGETHER = frozenset({Group.CUSTOMER, Group.TICKET})
+"""What an agent who wrote in the ticket went by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +129,9 @@ def compare(kept: Kept, today: Today) -> Compared:
     if any(one.group in kept.corrected for one in found):
         left.append(CORRECTED)
         found = [one for one in found if one.group not in kept.corrected]
-    if kept.answered and any(one.group in _TOGETHER for one in found):
+    if kept.answered and any(one.group in TOGETHER for one in found):
         left.append(ANSWERED)
-        found = [one for one in found if one.group not in _TOGETHER]
+        found = [one for one in found if one.group not in TOGETHER]
     return Compared(tuple(found), tuple(left))
 
 
@@ -202,6 +208,8 @@ def _of_aside(kept: Kept, today: Today) -> Iterator[Difference]:
     if today.becomes_message:
         is_of_verdict = is_judged_otherwise or is_ruled_otherwise or kept.state == "parked"
         yield Difference(Group.VERDICT if is_of_verdict else Group.TICKET, *verdicts)
+        return
+    if kept.state == DUPLICATE:  # as what it repeats, which is read itself
         return
     if is_judged_otherwise or (kept.state == "parked" and today.outcome):
         yield Difference(Group.VERDICT, *verdicts)

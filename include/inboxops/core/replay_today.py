@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from inboxops.core.model import Placement, ThreadCandidates
 from inboxops.core.plan import Facts, Item, plan, told_of, writers
 from inboxops.core.reading import Bodies
-from inboxops.core.replay import Compared, Group, Kept, Today, compare
+from inboxops.core.replay import DUPLICATE, Compared, Group, Kept, Today, compare
 from inboxops.core.thread import place
-
-_REPEATS = "duplicate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def judge(reread: Sequence[Reread], kept: Mapping[int, Kept], known: Known) -> l
             referred = (*mail.message["in_reply_to"], *mail.message["reference_ids"])
             placed = named_ticket(one.item, known.facts, referred)
             ticket = known.facts.tickets.get(placed.ticket_id) if placed.ticket_id is not None else None
-            ours = told_of(one.item.reading, known.facts.messages)
+            ours = told_of(one.item.reading, known.facts.messages, known.facts.sent)
             today = replace(
                 today,
                 place=placed,
@@ -73,7 +71,7 @@ def _outcomes(items: Sequence[Item], facts: Facts) -> dict[int, tuple[str, str]]
     filed = {message.inbound_id: message.type for message in planned.messages}
     found = {}
     for one in planned.outcomes:
-        outcome = "" if one.state == _REPEATS else one.state
+        outcome = "" if one.state == DUPLICATE else one.state
         if one.inbound_id in filed:
             is_note = filed[one.inbound_id] == "note"
             outcome = "a ticket" if one.inbound_id in opened else "a note" if is_note else "a reply"
@@ -87,19 +85,20 @@ def named_ticket(item: Item, facts: Facts, known: Collection[str]) -> Placement:
     Where it was placed by a subject or by who takes part depended on what was there when it came, and is not asked again.
     """
     reading, keys = item.reading, item.reading.keys
+    agents = facts.own_addresses | facts.agents
     returned = reading.verdict.bounce.original_ids if reading.verdict.bounce else ()
     by_id = {
         key: facts.tickets[facts.messages[key].ticket_id]
         for key in (*returned, *keys.ids)
         if key in facts.messages and facts.messages[key].ticket_id in facts.tickets
     }
-    tokens = (*keys.token_tickets, *keys.signed_id_tickets, *keys.marker_tickets)
+    signed = (*keys.signed_id_tickets, *keys.marker_tickets)
     placed = place(
         keys,
-        ThreadCandidates(by_id, {one: facts.tickets[one] for one in tokens if one in facts.tickets}),
+        ThreadCandidates(by_id, {one: facts.tickets[one] for one in signed if one in facts.tickets}),
         reading.verdict,
-        people=writers(reading),
-        agents=facts.own_addresses | facts.agents,
+        people=writers(reading, agents),
+        agents=agents,
         reopen_days=facts.reopen_days,
         now=facts.now,
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from inboxops.core.corrections import Change
 
 _JUDGEMENT = ("verdict", "rule", "ruleset", "evidence", "mail_rules")
+_WHO_WRITES = frozenset({"ticket_id", "customer", "requester_address"})
+
+
+def concerns_who_writes(changes: Sequence[Change]) -> bool:
+    """Whether they say where a mail belongs, or whom it is from: where an agent wrote by that since, both stay."""
+    return any(_WHO_WRITES & one.become.keys() for one in changes)
 
 
 def taken_for_again(

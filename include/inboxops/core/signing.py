@@ -1,7 +1,7 @@
 """The key that we sign with, and those that it replaced: what these signed before goes on being ours.
 
 A key that was replaced may have leaked, so it counts for nothing that says it was made after its end: a session or a link that
-ends by itself ends as it would have, and nobody makes new ones with it. What bears no time (ids, reply tokens) counts until the
+ends by itself ends as it would have, and nobody makes new ones with it. What bears no time (ids, markers) counts until the
 key is forgotten.
 """
 

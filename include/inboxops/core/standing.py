@@ -28,12 +28,18 @@ class Word:
 
 
 class Standing:
-    """Looked at now and then. A word stays due until it is `told`, so that one which can't be delivered is not forgotten."""
+    """Looked at now and then. A word stays due until it is `told`, so that one which can't be delivered is not forgotten.
 
-    def __init__(self, now: datetime) -> None:
+    last: what was told before this watch, whose end is to be told, too.
+    """
+
+    def __init__(self, now: datetime, last: Word | None = None) -> None:
         self._started = self._since = now
         self._said = ""
         self._is_wrong = self._told_wrong = False
+        if last and not last.over:
+            self._since, self._said = last.since, last.said
+            self._is_wrong = self._told_wrong = True
 
     def look(self, wrong: str, *, now: datetime) -> Word | None:
         """wrong: "" when all is well. What is to be told now, if anything."""

@@ -64,12 +64,19 @@ _SCRIPTS = frozenset({
 _WESTERN = frozenset({"cp1252", "iso8859-15", "cp1254", "mac-roman"})
 _ONE_BYTE = ("cp125", "iso8859", "koi8", "mac-", "cp437", "cp85", "cp866", "cp874")
 _SEVEN_BIT = frozenset({"iso2022_jp_ext", "iso2022_kr", "utf-7", "hz"})
+_WIDE = ("utf-16", "utf-32")
 _DETECTED_BYTES = 4_096
 _ENOUGH_BYTES = 2  # on fewer a guess would rest
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in cp1252
 _ESCAPE = re.compile(rb"\x1b(\$[@B]|\$\(D|\([BJI])")
 _BOUND = 262_144  # characters of one header value that are decoded; what is behind is cut
-_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bq])\?([^?]*)\?=", re.IGNORECASE)
+_WORD = re.compile(
+    r"""=\?([^?\s]{1,64})\?([bq])\?(
+        (?<=q\?) (?:(?!=\?).)*? (?=\?=(?:[\s()<>,;:"]|=\?|$))   # `?` as it is in a Q word, which many senders write
+      | [^?]*
+    )\?=""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _RAW_BYTES = re.compile("[\udc80-\udcff]")
 _C1 = re.compile(rb"[\x80-\x9f]")
@@ -134,7 +141,7 @@ def codec_for(label: str) -> str | None:
 def decode(data: bytes, label: str | None, hint: Hint = NO_HINT) -> tuple[str, str]:
     """(text, defect): the bytes as text by the ladder; the defect is "" when the declared charset was right."""
     codec = codec_for(label) if label else None
-    if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith(("utf-16", "utf-32")):
+    if data.isascii() and codec not in _SEVEN_BIT and not (codec or "").startswith(_WIDE):
         return _seven_bit(data)
     defect = f"charset {label!r} " + ("does not fit" if codec else "is unknown") if label else "no charset declared"
     if codec:
@@ -149,6 +156,8 @@ def decode(data: bytes, label: str | None, hint: Hint = NO_HINT) -> tuple[str, s
             return clean(data.decode("utf-8")), defect
         except UnicodeError:
             pass
+    if codec in (None, "utf-8") and _is_mostly_utf_8(data):
+        return clean("".join(_utf_8_line(line, hint) for line in data.splitlines(keepends=True))), defect
     if codec and codec != "cp1252":
         text = data.decode(codec, "replace")
         if text.count("\ufffd") * 10 <= sum(char > "\x7f" for char in text):
@@ -156,9 +165,19 @@ def decode(data: bytes, label: str | None, hint: Hint = NO_HINT) -> tuple[str, s
     return clean(data.decode(_detected(data, hint))), defect
 
 
+def _utf_8_line(line: bytes, hint: Hint) -> str:
+    """A line of a text that is UTF-8 but for some bytes: those of a footer, which another program added in its own charset."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeError:
+        return line.decode("utf-8" if _is_mostly_utf_8(line) else _detected(line, hint), "replace")
+
+
 def _belied(data: bytes, codec: str, hint: Hint) -> str | None:
     """The codec of bytes that the declared one decodes to nonsense; None when the label may be true."""
-    if not codec.startswith(_ONE_BYTE):
+    if codec.startswith(_WIDE) and b"\0" in data:  # as a blank and a line end are written
+        return None
+    if not codec.startswith((*_ONE_BYTE, *_WIDE)):
         return None
     try:
         data.decode("utf-8")
@@ -183,7 +202,7 @@ def decode_words(value: str, message_charset: str | None = None) -> str:
     if "\n" in value or "\r" in value:
         value = value.replace("\r", "").replace("\n", "")
     if "=?" not in value:
-        return _plain(value, message_charset)
+        return plain(value, message_charset)
     pieces: list[str] = []
     words: list[bytes] = []
     charset, end = "", 0
@@ -195,11 +214,11 @@ def decode_words(value: str, message_charset: str | None = None) -> str:
             pieces.append(_joined(words, charset))
             words = []
         if not adjacent:
-            pieces.append(_plain(between, message_charset))
+            pieces.append(plain(between, message_charset))
         words.append(_word_bytes(found[2], found[3]))
         charset, end = label, found.end()
     pieces.append(_joined(words, charset))
-    pieces.append(_plain(value[end:], message_charset))
+    pieces.append(plain(value[end:], message_charset))
     return clean("".join(pieces))
 
 
@@ -211,10 +230,11 @@ def _joined(words: list[bytes], charset: str) -> str:
     return "".join(decode(word, charset)[0] for word in words) if defect and len(words) > 1 else text
 
 
-def _plain(value: str, message_charset: str | None) -> str:
-    if value.isascii() or not _RAW_BYTES.search(value):
-        return clean(value)
-    return decode_undeclared(raw_bytes(value), message_charset)
+def plain(value: str, message_charset: str | None) -> str:
+    """A header value as text, its encoded words left as they are: raw 8-bit bytes and raw ISO-2022-JP decoded."""
+    if value.isascii():
+        return _seven_bit(value.encode("ascii"))[0] if "\x1b$" in value else clean(value)
+    return decode_undeclared(raw_bytes(value), message_charset) if _RAW_BYTES.search(value) else clean(value)
 
 
 def detected_charset(data: bytes, tld: bytes | None) -> str | None:
@@ -222,10 +242,7 @@ def detected_charset(data: bytes, tld: bytes | None) -> str | None:
 
     UTF-8 with a few broken bytes is UTF-8.
     """
-    if _high(data) < _ENOUGH_BYTES:
-        return None
-    text = data.decode("utf-8", "replace")
-    if sum(char > "\x7f" for char in text) > 4 * text.count("\ufffd"):
+    if _high(data) < _ENOUGH_BYTES or _is_mostly_utf_8(data):
         return None
     try:
         data.decode("utf-8")
@@ -236,7 +253,8 @@ def detected_charset(data: bytes, tld: bytes | None) -> str | None:
 
 def decode_undeclared(data: bytes, message_charset: str | None) -> str:
     """Raw bytes of a header: UTF-8 (RFC 6532), else the message's own charset where it fits exactly, else detected when there are
-    many of them. Where a guess would rest on a byte or two, U+FFFD says that nobody knows."""
+    many of them or the message says that it is UTF-8, which they are not. Where a guess would rest on a byte or two and nobody
+    declared anything, U+FFFD says that nobody knows."""
     try:
         return clean(data.decode("utf-8"))
     except UnicodeError:
@@ -248,7 +266,7 @@ def decode_undeclared(data: bytes, message_charset: str | None) -> str:
             return clean(data.decode(codec))
         except UnicodeError:
             pass
-    if _is_dense(data):
+    if _is_dense(data) or (codec == "utf-8" and not _is_mostly_utf_8(data)):
         return clean(data.decode(_detected(data), "replace"))
     return clean(data.decode("utf-8", "replace"))
 
@@ -277,6 +295,12 @@ def _is_dense(data: bytes) -> bool:
     high = sum(byte > 0x7F for byte in data)
     ascii_letters = sum(65 <= byte & 0xDF <= 90 for byte in data if byte < 0x80)
     return high >= 6 and high > ascii_letters
+
+
+def _is_mostly_utf_8(data: bytes) -> bool:
+    """Whether more characters are right than broken; what fits by chance is rare."""
+    text = data.decode("utf-8", "replace")
+    return sum(char > "\x7f" for char in text) > 2 * text.count("\ufffd")
 
 
 def _detected(data: bytes, hint: Hint = NO_HINT) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from inboxops.core import ids
+from inboxops.core import ids, phrases
 from inboxops.core.customer import is_agent
 from inboxops.core.model import (
     OPENS_TICKET,
@@ -22,25 +22,12 @@ from inboxops.core.model import (
     Verdict,
     VerdictKind,
 )
-from inboxops.core.signing import SigningKey
 
 MOST_IDS = 32
 """Ids that are looked up for one message; a References header may name thousands."""
 
 _SCANNED = 50_000  # characters of a body that are searched for markers
-_ENVELOPE = ("delivered-to", "x-original-to", "x-forwarded-to", "x-envelope-to", "envelope-to")
-_ADDRESSES_SCANNED = 200
 _TICKET_NUMBER = re.compile(r"\[#([1-9][0-9]{0,17})\]")
-_REPLY_PREFIX = re.compile(
-    r"""\s*(?:
-        (?: re | aw | antw(?:ort)? | sv | vs | vb | vl | odp | atb | bls | rif | ref | res | r | fwd? | wg | tr | rv | enc
-          | doorst | pd | i | yml | ynt | ilt | továbbítás | vá | továbbít | ang | hl | na | απ | σχετ | προωθ
-          | ответ | отв | от | пересл | πρθ | переслано |回复 | 回覆 | 答复 | 答覆 | 转发 | 轉寄 | 返信 | 転送 | 회신 | 전달
-        )\s*(?:\[\d{1,4}\]|\(\d{1,4}\)|\*\d{1,4})?\s*[:：]
-      | \[\#[0-9]{1,18}\]
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 _NOTES = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY, VerdictKind.RECEIPT, VerdictKind.COMPLAINT})
 _NEVER_JOINS = frozenset({VerdictKind.OWN_LOOP, VerdictKind.SPAM})
 
@@ -48,7 +35,7 @@ _NEVER_JOINS = frozenset({VerdictKind.OWN_LOOP, VerdictKind.SPAM})
 def normalise_subject(text: str) -> str:
     """A subject as it is compared: reply and forward prefixes of many languages and `[#N]` gone, folded, single spaces."""
     text = text[:998]  # the longest line of RFC 5322, 2.1.1
-    while found := _REPLY_PREFIX.match(text):
+    while found := phrases.COMPARED_BEHIND.match(text):
         text = text[found.end() :]
     text = _TICKET_NUMBER.sub(" ", text)
     return " ".join(text.split()).casefold()
@@ -61,15 +48,14 @@ def thread_keys(message: ParsedMessage, context: InboxContext, provider_thread_i
     signed = dict.fromkeys(
         found[0] for one in wanted if (found := ids.read_message_id(one, context.signing_key)) is not None
     )
-    number = _TICKET_NUMBER.search(message.subject[:998])
+    numbers = _TICKET_NUMBER.findall(message.subject[:998])
     addresses = {one.address for one in (message.sender, *message.reply_to, *message.to, *message.cc)}
     return ThreadKeys(
-        token_tickets=tuple(dict.fromkeys(_token_tickets(message, context.signing_key))),
         ids=wanted,
         signed_id_tickets=tuple(signed),
         marker_tickets=ids.read_body_markers(message.text[:_SCANNED], context.signing_key),
         provider_thread_id=provider_thread_id or None,
-        subject_number=int(number[1]) if number else None,
+        subject_number=int(numbers[-1]) if numbers else None,
         normalised_subject=normalise_subject(message.subject),
         participants=frozenset(address.lower() for address in addresses if address) - context.own_addresses,
     )
@@ -123,13 +109,10 @@ def _belongs(ticket: TicketFacts, keys: ThreadKeys, verdict: Verdict, *, gate: b
 
 def _answers(keys: ThreadKeys, candidates: ThreadCandidates, verdict: Verdict) -> Iterator[tuple[str, TicketFacts]]:
     """Candidates with the rule that found each, most trustworthy first."""
-    by_ticket = [("reply_token", keys.token_tickets)]
     bounce = verdict.bounce
     by_id = [("message_id", keys.ids)]
     if bounce:
         by_id.insert(0, ("returned_message", bounce.original_ids))
-    for how, tickets in by_ticket:
-        yield from ((how, candidates.by_ticket_id[one]) for one in tickets if one in candidates.by_ticket_id)
     for how, wanted in by_id:
         yield from ((how, candidates.by_id[one]) for one in wanted if one in candidates.by_id)
     signed_back = tuple(ticket for ticket, _ in bounce.signed_ids) if bounce else ()
@@ -140,13 +123,3 @@ def _answers(keys: ThreadKeys, candidates: ThreadCandidates, verdict: Verdict) -
         yield "provider_thread", candidates.by_provider_thread
     if candidates.by_number:
         yield "subject_number", candidates.by_number
-
-
-def _token_tickets(message: ParsedMessage, signing_key: SigningKey) -> Iterator[int]:
-    headers = [(name.lower(), value) for name, value in message.headers]
-    envelope = [value for wanted in _ENVELOPE for name, value in headers if name == wanted]
-    listed = [one.address for one in (*message.to, *message.cc)]
-    for address in [value.strip().strip("<>") for value in envelope][:_ADDRESSES_SCANNED] + listed[:_ADDRESSES_SCANNED]:
-        ticket = ids.read_reply_token(address, signing_key) if "+" in address else None
-        if ticket is not None:
-            yield ticket

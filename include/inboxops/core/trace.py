@@ -15,12 +15,14 @@ from inboxops.errors import InvalidInput, NotFound
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """By what a mail is looked for; one of them is set. message_id: without brackets. inbound_id: the number in lists of mail."""
+    """By what a mail is looked for; one of them is set. message_id: without brackets. inbound_id: the number in lists of mail.
+    canary_id: that of a canary, also of one that came nowhere."""
 
     message_id: str = ""
     ticket_number: int | None = None
     inbound_id: int | None = None
     address: str = ""
+    canary_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Step:
 
 
 def wanted(text: str) -> Wanted:
-    """`#12` is a ticket, `mail 481` a mail of a list, `<...>` a Message-ID, anything else with an @ that or an address.
+    """`#12` is a ticket, `mail 481` a mail of a list, `canary 7` a canary, `<...>` a Message-ID, anything else with an @ that or an
+    address.
 
     Raises InvalidInput for what is none of them.
     """
@@ -54,12 +57,15 @@ def wanted(text: str) -> Wanted:
         return Wanted(ticket_number=int(found[1]))
     if found := re.fullmatch(r"mail ([1-9][0-9]{0,17})", text):
         return Wanted(inbound_id=int(found[1]))
+    if found := re.fullmatch(r"canary ([1-9][0-9]{0,17})", text):
+        return Wanted(canary_id=int(found[1]))
     if text.startswith("<") and text.endswith(">"):
         return Wanted(message_id=id_key(text[1:-1]))
     if "@" in text:
         return Wanted(message_id=id_key(text), address=text.lower())
     raise InvalidInput(
-        f"{text!r} is no ticket, mail, Message-ID or address", fix="Write #12, mail 481, <id@host> or name@host"
+        f"{text!r} is no ticket, mail, Message-ID or address",
+        fix="Write #12, mail 481, canary 7, <id@host> or name@host",
     )
 
 
@@ -91,10 +97,8 @@ def _arrival(mail: Mapping[str, Any]) -> list[Step]:
     ]
     if mail["verdict"]:
         why = "; ".join(f"{one['where']}: {one['value']}" for one in mail["evidence"] or ())
-        judged = f"{mail['verdict']} by {mail['rule']} (rules {mail['ruleset'] or 'of people'})"
-        told.append(
-            Step(mail["filed_at"] or mail["stored_at"], "classify", f"{judged}{', because ' + why if why else ''}")
-        )
+        judged = f"{_judged(mail)}{', because ' + why if why else ''}"
+        told.append(Step(mail["filed_at"] or mail["stored_at"], "classify", judged))
     if mail["message_id"]:
         released = ", let out by a person" if mail["released"] else ""
         filed = f"{mail['type']} {mail['message_id']} of ticket #{mail['ticket_number']}, placed by {mail['placed_by']}{released}"
@@ -102,6 +106,10 @@ def _arrival(mail: Mapping[str, Any]) -> list[Step]:
     elif mail["state"] not in ("stored", "classified"):
         told.append(Step(mail["stored_at"], "persist", f"{mail['state']}: {mail['reason'] or 'no reason was kept'}"))
     return told
+
+
+def _judged(one: Mapping[str, Any]) -> str:
+    return f"{one['verdict']} by {one['rule']} (rules {one['ruleset'] or 'of people'})"
 
 
 def _departure(mail: Mapping[str, Any]) -> list[Step]:
@@ -115,21 +123,24 @@ def _departure(mail: Mapping[str, Any]) -> list[Step]:
             f"{mail['type']} {mail['message_id']} by {who} for ticket #{mail['ticket_number']}",
         )
     ]
+    told += map(_tried, mail["send_tries"])
     if mail["sent_at"]:
         tries = "" if not mail["send_attempt"] else f" at try {mail['send_attempt'] + 1}"
         answer = f"; {mail['sent_answer']}" if mail["sent_answer"] else ""
-        told.append(
-            Step(
-                mail["sent_at"],
-                "send",
-                f"sent{tries}, over the wire as {mail['wire_message_id'] or mail['message_id_header']}{answer}",
-            )
-        )
-    elif mail["send_error"]:
+        left = f"sent{tries}, over the wire as {mail['wire_message_id'] or mail['message_id_header']}{answer}"
+        told.append(Step(mail["sent_at"], "send", left))
+    elif mail["send_error"] and not mail["send_tries"]:  # from before tries were kept
         told.append(Step(mail["filed_at"], "send", f"{mail['state']}: {mail['send_error']}"))
-    else:
-        told.append(Step(mail["filed_at"], "send", str(mail["state"])))
+    elif not mail["send_error"]:
+        at = datetime.fromisoformat(mail["send_tries"][-1]["at"]) if mail["send_tries"] else mail["filed_at"]
+        told.append(Step(at, "send", str(mail["state"])))
     return told
+
+
+def _tried(one: Mapping[str, Any]) -> Step:
+    """A try that did not say that it was sent. pending: another follows by itself."""
+    what = "not sent yet" if one["status"] == "pending" else one["status"]
+    return Step(datetime.fromisoformat(one["at"]), "send", f"try {one['attempt'] + 1}, {what}: {one['error']}")
 
 
 def _later(traced: Traced) -> list[Step]:
@@ -160,8 +171,10 @@ def _later(traced: Traced) -> list[Step]:
 def _replayed(change: Mapping[str, Any]) -> list[Step]:
     """What one replay changed of the mail, and whether that still stands."""
     name = f"replay {change['replay_id']}"
-    stays = "; not taken back: something was changed since" if change["yielded"] else ""
-    changed = f"{name}, asked for by {change['asked_by']}, changed {', '.join(change['groups'])}{stays}"
+    stays = "; not taken back: something was changed or answered since" if change["yielded"] else ""
+    was = change["judged"]
+    judged = f"; until then {_judged(was)}" if was else ""
+    changed = f"{name}, asked for by {change['asked_by']}, changed {', '.join(change['groups'])}{judged}{stays}"
     told = [Step(change["made_at"], "replay", changed)]
     if change["undone_at"]:
         told.append(
@@ -171,12 +184,12 @@ def _replayed(change: Mapping[str, Any]) -> list[Step]:
 
 
 def _flown(canary: Mapping[str, Any]) -> list[Step]:
-    """The way of a canary that came back as this mail."""
+    """The way of a canary, to where it came back as this mail if it did."""
     name = f"canary {canary['id']}"
     told = [Step(canary["made_at"], "canary", f"{name} was made for this inbox, to be sent by {canary['sender']}")]
     if canary["sent_at"]:
         told.append(Step(canary["sent_at"], "canary", f"{name} was handed over by {canary['sender']}"))
     # Providers tell whole seconds, by their own clocks.
-    back_at = max(canary["back_at"], canary["sent_at"] or canary["made_at"])
-    told.append(Step(back_at, "canary", f"{name}: {means(canary)}"))
+    left_at = canary["sent_at"] or canary["made_at"]
+    told.append(Step(max(canary["back_at"] or left_at, left_at), "canary", f"{name}: {means(canary)}"))
     return told

@@ -1,4 +1,5 @@
-"""API keys: made once and shown once; the database keeps a prefix to find each by and a hash of its secret."""
+"""API keys: made once and shown once; the database keeps a prefix to find each by and a hash of its secret. Links and sessions of
+the tickets page stand for a key; of them too it keeps hashes."""
 
 from __future__ import annotations
 
@@ -63,12 +64,6 @@ class ApiKeyStore:
                 return None
         return _caller(row)
 
-    def caller_of(self, prefix: str) -> Caller | None:
-        """Whoever has the key of that prefix, for a session that proved it before; None once it is revoked."""
-        with self._database.transaction() as t:
-            row = t.row("find_api_key", prefix=prefix)
-        return None if row is None else _caller(row)
-
     def add_link(self, tenant_id: int, *, name: str, role: str, minutes: int) -> str:
         """A text that logs in once, for the key of that name, which is made when there is none."""
         link = secrets.token_urlsafe(_SECRET_BYTES)
@@ -88,6 +83,30 @@ class ApiKeyStore:
         with self._database.transaction() as t:
             row = t.row("use_login_link", link_hash=_hash(link))
         return None if row is None else _caller(row)
+
+    def begin_session(self, caller: Caller, *, seconds: int) -> str:
+        """A text that stands for the caller's key for so long, or until the session or the key ends."""
+        token = secrets.token_urlsafe(_SECRET_BYTES)
+        with self._database.transaction(tenant_id=caller.tenant_id) as t:
+            t.run(
+                "add_session",
+                tenant_id=caller.tenant_id,
+                key_id=caller.key_id,
+                token_hash=_hash(token),
+                seconds=seconds,
+            )
+        return token
+
+    def caller_in(self, session: str) -> Caller | None:
+        """Whose session it is; None for one that ended, is too old, or never was."""
+        with self._database.transaction() as t:
+            row = t.row("find_session", token_hash=_hash(session))
+        return None if row is None else _caller(row)
+
+    def end_session(self, caller: Caller, session: str) -> None:
+        """From now on it is nobody's, whoever has a copy."""
+        with self._database.transaction(tenant_id=caller.tenant_id) as t:
+            t.run("end_session", token_hash=_hash(session))
 
     def note_use(self, caller: Caller) -> None:
         """At most once a minute, so that reading stays reading."""

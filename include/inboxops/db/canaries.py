@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inboxops.core.canary import LATE_AFTER, Canary
+from inboxops.core.canary import LATE_AFTER, Canary, check_minutes
 from inboxops.core.model import Removed
 from inboxops.db.database import Database, Row
 from inboxops.errors import InvalidInput, NotFound
@@ -19,8 +19,7 @@ class CanaryStore:
 
         Raises InvalidInput for a sender that is not of the tenant.
         """
-        if minutes is not None and not 15 <= minutes <= 10_080:
-            raise InvalidInput("canaries come every 15 to 10080 minutes", fix="Give another number, or none")
+        check_minutes(minutes)
         with self._database.transaction() as t:
             if not t.run("wish_for_canaries", id=inbox_id, minutes=minutes, from_id=from_id, delete=delete):
                 raise InvalidInput(

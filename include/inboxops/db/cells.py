@@ -42,7 +42,7 @@ class CellStore:
                 if replay := t.row("replays_at_work", tenant_id=id_, minutes=AT_WORK_MINUTES):
                     raise Conflict(
                         f"replay {replay['id']} of {slug} is {replay['state']}",
-                        fix="Move the tenant when it has ended: `inboxops replay list`",
+                        fix=f"Move the tenant when it has ended: `inboxops replay list --tenant {slug}`",
                     )
                 t.run("move_tenant", id=id_, cell=cell)
             replays = t.rows("replays_to_go_on", tenant_id=id_)
@@ -52,7 +52,7 @@ class CellStore:
             return Left(id_, tenant["cell"], sends, len(replays))
 
     def of_message(self, message_id: int) -> Row | None:
-        """tenant_id, tenant and cell of whose message it is; None when there is no such message."""
+        """tenant and cell of whose message it is; None when there is no such message."""
         with self._database.transaction() as t:
             return t.row("message_cell", id=message_id)
 

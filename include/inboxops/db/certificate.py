@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
-from inboxops.core.accounting import Numbers, Row, SentRow
+from inboxops.core.accounting import MOST_WAITING, Numbers, Row, SentRow, Unfiled, Unsent
 from inboxops.core.certificate import Certificate, Span
 from inboxops.db import database
 from inboxops.db.database import Database, jsonb
@@ -36,11 +37,14 @@ class CertificateStore:
         with self._database.transaction() as t:
             return t.rows("keys_known", inbox_id=inbox_id, keys=list(keys))
 
-    def rows(self, tenant_id: int, since: datetime) -> Iterator[list[Row]]:
-        """The tenant's mail whose rows were written since then, page by page."""
+    def rows(self, tenant_id: int, since: Mapping[int, datetime]) -> Iterator[list[Row]]:
+        """The mail of these inboxes whose rows were written since then, each inbox by its own time, page by page."""
+        for named in map(_arrays, _by_age(since)):
+            yield from self._rows({"tenant_id": tenant_id, **named})
+
+    def _rows(self, named: Mapping[str, Any]) -> Iterator[list[Row]]:
         with self._database.transaction() as t:
-            named = {"tenant_id": tenant_id, "since": since}
-            first = t.row("first_row_since", **named)
+            first = t.row("first_row_since", tenant_id=named["tenant_id"], since=named["since"])
             if first is None or first["id"] is None:
                 return
             doubled = {row["id"]: row["messages"] for row in t.rows("doubled_messages", **first, **named)}
@@ -74,13 +78,25 @@ class CertificateStore:
         with self._database.transaction() as t:
             return {row["id"] for row in t.rows("mail_still_there", messages=list(message_ids))}
 
-    def sent(self, tenant_id: int, since: datetime, until: datetime) -> dict[int, list[SentRow]]:
-        """Inbox -> its messages that left then."""
+    def sent(self, tenant_id: int, since: Mapping[int, datetime], until: datetime) -> dict[int, list[SentRow]]:
+        """Inbox -> its messages that left from its own time on and before `until`."""
         found: dict[int, list[SentRow]] = {}
-        with self._database.transaction() as t:
-            for row in t.rows("sent_to_certify", tenant_id=tenant_id, since=since, until=until):
-                found.setdefault(row.pop("inbox_id"), []).append(SentRow(**row))
+        if since:
+            with self._database.transaction() as t:
+                for row in t.rows("sent_to_certify", tenant_id=tenant_id, until=until, **_arrays(since)):
+                    found.setdefault(row.pop("inbox_id"), []).append(SentRow(**row))
         return found
+
+    def unfiled(self, tenant_id: int, before: datetime) -> list[Unfiled]:
+        """Mail that was neither read nor filed since before then: at most MOST_WAITING of each inbox."""
+        with self._database.transaction() as t:
+            rows = t.rows("unfiled_to_certify", tenant_id=tenant_id, before=before, most=MOST_WAITING)
+        return [Unfiled(**row) for row in rows]
+
+    def unsent(self, tenant_id: int, before: datetime) -> list[Unsent]:
+        """Messages of ours from before then that do not say `sent`."""
+        with self._database.transaction() as t:
+            return [Unsent(**row) for row in t.rows("unsent_to_certify", tenant_id=tenant_id, before=before)]
 
     def send_statuses(self, tenant_id: int, message_ids: Sequence[int]) -> tuple[dict[int, str], set[int]]:
         """(message -> its `send_status`, whoever's it is; those of the others that were erased)."""
@@ -106,7 +122,10 @@ class CertificateStore:
     # -- certificates
 
     def add(self, tenant_id: int, spans: Sequence[Span], make: Callable[[int, str], Certificate]) -> Certificate:
-        """What `make` makes of the next number and the digest of the one before; inboxes that were asked are certified to then."""
+        """What `make` makes of the next number and the digest of the one before; inboxes that were asked are certified to then.
+
+        Of the others it is kept why they were not.
+        """
         with self._database.transaction() as t:
             t.rows("lock_certificates", tenant_id=tenant_id)
             last = t.row("last_certificate", tenant_id=tenant_id) or {"number": 0, "digest": ""}
@@ -124,7 +143,9 @@ class CertificateStore:
                 unaccounted=jsonb(made.unaccounted),
             )
             for span in spans:
-                if not span.skipped:
+                if span.skipped:
+                    t.run("set_not_certified", id=span.inbox_id, why=span.skipped)
+                else:
                     t.run("set_certified", id=span.inbox_id, until=span.until)
             return made
 
@@ -153,6 +174,19 @@ class CertificateStore:
             after = rows[-1]["number"]
 
     def of_inbox(self, inbox_id: int) -> database.Row | None:
-        """certified_until, and of the tenant's last certificate day and the findings of this inbox that are open."""
+        """certified_until, certify_error, and of the tenant's last certificate day and the findings of this inbox that are open."""
         with self._database.transaction() as t:
             return t.row("certified_inbox", inbox_id=inbox_id)
+
+
+def _by_age(since: Mapping[int, datetime]) -> list[dict[int, datetime]]:
+    """Inboxes of about one age together: one that was not certified for months has no days of the others read again."""
+    groups: dict[int, dict[int, datetime]] = {}
+    for inbox_id, begin in since.items():
+        groups.setdefault((max(since.values()) - begin).days.bit_length(), {})[inbox_id] = begin
+    return list(groups.values())
+
+
+def _arrays(since: Mapping[int, datetime]) -> dict[str, Any]:
+    """As statements take it: the earliest time, and each inbox's own."""
+    return {"since": min(since.values()), "inboxes": list(since), "own": list(since.values())}

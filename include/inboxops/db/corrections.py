@@ -122,8 +122,10 @@ def _facts(t: Transaction, tenant_id: int, request: Request, own_addresses: froz
         facts = replace(facts, message=meant[0])
     source = request.ticket_id or (meant[0].ticket_id if meant else None)
     if source is not None:
+        # Its lock first: whoever is storing a reply is waited for, and read below.
+        ticket = _ticket(t, tenant_id, source)
         rows = t.rows("messages_to_correct", tenant_id=tenant_id, id=None, ticket_id=source, inbound_id=None)
-        facts = replace(facts, ticket=_ticket(t, tenant_id, source), thread=[_message(r, own_addresses) for r in rows])
+        facts = replace(facts, ticket=ticket, thread=[_message(row, own_addresses) for row in rows])
     if request.inbound_id is not None:
         row = t.row("inbound_to_correct", tenant_id=tenant_id, id=request.inbound_id)
         if row is None:
@@ -193,11 +195,11 @@ def _write(t: Transaction, tenant_id: int, effect: Effect) -> tuple[list[dict[st
     """The changes with what was before, and the participants that are new."""
     done, missed = write(t, tenant_id, effect.changes)
     if missed:
-        what = (
-            f"{missed[0].table.removesuffix('s') if missed[0].table != 'inbound' else 'inbound message'} {missed[0].id}"
-        )
+        first = missed[0]
+        what = "inbound message" if first.table == "inbound" else first.table.removesuffix("s")
         raise Conflict(
-            f"{what} was changed since", fix="Look at it as it is now; take back what was put right later first"
+            f"{what} {first.id} was changed since",
+            fix="Look at it as it is now; take back what was put right later first",
         )
     _check_places(t, tenant_id, [one["id"] for one in done if "ticket_id" in one["become"]])
     bounced = {ids["message_id"] for one in done if one["table"] == "bounces" for ids in (one["become"], one["before"])}

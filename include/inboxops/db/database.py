@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, NoReturn
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from inboxops.db.errors import translated
 from inboxops.db.queries import sql
 
 Row = DictRow
+CONNECT_SECONDS = 5
 
 
 def jsonb(value: Any) -> Jsonb:
@@ -24,10 +25,13 @@ def jsonb(value: Any) -> Jsonb:
 
 
 class Database:
-    """One pool for one role. `tenant_id` in `transaction` sets the tenant for row-level security."""
+    """One pool for one role. `tenant_id` in `transaction` sets the tenant for row-level security.
 
-    def __init__(self, dsn: str, *, connections: int = 4) -> None:
-        self.dsn, self._connections = dsn, connections
+    patience: seconds that a transaction waits for a connection.
+    """
+
+    def __init__(self, dsn: str, *, connections: int = 4, patience: float = 15.0) -> None:
+        self.dsn, self._connections, self._patience = dsn, connections, patience
         self._pool = self._closed_pool()
 
     def _closed_pool(self) -> ConnectionPool[Connection[DictRow]]:
@@ -36,12 +40,12 @@ class Database:
             min_size=1,
             max_size=self._connections,
             open=False,
-            timeout=15,
+            timeout=self._patience,
             max_idle=120,
             # A pool tries ever more seldom. After so long it gives up, and whoever asks next begins anew: a database that comes
             # back is seen soon, however long it was away.
             reconnect_timeout=10,
-            kwargs={"row_factory": dict_row, "connect_timeout": 5, "application_name": "inboxops"},
+            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_SECONDS, "application_name": "inboxops"},
             check=ConnectionPool.check_connection,
         )
 
@@ -50,10 +54,29 @@ class Database:
         """One transaction: committed at the end, rolled back on any exception."""
         with translated():
             self._pool.open()
-            with self._pool.connection() as connection:
+            with self._connected() as connection:
                 if tenant_id is not None:
                     connection.execute("SELECT set_config('inboxops.tenant_id', %s, true)", (str(tenant_id),))
                 yield Transaction(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection[DictRow]]:
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._pool.connection())
+            except PoolTimeout as exc:
+                self._ask_why(exc)
+            yield connection
+
+    def _ask_why(self, exc: PoolTimeout) -> NoReturn:
+        """A pool tells its log alone why it got no connection. Raises what PostgreSQL says, or `exc` with what is known."""
+        known = self._pool.get_stats()
+        Connection.connect(self.dsn, connect_timeout=CONNECT_SECONDS).close()
+        raise PoolTimeout(
+            f"{exc}, though it takes connections now: this process has {known['pool_size']} of {self._connections} open,"
+            f" {known['pool_available']} of them free, and tried {known.get('connections_num', 0)} times,"
+            f" {known.get('connections_errors', 0)} in vain"
+        ) from exc
 
     def close(self) -> None:
         """End all connections and threads; the next transaction opens new ones."""

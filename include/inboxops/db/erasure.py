@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inboxops.core.erasure import Erased, Found, Frame
+from inboxops.core.packs import spans
 from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.db.outbox import add_event
 
@@ -82,9 +83,17 @@ def _found(t: Transaction, tenant_id: int, address: str) -> Found:
         messages=tuple(messages),
         inbound=tuple(inbound),
         tickets=tuple(r["id"] for r in t.rows("tickets_left_empty", tenant_id=tenant_id, messages=messages)),
-        frames=tuple(Frame(r["storage_key"], r["offset"], r["length"], r["message_id"]) for r in frames),
+        frames=tuple(
+            Frame(
+                r["storage_key"],
+                tuple(spans(r["offset"], r["length"], r["detached_bytes"], r["detached_offsets"])),
+                r["message_id"],
+            )
+            for r in frames
+        ),
         files=tuple(r["storage_key"] for r in t.rows("erasable_files", tenant_id=tenant_id, messages=messages)),
         mentioned_in=tuple(r["ticket_number"] for r in mentions),
         rules=tuple(r["name"] for r in t.rows("rules_that_name", tenant_id=tenant_id, address=address)),
         being_read=t.value("being_read", tenant_id=tenant_id),
+        unreadable=t.value("unreadable", tenant_id=tenant_id),
     )

@@ -8,15 +8,26 @@ from contextlib import contextmanager
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from inboxops.errors import OperatorError, TransientError
+from inboxops.errors import OperatorError, ServiceAway
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises TransientError for a database that is away or a conflict worth retrying, OperatorError for a wrong set-up."""
+    """Raises ServiceAway for a database that is away, a standby or a conflict worth retrying, OperatorError for a wrong set-up.
+
+    What is wrong with a row passes as psycopg's own error: whoever wrote it keeps the other rows apart from it.
+    """
     try:
         yield
-    except (psycopg.errors.InvalidPassword, psycopg.errors.InvalidCatalogName, psycopg.errors.UndefinedTable) as exc:
+    except psycopg.errors.ProgramLimitExceeded:
+        raise  # psycopg has it as an error of the database's operation; it is what is in the row, and no other try mends that
+    except (
+        psycopg.errors.InvalidPassword,
+        psycopg.errors.InvalidCatalogName,
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.UndefinedColumn,
+        psycopg.errors.UndefinedFunction,
+    ) as exc:
         raise OperatorError(
             f"the application database refuses: {exc}", fix="Check INBOXOPS_DATABASE_URL and run `inboxops prepare`"
         ) from exc
@@ -26,8 +37,8 @@ def translated() -> Iterator[None]:
             fix="Run `inboxops prepare` as the owner of the tables (INBOXOPS_OWNER_DATABASE_URL): docs/operations.md, Roles",
         ) from exc
     except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as exc:
-        raise TransientError(f"the database asks for another try: {exc}") from exc
-    except (psycopg.OperationalError, PoolTimeout) as exc:
-        raise TransientError(
+        raise ServiceAway(f"the database asks for another try: {exc}") from exc
+    except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, PoolTimeout) as exc:
+        raise ServiceAway(
             f"the application database is away: {exc}", fix="Is PostgreSQL running? `inboxops doctor` tells"
         ) from exc

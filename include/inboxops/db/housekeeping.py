@@ -15,16 +15,18 @@ class HousekeepingStore:
         self._database = database
 
     def forget_listed(self, *, days: int) -> int:
-        """Delete set-aside mail (listed, dropped, duplicate) untouched for `days`: how many.
+        """Delete set-aside mail (listed, dropped, duplicate) untouched for `days`, with what replays keep and show of it: how many.
 
         Never a conflict, what is parked, or a person's mail that a mail rule set aside.
         """
         forgotten = 0
         while True:
             with self._database.transaction() as t:
-                gone = t.run("forget_listed", days=days, limit=_ROWS_AT_ONCE)
-            forgotten += gone
-            if gone < _ROWS_AT_ONCE:
+                gone = [row["id"] for row in t.rows("forget_listed", days=days, limit=_ROWS_AT_ONCE)]
+                if gone:
+                    t.run("forget_examples", ids=gone)
+            forgotten += len(gone)
+            if len(gone) < _ROWS_AT_ONCE:
                 return forgotten
 
     def forget_uploads(self, *, days: int) -> int:
@@ -32,17 +34,22 @@ class HousekeepingStore:
         with self._database.transaction() as t:
             return t.run("forget_uploads", days=days)
 
+    def forget_sessions(self) -> int:
+        """Delete sessions of the tickets page that are over: how many."""
+        with self._database.transaction() as t:
+            return t.run("forget_sessions")
+
     def sweep(self, keys: Sequence[str], delete: Callable[[Sequence[str]], None]) -> int:
         """Have `delete` called for those of the keys that no row names and no mail in work is about to name: how many.
 
-        A detached file is named by the row of its mail.
+        A detached file, or a copy of one, is named by the row of its mail until that is erased.
 
         The keys must be of objects that nobody writes again but by working on a mail of theirs, whose row is held meanwhile.
         """
         messages = {key: id_ for key in keys if (id_ := message_of(key)) is not None}
         with self._database.transaction() as t:
             held = t.rows("hold_mail", message_ids=sorted(set(messages.values())))
-            kept = {row["reserved_message_id"] for row in held}
+            kept = {row["reserved_message_id"] for row in held if row["kept"]}
             in_work = {row["reserved_message_id"] for row in held if row["in_work"]}
             named = {row["key"] for row in t.rows("named_objects", keys=list(keys))}
             orphans = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from inboxops.core.inbox import Inbox
 from inboxops.core.mail_rules.shown import shown
-from inboxops.core.model import Cursor
+from inboxops.core.model import Cursor, RawMessage, Reused
 from inboxops.db.database import Database, Row, jsonb
 from inboxops.db.inboxes import move_cursor
 from inboxops.errors import Conflict, NotFound, Overtaken
@@ -21,20 +21,46 @@ class InboundStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def known(self, inbox_id: int, messages: Sequence[RawMessage]) -> frozenset[str]:
+        """Keys of those that have a row, whatever became of the mail."""
+        keys = [message.key for message in messages]
+        with self._database.transaction() as t:
+            return frozenset(row["key"] for row in t.rows("known_keys", inbox_id=inbox_id, keys=keys))
+
+    def erased(self, inbox_id: int, messages: Sequence[RawMessage]) -> frozenset[str]:
+        """Where keys name other mail now than they did: keys of those that are the erased mail still, by size and arrival."""
+        rows = [
+            {"key": one.key, "size_bytes": one.size_bytes, "received_at": one.received_at.isoformat()}
+            for one in messages
+        ]
+        with self._database.transaction() as t:
+            return frozenset(row["key"] for row in t.rows("erased_keys", inbox_id=inbox_id, rows=jsonb(rows)))
+
     def reserve(self, count: int) -> list[int]:
         """So many ids for messages, ascending. Those that no message comes to bear are never used again."""
         with self._database.transaction() as t:
             return sorted(row["id"] for row in t.rows("reserve_message_ids", count=count))
 
     def add_batch(
-        self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str, by: str = ""
+        self,
+        inbox: Inbox,
+        rows: Sequence[InboundRow],
+        *,
+        old: Cursor,
+        new: Cursor,
+        note: str,
+        by: str = "",
+        reused: Reused | None = None,
     ) -> int:
         """Rows and cursor in one transaction (invariant 1); returns how many rows are new. by: which run took them in.
 
+        reused: rows with such keys get others first, which their provider never gives.
         Raises Overtaken when another run moved the cursor meanwhile: nothing is written then.
         """
         with self._database.transaction() as t:
             added = 0
+            if reused:
+                t.run("give_up_keys", inbox_id=inbox.id, prefix=reused.prefix, first=reused.first)
             if rows:
                 added = t.run("add_inbound", tenant_id=inbox.tenant_id, inbox_id=inbox.id, by=by, rows=jsonb(rows))
             if old != new and not move_cursor(t, inbox.id, old, new, note):
@@ -46,6 +72,11 @@ class InboundStore:
         with self._database.transaction() as t:
             rows = t.rows("stored", inbox_id=inbox_id, after=after, limit=limit)
         return list(map(stored_row, rows))
+
+    def newest(self, inbox_id: int, *, limit: int) -> list[StoredRow]:
+        """The newest first, whatever became of them."""
+        with self._database.transaction() as t:
+            return list(map(stored_row, t.rows("newest", inbox_id=inbox_id, limit=limit)))
 
     def save_classified(self, rows: Sequence[ClassifiedRow]) -> None:
         with self._database.transaction() as t:
@@ -102,6 +133,7 @@ def stored_row(row: Row) -> StoredRow:
         received_at=row["received_at"],
         in_spam_folder=row["in_spam_folder"],
         provider_thread_id=row["provider_thread_id"],
+        detached_offsets=row["detached_offsets"] or (),
     )
 
 

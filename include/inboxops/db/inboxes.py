@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from inboxops.core import template
+from inboxops.core.authentication import server_names
 from inboxops.core.cells import MAIN
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import Cursor
 from inboxops.db.database import Database, Row, Transaction, jsonb
 from inboxops.db.outbox import add_event
 from inboxops.errors import InboxOpsError, InvalidInput, NotFound
+
+Asked = tuple[Inbox, bool, bytes | None]
+"""What a probe begins with: the inbox, whether mail of it is durable and not yet filed, and its sealed credentials."""
 
 
 class InboxStore:
@@ -101,22 +105,19 @@ class InboxStore:
         return self._inboxes(tenant=tenant)
 
     def of_tenant(self, tenant_id: int) -> list[Inbox]:
-        return [inbox for inbox in self._inboxes() if inbox.tenant_id == tenant_id]
+        return self._inboxes(tenant_id=tenant_id)
 
-    def get(self, inbox_id: int) -> Inbox:
-        """Raises NotFound when there is none, or none any more."""
-        found = self._inboxes(id=inbox_id)
+    def get(self, inbox_id: int, *, removed: bool = False) -> Inbox:
+        """Raises NotFound when there is none, or none any more. removed: one that was removed is found, too."""
+        found = self._inboxes(id=inbox_id, removed=removed)
         if not found:
-            raise NotFound(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
+            raise _missing(inbox_id)
         return found[0]
 
-    def to_probe(self, inbox_id: int) -> tuple[Inbox, bool, bytes | None]:
-        """The inbox, whether mail of it is durable and not yet filed, and its sealed credentials, in one transaction.
-
-        Raises InvalidInput as `get` does.
-        """
+    def to_probe(self, inbox_id: int) -> Asked:
+        """What a probe begins with, read in one transaction. Raises NotFound as `get` does."""
         with self._database.transaction() as t:
-            row = t.row("inbox_columns", id=inbox_id, tenant=None, name=None)
+            row = t.row("inbox_columns", id=inbox_id, tenant_id=None, tenant=None, removed=False)
             if row is None:
                 raise _missing(inbox_id)
             return _inbox(row), bool(t.value("has_work", id=inbox_id)), t.value("credentials", id=inbox_id)
@@ -132,9 +133,12 @@ class InboxStore:
         known = ", ".join(i.name for i in self._inboxes(tenant=tenant)) or "none yet"
         raise InvalidInput(f"there is no inbox {name!r}", fix=f"Known inboxes: {known}")
 
-    def _inboxes(self, *, id: int | None = None, tenant: str | None = None, name: str | None = None) -> list[Inbox]:
+    def _inboxes(
+        self, *, id: int | None = None, tenant_id: int | None = None, tenant: str | None = None, removed: bool = False
+    ) -> list[Inbox]:
         with self._database.transaction() as t:
-            return [_inbox(row) for row in t.rows("inbox_columns", id=id, tenant=tenant, name=name)]
+            rows = t.rows("inbox_columns", id=id, tenant_id=tenant_id, tenant=tenant, removed=removed)
+            return list(map(_inbox, rows))
 
     def credentials(self, inbox_id: int) -> bytes | None:
         with self._database.transaction() as t:
@@ -158,7 +162,7 @@ class InboxStore:
         trusted_authserv_ids: Sequence[str] | None = None,
         spam_headers: Sequence[str] | None = None,
     ) -> None:
-        """Change what is given. Raises InvalidInput for a template with unknown variables."""
+        """Change what is given. Raises InvalidInput for a template with unknown variables, and for what is no server's name."""
         if auto_response_body is not None:
             template.check(auto_response_body)
         with self._database.transaction() as t:
@@ -169,7 +173,7 @@ class InboxStore:
                 auto_response_enabled=auto_response_enabled,
                 auto_response_body=auto_response_body,
                 body_marker=body_marker,
-                trusted_authserv_ids=None if trusted_authserv_ids is None else list(trusted_authserv_ids),
+                trusted_authserv_ids=None if trusted_authserv_ids is None else server_names(trusted_authserv_ids),
                 spam_headers=None if spam_headers is None else list(spam_headers),
             )
 
@@ -235,6 +239,13 @@ class InboxStore:
         """Remember which inboxes of a cell are held in IDLE now; all others of it are not."""
         with self._database.transaction() as t:
             t.run("note_held", ids=list(inbox_ids), cell=cell)
+            t.run("note_hub", cell=cell)
+
+    def idling(self, *, cell: str, limit: int) -> Row:
+        """inboxes: how many `to_hold` names; held: in IDLE now; seconds: since `note_held`, None before the first."""
+        with self._database.transaction() as t:
+            [found] = t.rows("idling", cell=cell, limit=limit)
+            return found
 
     def own_addresses(self, tenant_id: int) -> frozenset[str]:
         with self._database.transaction() as t:
@@ -252,8 +263,8 @@ def move_cursor(t: Transaction, inbox_id: int, old: Cursor, new: Cursor, note: s
     return t.run("move_cursor", id=inbox_id, note=note, **asdict(new), **before) == 1
 
 
-def _missing(inbox_id: int) -> InvalidInput:
-    return InvalidInput(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
+def _missing(inbox_id: int) -> NotFound:
+    return NotFound(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
 
 
 def _inbox(row: Row) -> Inbox:
@@ -275,6 +286,8 @@ def _inbox(row: Row) -> Inbox:
             history_id=row["gmail_history_id"],
             delta_token=row["graph_delta_token"],
             import_until=row["imap_import_until"],
+            last_seen=row["imap_last_seen"],
+            went_back=row["imap_went_back"],
         ),
         first_sync_days=row["first_sync_days"],
         first_sync_messages=row["first_sync_messages"],
@@ -292,4 +305,5 @@ def _inbox(row: Row) -> Inbox:
         resync_since=row["resync_since"],
         canary_delete=row["canary_delete"],
         cell=row["cell"],
+        is_removed=row["is_removed"],
     )

@@ -10,7 +10,7 @@ from inboxops.core.corrections import RULE, Kind
 from inboxops.core.inbox import Inbox
 from inboxops.core.plan import Item
 from inboxops.core.reading import StoredAttachment
-from inboxops.core.replay import COLUMNS, Group, Kept, OnTicket
+from inboxops.core.replay import COLUMNS, OF_ROW, Group, Kept, OnTicket
 from inboxops.core.replay_today import Known
 from inboxops.db.database import Row, Transaction
 from inboxops.db.persist import facts_of
@@ -34,7 +34,6 @@ _OF_MESSAGE = (
     "mail_rules",
     *(name for names in COLUMNS.values() for name in names),
 )
-_OF_ROW = ("verdict", "rule", "ruleset", "evidence", "mail_rules", "subject", "from_address")
 
 
 def kept_of(t: Transaction, tenant_id: int, ids: Sequence[int]) -> dict[int, Kept]:
@@ -52,7 +51,7 @@ def kept_of(t: Transaction, tenant_id: int, ids: Sequence[int]) -> dict[int, Kep
             inbox_id=row["inbox_id"],
             received_at=row["received_at"],
             state=row["state"],
-            inbound={name: row[f"row_{name}"] for name in _OF_ROW},
+            inbound={name: row[f"row_{name}"] for name in OF_ROW},
             message_id=row["message_id"],
             message={name: row[name] for name in _OF_MESSAGE} if row["message_id"] is not None else None,
             ticket=_ticket(row),

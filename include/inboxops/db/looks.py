@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from inboxops.core.looking import LEASE, PATIENCE, Look, Seen, next_turn
+from inboxops.core.looking import LATE, LEASE, LONGEST_PAUSE, NOT_FETCHED, PATIENCE, UNFETCHED, Look, Seen, next_turn
 from inboxops.db.database import Database, Row
 
 
@@ -16,19 +16,23 @@ class LookStore:
         self._database, self._cell = database, cell
 
     def follow(self, every: timedelta) -> list[tuple[int, str]]:
-        """Have every inbox looked at that is to be read, and no other: those that it ended for, with their connection_type."""
+        """Have every inbox looked at that is to be read, and no other: those that it ended for, with their connection_type.
+
+        One that was mended since its last look failed has its turn as if it never had; one whose mail nobody fetches says so.
+        """
         with self._database.transaction() as t:
             ended = [(row["inbox_id"], row["connection_type"]) for row in t.rows("end_looks", cell=self._cell)]
-            t.run("bring_looks_back", every=every, cell=self._cell)
-            begun = {
-                row["id"]: next_turn(row["id"], every, row["now"]) for row in t.rows("looks_to_begin", cell=self._cell)
-            }
-            if begun:
-                t.run("begin_looks", ids=list(begun), due=list(begun.values()))
+            longest = max(every, LONGEST_PAUSE)
+            t.run("bring_looks_back", every=every, longest=longest, cell=self._cell)
+            for found, kept in (("looks_to_begin", "begin_looks"), ("looks_mended", "begin_anew")):
+                due = {row["id"]: next_turn(row["id"], every, row["now"]) for row in t.rows(found, cell=self._cell)}
+                if due:
+                    t.run(kept, ids=list(due), due=list(due.values()))
+            t.run("note_not_fetched", error=NOT_FETCHED, since=UNFETCHED, cell=self._cell)
         return ended
 
     def let_go(self, by: str) -> list[tuple[int, str]]:
-        """Leave those to their cell which moved away: which the looker had, with their connection_type."""
+        """Give up the looker's inboxes that belong to another cell by now: which those are, with their connection_type."""
         with self._database.transaction() as t:
             rows = t.rows("let_looks_go", by=by, cell=self._cell)
         return [(row["inbox_id"], row["connection_type"]) for row in rows]
@@ -38,10 +42,12 @@ class LookStore:
         with self._database.transaction() as t:
             return t.run("end_all_looks", cell=self._cell)
 
-    def claim(self, by: str, *, limit: int) -> list[Look]:
-        """Looks that are due, the most overdue first; nobody else gets them until the lease is over."""
+    def claim(self, by: str, *, limit: int, full: Sequence[str] = ()) -> list[Look]:
+        """Looks that are due, the most overdue first; nobody else gets them until the lease is over. full: places to leave out."""
         with self._database.transaction() as t:
-            rows = t.rows("claim_looks", by=by, cell=self._cell, limit=limit, lease=LEASE, patience=PATIENCE)
+            rows = t.rows(
+                "claim_looks", by=by, cell=self._cell, limit=limit, full=list(full), lease=LEASE, patience=PATIENCE
+            )
         looks = [Look(**row) for row in rows]
         return sorted(looks, key=lambda look: look.due_at)
 
@@ -49,6 +55,11 @@ class LookStore:
         """Keep these, which are claimed, for another lease."""
         with self._database.transaction() as t:
             t.run("renew_looks", by=by, ids=list(inbox_ids), lease=LEASE)
+
+    def leave(self, by: str, inbox_ids: Sequence[int]) -> None:
+        """These, which are claimed, are anybody's again."""
+        with self._database.transaction() as t:
+            t.run("leave_looks", by=by, ids=list(inbox_ids))
 
     def done(self, by: str, looks: Sequence[Seen]) -> None:
         """Keep what was seen; what another looker has taken over meanwhile is left to it."""
@@ -65,6 +76,17 @@ class LookStore:
                 errors=[look.error for look in looks],
             )
             t.run("count_looks", results=[row["result"] for row in kept])
+
+    def latest(self) -> tuple[str, int] | None:
+        """The place with the most overdue look, and how many of its looks are late; None when none is."""
+        with self._database.transaction() as t:
+            row = t.row("latest_looks", late=LATE, cell=self._cell)
+        return (row["place"], row["looks"]) if row else None
+
+    def not_fetched(self) -> list[str]:
+        """Inboxes, as tenant/name, in which looks have found mail for UNFETCHED and no run has fetched any."""
+        with self._database.transaction() as t:
+            return [row["name"] for row in t.rows("not_fetched", since=UNFETCHED, cell=self._cell)]
 
     def last(self, inbox_id: int) -> Row | None:
         """What the last look at an inbox said; None where each look is a run."""

@@ -12,7 +12,7 @@ from inboxops.core.mail_rules.model import Rule, RuleSet
 from inboxops.core.mail_rules.wire import written
 from inboxops.db.database import Database, Row, Transaction, jsonb
 from inboxops.db.inbound import stored_row
-from inboxops.ports import TriedRow
+from inboxops.ports import ReplayRow, TriedRow
 
 _rules = msgspec.json.Decoder(tuple[Rule, ...])
 
@@ -51,6 +51,12 @@ class MailRuleStore:
         with self._database.transaction() as t:
             return t.rows("mail_rules_history", tenant_id=tenant_id, before=before, limit=limit)
 
+    def since(self, tenant_id: int, *, days: int, most: int) -> datetime:
+        """From when on there are at most so many mails of the last days that can be read again, but for those of one moment."""
+        with self._database.transaction() as t:
+            found: datetime = t.value("newest_mail_since", tenant_id=tenant_id, days=days, most=most)
+            return found
+
     def to_try(
         self,
         tenant_id: int,
@@ -74,8 +80,7 @@ class MailRuleStore:
             )
         return [
             TriedRow(
-                stored=stored_row(row),
-                inbox_id=row["inbox_id"],
+                mail=ReplayRow(stored_row(row), row["inbox_id"], row["imported"], row["released"]),
                 state=row["state"],
                 ticket_id=row["ticket_id"],
                 ticket_number=row["ticket_number"],

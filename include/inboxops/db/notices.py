@@ -135,4 +135,5 @@ def _notice(fact: dict[str, Any]) -> Notice:
         ticket_number=fact["ticket_number"],
         ticket_id=fact["ticket_id"],
         message_id=fact["message_id"],
+        tenant=fact["tenant"],
     )

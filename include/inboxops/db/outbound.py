@@ -9,13 +9,11 @@ from typing import Any
 import msgspec
 
 from inboxops.core.model import Address
-from inboxops.core.outbound import Accepted, Answered, Claim, NewOutbound, OutboundFile, people
+from inboxops.core.outbound import Accepted, Answered, Claim, NewOutbound, OutboundFile, inbox_removed, people
 from inboxops.db.database import Database, Row, Transaction, jsonb
-from inboxops.db.outbox import add_event
+from inboxops.db.outbox import add_event, event
 from inboxops.errors import Conflict, NotFound
 from inboxops.ports import Sent
-
-REFERENCES_KEPT = 64
 
 
 class OutboundStore:
@@ -34,21 +32,12 @@ class OutboundStore:
             parent = t.row("reply_parent", ticket_id=ticket_id)
         if ticket is None:
             raise NotFound(f"there is no ticket {ticket_id}")
-        if ticket["merged_into"] is not None:
-            raise Conflict(f"the ticket became part of ticket #{ticket['merged_into']}", fix="Answer that one")
+        _refuse_merged(ticket)
         if ticket["removed"]:
-            raise Conflict("the inbox of the ticket was removed", fix="Write from another inbox")
-        requester = Address(ticket["requester_name"], ticket["requester_address"])
-        told: dict[str, Any] = {"people": (requester,)}
+            raise inbox_removed()
+        told: dict[str, Any] = {}
         if parent is not None:
-            told_by = parent["customer"] or {}
             told = {
-                "people": people(
-                    [Address(**one) for one in parent["reply_to"] or ()],
-                    Address(parent["from_name"], parent["from_address"]),
-                    customer=Address(told_by["name"], told_by["address"]) if told_by else None,
-                    rule=told_by.get("rule", ""),
-                ),
                 "message_id": parent["message_id"],
                 "references": tuple(parent["reference_ids"] or parent["in_reply_to"][:1]),
             }
@@ -59,6 +48,7 @@ class OutboundStore:
             ticket_number=ticket["ticket_number"],
             subject=ticket["subject"],
             sender=Address(ticket["display_name"], ticket["email_address"]),
+            people=people_of(ticket, parent),
             marked=ticket["body_marker"],
             **told,
         )
@@ -78,7 +68,7 @@ class OutboundStore:
         """Message, attachments, participants, events and the order to send, in one transaction.
 
         Returns what is stored under the idempotency key: this reply, or the one that came first. Raises Conflict when a
-        file became part of another message meanwhile.
+        file became part of another message meanwhile, or the ticket part of another.
         """
         with self._database.transaction() as t:
             created = _insert(t, new, idempotency_key=idempotency_key, fingerprint=fingerprint)
@@ -92,7 +82,8 @@ class OutboundStore:
                 raise Conflict("an attachment belongs to another message", fix="Upload it again")
             addresses = [one.address.lower() for one in (*new.to, *new.cc)]
             t.run("add_reply_participants", tenant_id=new.tenant_id, ticket_id=new.ticket_id, addresses=addresses)
-            t.run("touch_answered", ticket_id=new.ticket_id)
+            if not t.run("touch_answered", ticket_id=new.ticket_id):
+                _refuse_merged(t.row("reply_ticket", tenant_id=new.tenant_id, ticket_id=new.ticket_id))
             order_to_send(t, new)
             return Accepted(new.id, new.ticket_id, new.ticket_number, new.message_id, created), fingerprint
 
@@ -170,11 +161,34 @@ class OutboundStore:
                 told = {"message_id": claim.id, "ticket_id": row["ticket_id"], "error": error}
                 add_event(t, row["tenant_id"], f"message.{status}", told)
 
+    def doubt_waiting(self, error: str) -> int:
+        """Have all that waits to be sent `unknown`, as what a backup brings back is: it may have left since. Returns how many."""
+        with self._database.transaction() as t:
+            return t.run("doubt_waiting", error=error)
+
     def left_sending(self, *, cell: str, minutes: int, limit: int) -> list[tuple[int, int]]:
         """(message, attempt) of a cell whose run ended long ago without saying what became of it."""
         with self._database.transaction() as t:
             rows = t.rows("left_sending", cell=cell, minutes=minutes, limit=limit)
         return [(row["id"], row["send_attempt"]) for row in rows]
+
+
+def people_of(ticket: Row, parent: Row | None) -> tuple[Address, ...]:
+    """Whom an answer to a ticket goes to. parent: the row of `reply_parent`."""
+    if parent is None:
+        return (Address(ticket["requester_name"], ticket["requester_address"]),)
+    told_by = parent["customer"] or {}
+    return people(
+        [Address(**one) for one in parent["reply_to"] or ()],
+        Address(parent["from_name"], parent["from_address"]),
+        customer=Address(told_by["name"], told_by["address"]) if told_by else None,
+        rule=told_by.get("rule", ""),
+    )
+
+
+def _refuse_merged(ticket: Row | None) -> None:
+    if ticket is not None and ticket["merged_into"] is not None:
+        raise Conflict(f"the ticket became part of ticket #{ticket['merged_into']}", fix="Answer that one")
 
 
 def add_outbound(t: Transaction, new: NewOutbound) -> bool:
@@ -189,10 +203,7 @@ def add_outbound(t: Transaction, new: NewOutbound) -> bool:
 def order_to_send(t: Transaction, new: NewOutbound) -> None:
     told = {"ticket_id": new.ticket_id, "ticket_number": new.ticket_number}
     added = {**told, "message_id": new.id, "type": new.type}
-    events = [
-        {"kind": "event", "name": "ticket.message_added", "payload": added},
-        {"kind": "event", "name": "ticket.updated", "payload": told},
-    ]
+    events = [event("ticket.message_added", added), event("ticket.updated", told)]
     t.run("add_outbox", tenant_id=new.tenant_id, rows=jsonb([*events, _order(new.id, 0)]))
 
 

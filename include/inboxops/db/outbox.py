@@ -9,7 +9,7 @@ from typing import Any
 
 from inboxops.core.push import Errand
 from inboxops.db.database import Database, Transaction, jsonb
-from inboxops.errors import InboxOpsError, TransientError
+from inboxops.errors import InboxOpsError
 from inboxops.ports import EventBus, PublishedEvent
 
 SLICE = 500
@@ -58,7 +58,8 @@ class OutboxStore:
 
         cell: only those of its tenants.
 
-        One that raises TransientError is kept. Holds no lock meanwhile: what is asked for during a delivery stays open.
+        One that raises InboxOpsError is kept with what it says, also while Airflow refuses us, until an operator acted.
+        Holds no lock meanwhile: what is asked for during a delivery stays open.
         """
         claim, name = uuid.uuid4().hex, None if about is None else str(about)
         with self._database.transaction() as t:
@@ -69,7 +70,7 @@ class OutboxStore:
         for row in rows:
             try:
                 deliver(int(row["name"]), row["id"], row["cell"])
-            except TransientError as exc:
+            except InboxOpsError as exc:
                 with self._database.transaction() as t:
                     t.run("outbox_failed", ids=[row["id"]], error=str(exc))
                 continue
@@ -80,13 +81,13 @@ class OutboxStore:
 
     def deliver_sends(
         self,
-        start: Callable[[str, int, int, str], None],
+        start: Callable[[int, int, int, str], None],
         *,
         tenant_id: int | None = None,
         name: str | None = None,
         cell: str | None = None,
     ) -> tuple[int, int]:
-        """Call `start(name, message, attempt, cell)` for each order to send that is due: all, a cell's, a tenant's, or the one of
+        """Call `start(message, attempt, order, cell)` for each order to send that is due: all, a cell's, a tenant's, or the one of
         that name.
 
         (started, kept). The first that can't be started keeps the others waiting too: it is Airflow that is away.
@@ -97,13 +98,23 @@ class OutboxStore:
             for position, row in enumerate(rows):
                 try:
                     ordered = row["payload"]
-                    start(row["name"], int(ordered["message_id"]), int(ordered["attempt"]), row["cell"])
+                    start(int(ordered["message_id"]), int(ordered["attempt"]), row["id"], row["cell"])
                 except InboxOpsError as exc:
                     t.run("outbox_failed", ids=[row["id"]], error=str(exc))
                     return started, len(rows) - position
                 t.run("outbox_done", ids=[row["id"]])
                 started += 1
         return started, 0
+
+    def order_left_sends(self, *, cell: str, minutes: int) -> int:
+        """Order again what a cell's runs left: messages `pending` without an order or a try for `minutes`, and at most a day.
+
+        Returns how many.
+
+        Their runs were deleted, or ended without a word.
+        """
+        with self._database.transaction() as t:
+            return t.run("order_left_sends", cell=cell, minutes=minutes)
 
     def clean(self, *, days: int) -> int:
         """Forget what was delivered more than `days` ago; returns how many rows went."""
@@ -115,6 +126,11 @@ def add_errand(t: Transaction, kind: Errand, tenant_id: int, about: int, *, dela
     t.run("add_errand", kind=kind, tenant_id=tenant_id, name=str(about), delay=delay)
 
 
+def event(name: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """An event as a row for `add_outbox`."""
+    return {"kind": "event", "name": name, "payload": payload}
+
+
 def add_event(t: Transaction, tenant_id: int, name: str, payload: Mapping[str, Any]) -> None:
     """In the transaction that makes it true; it leaves after the commit."""
-    t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([{"kind": "event", "name": name, "payload": payload}]))
+    t.run("add_outbox", tenant_id=tenant_id, rows=jsonb([event(name, payload)]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from inboxops.core.plan import Facts, Item, KnownMessage, LinkedBounce, Plan, Sl
 from inboxops.core.reading import Reading
 from inboxops.db.database import Database, Transaction, jsonb
 from inboxops.db.outbound import add_outbound
-from inboxops.db.outbox import add_event
+from inboxops.db.outbox import add_event, event
 
 _reading = msgspec.json.Decoder(Reading)
 
@@ -39,8 +39,12 @@ class PersistStore:
         own_addresses: frozenset[str],
         after: int,
         limit: int,
+        in_order: bool = False,
     ) -> Slice:
         """Take the next classified rows through `make_plan` and write what it says.
+
+        in_order: only those that came before every row which is still to be read. One that lies before `after` was read already,
+        and somebody sent it back: it holds no other up.
 
         respond: makes the automatic answer to a new ticket (`stories.autorespond`), None when the inbox gives none.
         The slice has no items when none is left. Nothing is written when anything fails.
@@ -49,7 +53,9 @@ class PersistStore:
             # What joins what depends on what is there: one run decides for an inbox at a time. Ticket numbers come from the
             # tenant's row under its lock, so that two inboxes of a tenant never take the same.
             t.rows("lock_inbox", inbox_id=inbox.id)
-            items = [_item(row) for row in t.rows("classified", inbox_id=inbox.id, after=after, limit=limit)]
+            before = t.value("first_stored", inbox_id=inbox.id, after=after) if in_order else None
+            rows = t.rows("classified", inbox_id=inbox.id, after=after, before=before, limit=limit)
+            items = list(map(_item, rows))
             if not items:
                 return Slice()
             facts = replace(facts_of(t, inbox, items, own_addresses), auto_response=respond is not None)
@@ -84,16 +90,16 @@ def _item(row: dict[str, Any]) -> Item:
 
 
 def facts_of(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses: frozenset[str]) -> Facts:
+    """What is known of everything that the items mention."""
     readings = [item.reading for item in items]
     own_ids = {r.message_id for r in readings}
     mentioned = own_ids.union(*(r.keys.ids for r in readings)).union(
         *(r.verdict.bounce.original_ids for r in readings if r.verdict.bounce)
     )
-    messages: dict[str, KnownMessage] = {}
-    for row in t.rows("known_messages", inbox_id=inbox.id, keys=list(mentioned)):
-        known = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
-        messages[row["key"]] = known
-    messages = _with_originals(t, inbox, readings, messages)
+    messages = _with_originals(t, inbox, readings, _known_messages(t, inbox, mentioned))
+    sent = _sent(
+        t, inbox, {message for r in readings if r.verdict.bounce for _, message in r.verdict.bounce.signed_ids}
+    )
     unseen = {key for r in readings for key in r.keys.ids} - messages.keys() - own_ids
     children = {
         row["reference_id"]: tuple(row["array_agg"])
@@ -117,27 +123,11 @@ def facts_of(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses:
             row["provider_thread_id"]: row["id"]
             for row in t.rows("tickets_by_thread", inbox_id=inbox.id, threads=threads)
         }
-    held = {m.ticket_id for m in messages.values()}.union(*children.values())
+    held = {m.ticket_id for m in (*messages.values(), *sent.values())}.union(*children.values())
     wanted = {*by_number.values(), *by_thread.values()}
     for r in readings:
-        wanted.update(r.keys.token_tickets, r.keys.signed_id_tickets, r.keys.marker_tickets)
-    # A ticket that was merged answers for the one it became part of.
-    root: dict[int, int] = {}
-    tickets: dict[int, TicketFacts] = {}
-    if wanted or held:
-        named = {"ids": list(wanted), "held": list(held)}
-        for row in t.rows("ticket_facts", tenant_id=inbox.tenant_id, inbox_id=inbox.id, **named):
-            facts = TicketFacts(
-                ticket_id=row["id"],
-                ticket_number=row["ticket_number"],
-                status=row["status"],
-                closed_at=row["closed_at"],
-                normalised_subject=row["normalised_subject"],
-                participants=frozenset(row["participants"]),
-                requester=row["requester"],
-            )
-            root[row["asked"]] = row["id"]
-            tickets[row["asked"]] = tickets[row["id"]] = facts
+        wanted.update(r.keys.signed_id_tickets, r.keys.marker_tickets)
+    tickets = _tickets(t, inbox, wanted, held)
     return Facts(
         now=datetime.now(UTC),
         reopen_days=inbox.reopen_days,
@@ -145,11 +135,50 @@ def facts_of(t: Transaction, inbox: Inbox, items: Sequence[Item], own_addresses:
         agents=inbox.agents,
         tickets=tickets,
         messages=messages,
-        children={key: tuple(root.get(ticket, ticket) for ticket in ids) for key, ids in children.items()},
+        sent=sent,
+        children={
+            key: tuple(tickets[one].ticket_id if one in tickets else one for one in ids)
+            for key, ids in children.items()
+        },
         aside=aside,
         by_provider_thread=by_thread,
         by_number=by_number,
     )
+
+
+def _tickets(t: Transaction, inbox: Inbox, wanted: set[int], held: set[int]) -> dict[int, TicketFacts]:
+    """By the ids that were asked for and by their own: a ticket that was merged answers for the one it became part of.
+
+    held: those of messages that are known; wanted: those that mails name.
+    """
+    tickets: dict[int, TicketFacts] = {}
+    if not (wanted or held):
+        return tickets
+    named = {"ids": list(wanted), "held": list(held)}
+    for row in t.rows("ticket_facts", tenant_id=inbox.tenant_id, inbox_id=inbox.id, **named):
+        tickets[row["asked"]] = tickets[row["id"]] = TicketFacts(
+            ticket_id=row["id"],
+            ticket_number=row["ticket_number"],
+            status=row["status"],
+            closed_at=row["closed_at"],
+            normalised_subject=row["normalised_subject"],
+            participants=frozenset(row["participants"]),
+            requester=row["requester"],
+        )
+    return tickets
+
+
+def _known_messages(t: Transaction, inbox: Inbox, keys: Iterable[str]) -> dict[str, KnownMessage]:
+    rows = t.rows("known_messages", inbox_id=inbox.id, keys=list(keys))
+    return {row["key"]: KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"]) for row in rows}
+
+
+def _sent(t: Transaction, inbox: Inbox, ids: set[int]) -> dict[int, KnownMessage]:
+    """Messages of ours by their own ids, which stand in the ids that we sign."""
+    if not ids:
+        return {}
+    rows = t.rows("sent_messages", inbox_id=inbox.id, ids=list(ids))
+    return {row["id"]: KnownMessage(row["id"], row["ticket_id"], outbound=True, content_hash="") for row in rows}
 
 
 def _with_originals(
@@ -160,18 +189,16 @@ def _with_originals(
     other = {
         r.message_id: r
         for r in readings
-        if (known := messages.get(r.message_id)) and not known.outbound and known.content_hash != r.content_hash
+        if (known := messages.get(r.message_id)) and (known.outbound or known.content_hash != r.content_hash)
     }
     if not other:
         return messages
     derived = [derived_id(r.message_id, r.content_hash) for r in readings if r.message_id in other]
-    found = dict(messages)
-    for row in t.rows("known_messages", inbox_id=inbox.id, keys=derived):
-        found[row["key"]] = KnownMessage(row["id"], row["ticket_id"], row["outbound"], row["content_hash"])
-    ids = {messages[key].id: key for key in other}
-    for row in t.rows("originals", ids=list(ids)):
+    found = messages | _known_messages(t, inbox, derived)
+    ids = {messages[key].id: key for key in other if not messages[key].outbound}
+    for row in t.rows("originals", ids=list(ids)) if ids else ():
         lines, files = frozenset(line_marks(row["text"] or "")), frozenset(row["file_marks"])
-        original = Original(row["sender"], row["sent_date"], lines, files)
+        original = Original(row["author"], row["sent_date"], lines, files)
         found[ids[row["id"]]] = replace(messages[ids[row["id"]]], original=original)
     return found
 
@@ -242,8 +269,6 @@ def _attachments(items: Sequence[Item], plan: Plan) -> list[dict[str, Any]]:
 def _respond(t: Transaction, inbox: Inbox, plan: Plan, numbers: dict[int, tuple[int, int]], respond: Responder) -> None:
     """Automatic answers, in the transaction that opens their tickets. The tenant's row, which gave the numbers, is locked,
     so that another inbox of the tenant sees these before it counts its own."""
-    if not plan.responses:
-        return
     answered = t.rows(
         "auto_responses_to_mail", tenant_id=inbox.tenant_id, ids=[one.message_id for one in plan.responses]
     )
@@ -290,25 +315,10 @@ def _announce(t: Transaction, inbox: Inbox, rows: list[dict[str, Any]], *, opene
     numbers = dict(opened)
     if joined := [ticket for ticket in touched if ticket not in opened]:
         numbers |= {row["id"]: row["ticket_number"] for row in t.rows("touch", tickets=joined)}
+    told = {ticket: {"ticket_id": ticket, "ticket_number": numbers.get(ticket)} for ticket in touched}
     events = [
-        {
-            "kind": "event",
-            "name": "ticket.message_added",
-            "payload": {
-                "ticket_id": row["ticket"],
-                "ticket_number": numbers.get(row["ticket"]),
-                "message_id": row["id"],
-                "type": row["type"],
-            },
-        }
+        event("ticket.message_added", {**told[row["ticket"]], "message_id": row["id"], "type": row["type"]})
         for row in rows
     ]
-    events += [
-        {
-            "kind": "event",
-            "name": "ticket.updated",
-            "payload": {"ticket_id": ticket, "ticket_number": numbers.get(ticket)},
-        }
-        for ticket in touched
-    ]
+    events += [event("ticket.updated", told[ticket]) for ticket in touched]
     t.run("add_outbox", tenant_id=inbox.tenant_id, rows=jsonb(events))

@@ -19,6 +19,16 @@ class PulseStore:
         with self._database.transaction() as t:
             t.run("beat", cell=self._name, **asdict(pulse))
 
+    def triggered(self) -> None:
+        """Something ran in the triggerer now."""
+        with self._database.transaction() as t:
+            t.run("triggered", cell=self._name)
+
+    def drained(self) -> None:
+        """The drain has done now what all wait for."""
+        with self._database.transaction() as t:
+            t.run("drained", cell=self._name)
+
     def cells(self) -> list[Cell]:
         """Every cell that has tenants or beats, by name."""
         with self._database.transaction() as t:

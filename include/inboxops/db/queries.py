@@ -14,10 +14,11 @@ def _all() -> dict[str, bytes]:
         if not entry.name.endswith(".sql"):
             continue
         for block in re.split(r"^-- name: ", entry.read_text("utf-8"), flags=re.MULTILINE)[1:]:
-            name, _, sql = block.partition("\n")
+            heading, _, sql = block.partition("\n")
+            name = heading.strip()
             if name in statements:
                 raise ValueError(f"two statements are named {name!r}")
-            statements[name.strip()] = sql.strip().encode()
+            statements[name] = sql.strip().encode()
     return statements
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from inboxops.core.outbound import addressees
 from inboxops.db.database import Database, Row
+from inboxops.db.outbound import people_of
 from inboxops.db.outbox import add_event
 
 
@@ -42,11 +44,14 @@ class ReadStore:
             return t.rows("ticket_page", tenant_id=tenant_id, ids=ids, **asked)
 
     def thread(self, tenant_id: int, ticket_id: int, *, before: int | None, limit: int) -> tuple[Row, list[Row]] | None:
-        """A ticket and its newest messages, oldest first, each with `attachments` and `bounces`; None when there is none."""
+        """A ticket, with whom an answer goes to as `answered_to`, and its newest messages, oldest first, each with `attachments`
+        and `bounces`; None when there is none."""
         with self._database.transaction() as t:
             ticket = t.row("ticket_one", tenant_id=tenant_id, id=ticket_id)
             if ticket is None:
                 return None
+            own = frozenset(row["lower"] for row in t.rows("own_addresses", tenant_id=tenant_id))
+            ticket["answered_to"] = addressees(people_of(ticket, t.row("reply_parent", ticket_id=ticket_id)), own)
             messages = t.rows(
                 "thread_messages", tenant_id=tenant_id, ticket_id=ticket_id, before_id=before, limit=limit
             )[::-1]

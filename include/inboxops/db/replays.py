@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from inboxops.core import replay_undo as undoing
 from inboxops.core.corrections import ASIDE, Change, reversed_
 from inboxops.core.corrections import RULE as BY_A_PERSON
 from inboxops.core.replay_report import Report
-from inboxops.core.replay_undo import taken_for_again
 from inboxops.db.changes import write
 from inboxops.db.database import Database, Row, Transaction, jsonb
 from inboxops.db.rereading import tell
@@ -23,7 +23,7 @@ _WAITING = ("stored", "classified")
 
 
 class _Yields(Exception):
-    """Something was changed since: a person's word, or a later replay's."""
+    """Something was changed since, by a person's word or a later replay, or an agent wrote by what it was made."""
 
 
 class ReplayStore:
@@ -39,7 +39,7 @@ class ReplayStore:
         with self._database.transaction() as t:
             row = t.row("replays", tenant_id=tenant_id, inbox_id=None, id=replay_id, before_id=None, limit=1)
             if row is None:
-                raise NotFound(f"there is no replay {replay_id}", fix="`inboxops replay list` shows them")
+                raise NotFound(f"there is no replay {replay_id}", fix="`inboxops replay list --tenant NAME` shows them")
             return row | {"done": {one.pop("group"): one for one in t.rows("replay_done", id=replay_id)}}
 
     def ticket_id(self, tenant_id: int, number: int) -> int:
@@ -57,28 +57,35 @@ class ReplayStore:
         with self._database.transaction() as t:
             return t.rows("replays", tenant_id=tenant_id, inbox_id=inbox_id, id=None, before_id=before, limit=limit)
 
-    def previewed(self, replay_id: int, report: Report) -> None:
+    def previewed(self, tenant_id: int, replay_id: int, report: Report) -> None:
+        """Examples of mail that went while it was read, erased or forgotten, are not kept."""
         counts: dict[str, Any] = msgspec.to_builtins(report)
-        examples = counts.pop("examples")
+        examples: dict[str, list[dict[str, Any]]] = counts.pop("examples")
+        named = sorted({one["inbound_id"] for each in examples.values() for one in each})
         with self._database.transaction() as t:
-            t.run("replay_previewed", id=replay_id, report=jsonb(counts), examples=jsonb(examples))
+            there = {row["id"] for row in t.rows("mail_to_show", tenant_id=tenant_id, ids=named)}
+            shown = {group: [one for one in each if one["inbound_id"] in there] for group, each in examples.items()}
+            shown = {group: each for group, each in shown.items() if each}
+            t.run("replay_previewed", id=replay_id, report=jsonb(counts), examples=jsonb(shown))
 
     def want(
         self, tenant_id: int, replay_id: int, state: str, *, when: Collection[str], groups: Collection[str] = ()
     ) -> bool:
-        """Have a run work at it: `applying` with these groups, or `undoing`. False when its state is none of `when`."""
+        """Have a run work at it: `applying` with these groups and those that others wanted, or `undoing`. False when its state is
+        none of `when`."""
         with self._database.transaction() as t:
             wanted = {"state": state, "from": list(when), "groups": sorted(groups)}
             return t.row("replay_wanted", tenant_id=tenant_id, id=replay_id, **wanted) is not None
 
-    def went_on(self, replay_id: int, *, through: int) -> None:
-        """All mail up to that inbound id is done."""
+    def went_on(self, replay_id: int, *, through: int, groups: Collection[str]) -> bool:
+        """All mail up to that inbound id is done, for these groups. False when by now others are applied, or none."""
         with self._database.transaction() as t:
-            t.run("replay_went_on", id=replay_id, through=through)
+            return t.run("replay_went_on", id=replay_id, through=through, groups=list(groups)) == 1
 
-    def ended(self, replay_id: int, state: str, *, was: str) -> None:
+    def ended(self, replay_id: int, state: str, *, was: str, groups: Collection[str]) -> bool:
+        """False when by now something else is wanted than what was done, for these groups."""
         with self._database.transaction() as t:
-            t.run("replay_ended", id=replay_id, state=state, **{"from": was})
+            return t.run("replay_ended", id=replay_id, state=state, groups=list(groups), **{"from": was}) == 1
 
     def failed(self, replay_id: int, problem: str) -> None:
         """Why the last try ended; the next goes on from there."""
@@ -125,6 +132,8 @@ def _undo(t: Transaction, tenant_id: int, row: Row) -> set[int]:
     changes = [(Change(one["table"], one["id"], one["become"]), one["before"]) for one in kept["changes"]]
     if kept.get("again"):
         return _take_out_again(t, tenant_id, row, changes[0][1])
+    if undoing.concerns_who_writes([change for change, _ in changes]) and _is_answered_since(t, tenant_id, row):
+        raise _Yields
     done, missed = write(t, tenant_id, [reversed_(change, before) for change, before in changes])
     if missed:
         raise _Yields
@@ -151,6 +160,18 @@ def _undo(t: Transaction, tenant_id: int, row: Row) -> set[int]:
     return moved | ({there["ticket_id"]} if there else set())
 
 
+def _is_answered_since(t: Transaction, tenant_id: int, row: Row) -> bool:
+    """Whether an agent wrote where a replay put the mail, or to the customer whom it named."""
+    there = t.row("ticket_of_message", tenant_id=tenant_id, id=row["message_id"])
+    if there is None:
+        return False
+    t.rows("hold_tickets", tenant_id=tenant_id, ids=[there["ticket_id"]])
+    written = t.rows("written_by_agents", tenant_id=tenant_id, ticket_id=there["ticket_id"])
+    if "written" not in row["kept"]:  # a version before went by no such list
+        return any(one["created_at"] > row["made_at"] for one in written)
+    return not {one["id"] for one in written} <= set(row["kept"]["written"])
+
+
 def _take_out_again(t: Transaction, tenant_id: int, row: Row, before: Mapping[str, Any]) -> set[int]:
     """Mail that was set aside and went through the stages again. What it became is never lost: on a ticket it is again what it was
     taken for, and that ticket is closed when it holds nothing else."""
@@ -165,6 +186,6 @@ def _take_out_again(t: Transaction, tenant_id: int, row: Row, before: Mapping[st
         return set()
     if found["rule"] == BY_A_PERSON or found["merged"]:
         raise _Yields
-    changes = taken_for_again(row["inbound_id"], found, before, now=datetime.now(UTC))
+    changes = undoing.taken_for_again(row["inbound_id"], found, before, now=datetime.now(UTC))
     write(t, tenant_id, changes)
     return {found["ticket_id"]}

@@ -13,12 +13,13 @@ from inboxops.core.inbox import Inbox
 from inboxops.core.plan import Item
 from inboxops.core.reading import StoredAttachment
 from inboxops.core.renewal import Renewal, TicketNow, renew
-from inboxops.core.replay import Group, Kept
+from inboxops.core.replay import TOGETHER, Group, Kept
 from inboxops.core.replay_today import Judged, Known, Reread
 from inboxops.db.changes import write
 from inboxops.db.database import Database, Row, Transaction, jsonb
 from inboxops.db.inbound import stored_row
 from inboxops.db.kept import kept_of, known_to
+from inboxops.db.outbox import event
 from inboxops.db.persist import add_bounces
 from inboxops.errors import NotFound
 from inboxops.ports import ReplayRow, ReplayScope
@@ -89,12 +90,17 @@ class RereadStore:
             if t.row("replay_applying", id=slice_.replay_id) is None:  # somebody wants it taken back
                 return 0
             t.rows("hold_readings", tenant_id=slice_.tenant_id, ids=ids)
-            kept = kept_of(t, slice_.tenant_id, ids)
-            for judged in judge(slice_.reread, kept, known_to(t, inbox, items, slice_.own_addresses)):
-                wanted = {one.group for one in judged.compared.differences} & slice_.chosen
-                if (
-                    Group.TICKET in wanted and judged.kept.message is not None
-                ):  # what went before may have moved its ticket
+            known = known_to(t, inbox, items, slice_.own_addresses)
+            mails = judge(slice_.reread, kept_of(t, slice_.tenant_id, ids), known)
+            if answerable := {
+                one.kept.ticket.id for one in mails if one.kept.ticket and _wanted(slice_, one) & TOGETHER
+            }:
+                t.rows("hold_tickets", tenant_id=slice_.tenant_id, ids=sorted(answerable))
+                mails = judge(slice_.reread, kept_of(t, slice_.tenant_id, ids), known)
+            for judged in mails:
+                wanted = _wanted(slice_, judged)
+                # What went before may have moved its ticket.
+                if Group.TICKET in wanted and judged.kept.message is not None:
                     known = known_to(t, inbox, [judged.reread.item], slice_.own_addresses)
                     again = kept_of(t, slice_.tenant_id, [judged.kept.inbound_id])
                     (judged,) = judge([judged.reread], again, known)
@@ -107,19 +113,16 @@ class RereadStore:
         return done
 
 
+def _wanted(slice_: Slice, judged: Judged) -> frozenset[Group]:
+    return slice_.chosen & {one.group for one in judged.compared.differences}
+
+
 def tell(t: Transaction, tenant_id: int, tickets: set[int]) -> None:
     """Whoever watches one of the tickets hears of it after the commit; its place in the list stays."""
     if not tickets:
         return
     rows = t.rows("ticket_numbers", tenant_id=tenant_id, ids=sorted(tickets))
-    events = [
-        {
-            "kind": "event",
-            "name": "ticket.updated",
-            "payload": {"ticket_id": r["id"], "ticket_number": r["ticket_number"]},
-        }
-        for r in rows
-    ]
+    events = [event("ticket.updated", {"ticket_id": r["id"], "ticket_number": r["ticket_number"]}) for r in rows]
     t.run("add_outbox", tenant_id=tenant_id, rows=jsonb(events))
 
 
@@ -149,8 +152,13 @@ def _write(t: Transaction, slice_: Slice, judged: Judged, renewal: Renewal, put:
     """Rows are held, so they are what they were judged by. What follows for the ticket is a change of its own: where people change
     that ticket it stays, while the rest is taken back."""
     kept, tenant_id = judged.kept, slice_.tenant_id
+    there: dict[str, Any] = {"again": renewal.again}
+    if TOGETHER & set(renewal.groups) and renewal.touched:
+        t.rows("hold_tickets", tenant_id=tenant_id, ids=sorted(renewal.touched))
+        rows = t.rows("written_by_agents", tenant_id=tenant_id, ticket_id=renewal.touched[-1])
+        there["written"] = [one["id"] for one in rows]
     changes, _ = write(t, tenant_id, renewal.changes)
-    there: dict[str, Any] = {"changes": changes, "again": renewal.again}
+    there["changes"] = changes
     gone: list[Row] = []
     if kept.message_id is not None:
         named = {"inbox_id": slice_.inbox.id, "message_id": kept.message_id}
@@ -189,4 +197,5 @@ def _write(t: Transaction, slice_: Slice, judged: Judged, renewal: Renewal, put:
     t.run("add_replay_change", **about, kept=jsonb(there), kept_files=[one["storage_key"] for one in gone])
     if renewal.of_ticket:
         changes, _ = write(t, tenant_id, renewal.of_ticket)
-        t.run("add_replay_change", **about, kept=jsonb({"changes": changes}), kept_files=[])
+        of_ticket = {"changes": changes, "written": there.get("written", [])}
+        t.run("add_replay_change", **about, kept=jsonb(of_ticket), kept_files=[])

@@ -171,7 +171,7 @@ class _Feed:
                 yield waiting
 
     async def _missed(self, after: str, until: bytes) -> AsyncGenerator[bytes, None]:
-        place = after.encode() if _PLACE.fullmatch(after) else START
+        place = after.encode() if _is_place(after) else START
         if place == until:
             return
         if not await self._knows(place):
@@ -181,6 +181,11 @@ class _Feed:
             read = _entries(entries)
             yield b"".join(_frame_of(*entry) for entry in read)
             place = read[-1][0]
+
+
+def _is_place(text: str) -> bool:
+    """Two numbers of 64 bits: of others Redis says that they are no id, whoever asks."""
+    return bool(_PLACE.fullmatch(text)) and all(int(number) < 2**64 for number in text.split("-"))
 
 
 def _entries(answer: Any) -> list[tuple[bytes, bytes]]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import redis
 
-from inboxops.errors import TransientError
+from inboxops.errors import ServiceAway
 from inboxops.ports import PublishedEvent
 
 STREAM_LENGTH = 10_000  # events a tenant's stream keeps, about
@@ -47,17 +47,17 @@ class RedisBus:
         self._stream_length = stream_length
 
     def ping(self) -> None:
-        """Raises TransientError when it does not answer."""
+        """Raises ServiceAway when it does not answer."""
         with _speaking("does not answer"):
             self._client.ping()
 
     def forget(self, tenant_id: int) -> None:
-        """A tenant's stream goes, with what was kept of it. Raises TransientError when Redis is away."""
+        """A tenant's stream goes, with what was kept of it. Raises ServiceAway when Redis is away."""
         with _speaking("forgets nothing"):
             self._client.delete(stream(tenant_id))
 
     def publish(self, events: Sequence[PublishedEvent]) -> None:
-        """All events in one round trip. Raises TransientError: some may have gone out, all have to be tried again."""
+        """All events in one round trip. Raises ServiceAway: some may have gone out, all have to be tried again."""
         if not events:
             return
         pipeline = self._client.pipeline(transaction=False)
@@ -74,4 +74,4 @@ def _speaking(failed: str) -> Iterator[None]:
     try:
         yield
     except redis.RedisError as exc:
-        raise TransientError(f"Redis {failed}: {exc}", fix="Check INBOXOPS_REDIS_URL if this lasts") from exc
+        raise ServiceAway(f"Redis {failed}: {exc}", fix="Check INBOXOPS_REDIS_URL if this lasts") from exc

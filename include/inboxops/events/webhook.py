@@ -7,15 +7,20 @@ import hashlib
 import hmac
 import json
 import secrets
+import ssl
 import time
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 import httpx
 
 from inboxops.core.notices import Delivery
+from inboxops.core.reach import Reach
 from inboxops.errors import InvalidInput, TransientError
+from inboxops.outward.http import Bounded, Bounds
+from inboxops.outward.sockets import addresses
 
-SECONDS = 10.0
+BOUNDS = Bounds(seconds=10.0, body=0)
 _PREFIX = "whsec_"
 
 
@@ -23,13 +28,33 @@ def new_secret() -> str:
     return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def post(delivery: Delivery) -> None:
-    """A 2xx answer within ten seconds is a delivery; redirects are not followed. Raises TransientError for anything else."""
+def check(reach: Reach, url: str) -> None:
+    """Raises InvalidInput for what is no URL of a webhook or leads out of reach, TransientError for a name that leads nowhere."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.scheme in ("https", "http") else None
+    except ValueError:
+        host = None
+    if not host:
+        raise InvalidInput(f"{url!r} is no URL of a webhook", fix="It begins with https://")
+    try:
+        addresses(reach, host)
+    except OSError as exc:
+        raise TransientError(f"the host name {host!r} is unknown") from exc
+
+
+def post(reach: Reach, delivery: Delivery) -> None:
+    """A 2xx answer within ten seconds is a delivery, whatever else is in it; redirects are not followed.
+
+    Raises TransientError for anything else, and InvalidInput for a host out of reach.
+    """
     body = content(delivery)
     headers = {"Content-Type": "application/json", "User-Agent": "InboxOps"}
     headers |= signature(delivery.secret, f"notice_{delivery.id}", int(time.time()), body)
     try:
-        answer = httpx.post(delivery.target, content=body, headers=headers, timeout=SECONDS, trust_env=False)
+        transport = Bounded(ssl.create_default_context(), reach, BOUNDS)
+        with httpx.Client(transport=transport, timeout=BOUNDS.seconds, trust_env=False) as http:
+            answer = http.post(delivery.target, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise TransientError(f"the webhook can't be reached: {type(exc).__name__}: {exc}") from exc
     if not answer.is_success:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from inboxops.errors import AuthenticationFailed
 
+NOT_GIVEN = "Open the connect link again and allow it; an administrator has to where the organisation lets nobody else"
+
 
 def require_scopes(who: str, granted: str, wanted: tuple[str, ...]) -> None:
     """Raises AuthenticationFailed, naming what was left out. Scopes are compared by their last segment, in any case."""

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import httpx
 
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, TransientError
-from inboxops.oauth.consent import require_scopes
+from inboxops.oauth.consent import NOT_GIVEN, require_scopes
 from inboxops.oauth.http import client, json_object, reaching, refusal
 from inboxops.ports import AccessToken, Consent, ConsentRequest
 
@@ -74,7 +74,8 @@ class GoogleConsent:
         self, secrets: Mapping[str, str], answer: Mapping[str, str], redirect_uri: str, *, mailbox: str, shared: bool
     ) -> Consent:
         if "code" not in answer:
-            raise AuthenticationFailed(f"Google gave no consent: {answer.get('error', 'nothing came back')}")
+            said = str(answer.get("error", "nothing came back"))[:100]
+            raise AuthenticationFailed(f"Google gave no consent: {said}", fix=NOT_GIVEN)
         with client(self._ca_file) as http:
             granted = self._token(
                 http,
@@ -114,7 +115,7 @@ class GoogleConsent:
             )
         granted = json_object(response)
         if response.status_code != 200:
-            raise refusal(granted, "Google")
+            raise refusal(granted, "Google", of_code="code" in form)
         return granted
 
     def _address(self, http: httpx.Client, access_token: str) -> str:

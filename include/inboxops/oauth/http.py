@@ -25,6 +25,10 @@ SECONDS = 15.0
 
 # RFC 6749, 5.2. Microsoft says interaction_required where a person must sign in or consent once more.
 _GRANT_IS_GONE = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
+_FORBIDDEN = {"admin_policy_enforced"}
+"""Google's, of a Workspace whose administrator restricts what is asked for, also later ("Refresh token expiration")."""
+_CONNECTED_AS = {"Google": "gmail", "Microsoft": "microsoft"}
+"""What `inboxops inbox connect` takes."""
 _TEMPORARY = {"temporarily_unavailable", "server_error"}
 
 
@@ -67,15 +71,26 @@ def reaching(server: str) -> Iterator[None]:
         raise TransientError(f"{server} can't be reached: {type(exc).__name__} {exc}") from exc
 
 
-def refusal(answer: Mapping[str, Any], who: str) -> InboxOpsError:
-    """Our error for an error answer of a token endpoint (RFC 6749, 5.2). who: "Google" or "Microsoft"."""
+def refusal(answer: Mapping[str, Any], who: str, *, of_code: bool = False) -> InboxOpsError:
+    """Our error for an error answer of a token endpoint (RFC 6749, 5.2). who: "Google" or "Microsoft".
+
+    of_code: to the code that a browser brought, not to stored credentials.
+    """
     error = str(answer.get("error", "unknown"))
     said = f"{error}: {answer.get('error_description', '')}"[:300].strip(": ").rstrip(".")
-    if error in _GRANT_IS_GONE:
+    again = f"onnect the inbox again with `inboxops inbox connect {_CONNECTED_AS[who]} --again NAME`"
+    if error in _FORBIDDEN:
         return AuthenticationFailed(
-            f"{who} refuses the stored credentials ({said})",
-            fix="Connect the inbox again with `inboxops inbox connect`",
+            f"the account's organisation does not allow this app ({said})",
+            fix="Have its administrator allow it, then " + ("open the connect link again" if of_code else f"c{again}"),
         )
+    if error in _GRANT_IS_GONE and of_code:
+        return AuthenticationFailed(
+            f"{who} takes this consent no more: it was used already, or too late ({said})",
+            fix="Open the connect link again",
+        )
+    if error in _GRANT_IS_GONE:
+        return AuthenticationFailed(f"{who} refuses the stored credentials ({said})", fix=f"C{again}")
     if error in _TEMPORARY:
         return TransientError(f"{who} can't answer now ({said})")
     name = who.upper()

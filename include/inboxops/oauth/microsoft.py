@@ -14,7 +14,7 @@ import httpx
 import msal
 
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError, ServerRefused, TransientError
-from inboxops.oauth.consent import require_scopes
+from inboxops.oauth.consent import NOT_GIVEN, require_scopes
 from inboxops.oauth.http import client, json_object, reaching, refusal
 from inboxops.ports import AccessToken, Consent, ConsentRequest
 
@@ -60,7 +60,7 @@ class MicrosoftConsent:
     ) -> Consent:
         if "code" not in answer:
             said = answer.get("error_description") or answer.get("error", "nothing came back")
-            raise AuthenticationFailed(f"Microsoft gave no consent: {said}"[:300])
+            raise AuthenticationFailed(f"Microsoft gave no consent: {said}"[:300], fix=NOT_GIVEN)
         scopes = SHARED if shared else OWN
         cache = msal.SerializableTokenCache()
         with self._application(cache) as application:
@@ -69,7 +69,7 @@ class MicrosoftConsent:
             except ValueError as exc:  # msal's word for a state or nonce that is not this flow's
                 raise InvalidInput(f"this answer belongs to another sign-in: {exc}") from exc
         if "error" in granted:
-            raise refusal(granted, "Microsoft")
+            raise refusal(granted, "Microsoft", of_code=True)
         require_scopes("Microsoft", str(granted.get("scope", "")), scopes)
         address, account_id = self._whose(granted["access_token"], mailbox if shared else "")
         connection = {"account_id": account_id, **({"mailbox": address} if shared else {})}

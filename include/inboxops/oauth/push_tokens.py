@@ -35,7 +35,7 @@ class PushTokens:
                 audience=self._audience,
                 issuer=ISSUERS,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iat", "iss", "aud"]},
+                options={"require": ["exp", "iat", "iss", "aud"], "strict_aud": True},
             )
         except (jwt.PyJWKClientConnectionError, ValueError) as exc:  # away, or no JSON
             raise TransientError(f"Google's keys can't be read: {exc}") from exc

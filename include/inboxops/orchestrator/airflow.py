@@ -18,7 +18,9 @@ TOKEN_SECONDS = 3600.0  # well below Airflow's default jwt_expiration_time of a 
 class Airflow:
     """A client that logs in when it has to. Raises TransientError while Airflow is away, OperatorError when it refuses us."""
 
-    def __init__(self, url: str, username: str, password: str, *, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, username: str, password: str, *, cell: str = "", timeout: float = 10.0) -> None:
+        """cell: which one it is taken for; "" when that is no matter. timeout: seconds."""
+        self._cell = cell
         self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout)
         self._login = {"username": username, "password": password}
         self._token, self._token_until = "", 0.0
@@ -53,11 +55,20 @@ class Airflow:
         return True
 
     def parse_again(self, dag_id: str) -> None:
-        """Have the file that makes a DAG of each inbox parsed now, so that a changed list shows at once."""
+        """Have the file that makes a DAG of each inbox parsed now, so that a changed list shows at once.
+
+        Raises OperatorError, too, when it says that it is another cell's Airflow than it is taken for.
+        """
         response = self._call("PUT", f"/inboxops-roster/{quote(dag_id, safe='')}")
         if response.status_code == 404:
             raise TransientError(f"Airflow does not know the DAG {dag_id} yet")
         self._expect(response, 201)
+        answers = (response.json() or {}).get("cell", self._cell)  # one of a version before does not say
+        if self._cell and answers != self._cell:
+            raise OperatorError(
+                f"the Airflow at {self._http.base_url} is that of cell {answers}, and taken for that of {self._cell}",
+                fix="Correct the url in INBOXOPS_CELLS, INBOXOPS_AIRFLOW_URL, or INBOXOPS_CELL of that Airflow's processes",
+            )
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON answer of a GET under /api/v2."""
@@ -67,7 +78,8 @@ class Airflow:
 
     def _asset_id(self, inbox_id: int) -> int:
         uri = asset_uri(inbox_id)
-        for asset in self.get("/assets", uri_pattern=uri, limit=100)["assets"]:
+        # Inbox 1's is a part of those of 10 to 19, 100 to 199 ... as well: by name it comes before all of them.
+        for asset in self.get("/assets", uri_pattern=uri, order_by="uri", limit=1)["assets"]:
             if asset["uri"] == uri:
                 return int(asset["id"])
         raise TransientError(f"Airflow does not know the asset of inbox {inbox_id} yet")

@@ -13,14 +13,22 @@ FIX = (
     'It is JSON: {"b": {"url": "http://...", "username": "...", "password": "..."}}; the last two are ours unless given'
 )
 
+TWICE = "Each cell has an Airflow of its own; ours is at INBOXOPS_AIRFLOW_URL"
+
 
 class Airflows:
     """A client of each, made when it is first asked for."""
 
     def __init__(self, own: str, url: str, username: str, password: str, others: str) -> None:
-        """others: INBOXOPS_CELLS. Raises OperatorError for what it can't mean."""
+        """others: INBOXOPS_CELLS. Raises OperatorError for what it can't mean, as two cells of one Airflow."""
         ours = {"url": url, "username": username, "password": password}
         self._known = {own: ours} | {name: ours | given for name, given in _read(others).items() if name != own}
+        at: dict[str, str] = {}
+        for name, known in self._known.items():
+            address = known["url"].rstrip("/")
+            if address in at:
+                raise OperatorError(f"INBOXOPS_CELLS: cells {at[address]} and {name} are both at {address}", fix=TWICE)
+            at[address] = name
         self._made: dict[str, Airflow] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -37,7 +45,7 @@ class Airflows:
             raise TransientError(f"the Airflow of cell {cell} is not known here", fix="Name it in INBOXOPS_CELLS")
         if cell not in self._made:
             known = self._known[cell]
-            client = Airflow(known["url"], known["username"], known["password"])
+            client = Airflow(known["url"], known["username"], known["password"], cell=cell)
             self._made.setdefault(cell, client)  # of two threads the first one's
         return self._made[cell]
 

@@ -15,7 +15,7 @@ PROVIDERS = {
     "jmap": "inboxops.providers.jmap:JmapProvider",
     "microsoft": "inboxops.providers.graph:GraphProvider",
 }
-"""connection_type -> module:class. A new provider is one file, one line here and one in PROBERS."""
+"""connection_type -> module:class. A new provider is one file, and a line here, in PROBERS and in SENDERS."""
 
 PROBERS = {
     "gmail": "inboxops.providers.gmail:GmailProber",
@@ -23,7 +23,7 @@ PROBERS = {
     "jmap": "inboxops.providers.jmap:JmapProber",
     "microsoft": "inboxops.providers.graph:GraphProber",
 }
-
+"""connection_type -> module:class of what looks for news in many of them."""
 
 SENDERS = {
     "gmail": "inboxops.providers.gmail_send:GmailSender",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ _TOO_LITTLE = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 _NO_CONSENT = _TOO_LITTLE | {"authError"}
 _NOT_SET_UP = {"accessNotConfigured", "SERVICE_DISABLED"}
 _MODIFY = "Set INBOXOPS_GOOGLE_MAY_MODIFY=true and connect the inbox again, which then asks for gmail.modify"
+_RETRY_AFTER = re.compile(r"Retry after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
+"""Of a user's limits Gmail tells the time in words alone."""
 _RECONNECT = "Connect the inbox again and grant all that is asked for"
 
 
@@ -59,7 +62,10 @@ def answered(status: int, content: bytes, headers: Mapping[str, str], server: st
     """Our error for an answer that is none of 2xx."""
     reasons, message = _said(content)
     said = f"{server} answers {status} to {what}: {message}"[:400].rstrip(" :.")
-    wait = retry_after(headers.get("retry-after"), now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    wait = retry_after(headers.get("retry-after"), now=now)
+    if wait is None and (named := _RETRY_AFTER.search(message)):
+        wait = retry_after(named[1], now=now)
     if status == 429 or (status == 403 and reasons & _PATIENCE):
         return Throttled(said, retry_after=wait)
     if what == "trash" and status == 403 and reasons & _TOO_LITTLE:

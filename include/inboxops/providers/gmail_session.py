@@ -18,7 +18,7 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from googleapiclient.http import BatchHttpRequest
 
-from inboxops.errors import AuthenticationFailed, Throttled
+from inboxops.errors import AuthenticationFailed, Throttled, TransientError
 from inboxops.ports import Account, TokenSource
 from inboxops.providers.gmail_errors import speaking, translated
 from inboxops.providers.https import hand_over, trust
@@ -86,8 +86,7 @@ class GmailSession:
         self._http.close()
 
     def profile(self) -> dict[str, Any]:
-        profile: dict[str, Any] = self.call("profile", self.resources.users.getProfile(userId="me"))
-        return profile
+        return self.call("profile", self.resources.users.getProfile(userId="me"))
 
     def history(self, start: str, page_token: str | None = None, *, patient: bool = True) -> dict[str, Any]:
         """A page of what came in or out of the bin behind a history id. Raises CursorExpired for one that is forgotten."""
@@ -100,8 +99,7 @@ class GmailSession:
             fields="history(id,messagesAdded(message(id,labelIds)),labelsRemoved(message(id,labelIds),labelIds)),"
             "historyId,nextPageToken",
         )
-        page: dict[str, Any] = self.call("history", request, patient=patient)
-        return page
+        return self.call("history", request, patient=patient)
 
     def ids(self, query: str, *, most: int | None = None) -> list[str]:
         """Ids that match, in spam too, newest first; with `most` only so many of the newest."""
@@ -175,14 +173,15 @@ class GmailSession:
                 commit=commit,
             )
 
-    def call(self, what: str, request: Any, *, patient: bool = True) -> Any:
+    def call(self, what: str, request: Any, *, patient: bool = True) -> dict[str, Any]:
         """One request: `what` names its price in quota units and its place in error messages."""
         attempt = 0
         while True:
             self._pace.spend(_UNITS[what])
             try:
                 with speaking(self.server, what):
-                    return request.execute(http=self._http)
+                    answer = request.execute(http=self._http)
+                return {} if what == "stop" else self._of_google(answer, what)  # 204, No Content
             except Throttled as exc:
                 if not patient:
                     raise
@@ -219,7 +218,7 @@ class GmailSession:
         answers: dict[str, dict[str, Any] | HttpError] = {}
 
         def take(id_: str, resource: dict[str, Any] | None, error: HttpError | None) -> None:
-            answers[id_] = error if resource is None and error is not None else resource or {}
+            answers[id_] = error if resource is None and error is not None else self._of_google(resource, "get")
 
         requests = {id_: self.resources.messages.get(userId="me", id=id_, **parameters) for id_ in ids}
         self._pace.spend(_UNITS["get"] * len(ids))
@@ -233,8 +232,17 @@ class GmailSession:
                 batch = BatchHttpRequest(callback=take, batch_uri=f"{self.api_url}/batch/gmail/v1")
                 for id_, request in requests.items():
                     batch.add(request, request_id=id_)
-                batch.execute(http=self._http)
+                try:
+                    batch.execute(http=self._http)
+                except KeyError as exc:  # the library's word for a call that none of the parts is an answer to
+                    raise TransientError(f"{self.server} answers get with less than was asked for") from exc
         return answers
+
+    def _of_google(self, answer: Any, what: str) -> dict[str, Any]:
+        """The answer, if it is one: what is no JSON the library hands over as text. Whoever answered, it was not Google."""
+        if not isinstance(answer, dict):
+            raise TransientError(f"{self.server} answers {what} with what is no JSON object")
+        return answer
 
 
 def _listed(resource: dict[str, Any]) -> Listed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from inboxops.errors import InvalidInput, MailboxNotFound, OperatorError
 from inboxops.ports import Account, Registration
@@ -24,17 +25,28 @@ class GmailWatcher:
 
     def register(self, account: Account, subscription_id: str, *, anew: bool) -> Registration:
         """Google has no renewal: the same call makes and prolongs."""
-        wanted = {"topicName": self._topic, "labelIds": UNWATCHED, "labelFilterBehavior": "exclude"}
         with self._session(account) as session:
             try:
-                answer = session.call("watch", session.resources.users.watch(userId="me", body=wanted))
+                answer, took_over = self._watch(session)
             except (InvalidInput, MailboxNotFound) as exc:
                 raise OperatorError(
                     f"Google does not take the topic of INBOXOPS_GOOGLE_PUBSUB_TOPIC: {exc}"[:400],
                     fix="It belongs to the OAuth client's project, and gmail-api-push@system.gserviceaccount.com may publish",
                 ) from exc
         expires_at = datetime.fromtimestamp(int(answer["expiration"]) / 1000, UTC)
-        return Registration(expires_at, made=anew)
+        return Registration(expires_at, made=anew or took_over)
+
+    def _watch(self, session: GmailSession) -> tuple[dict[str, Any], bool]:
+        """Google's answer, and whether a watch with another topic had to end for it: an account has one of each project."""
+        wanted = {"topicName": self._topic, "labelIds": UNWATCHED, "labelFilterBehavior": "exclude"}
+        request = session.resources.users.watch(userId="me", body=wanted)
+        try:
+            return session.call("watch", request), False
+        except (InvalidInput, MailboxNotFound) as exc:
+            if "call /stop" not in str(exc):
+                raise
+        session.call("stop", session.resources.users.stop(userId="me"))
+        return session.call("watch", request), True
 
     def stop(self, account: Account, subscription_id: str) -> None:
         with self._session(account) as session:

@@ -20,6 +20,7 @@ from inboxops.core import model
 from inboxops.core.model import Batch, Cursor, RawMessage, Removed
 from inboxops.errors import CursorExpired, ServerRefused
 from inboxops.ports import Account, FetchLimits, MailboxInfo
+from inboxops.providers.graph_errors import MessageUnreadable
 from inboxops.providers.graph_session import CALLS_AT_ONCE, MOST_PAGES, GraphSession
 from inboxops.providers.patience import Patience
 from inboxops.providers.place import Place, Step, batched, delta_cursor, mark, milliseconds, moment
@@ -188,15 +189,31 @@ class GraphMailbox:
         return list(islice(self._within(f"receivedDateTime ge {_text(since)}", page=size), most))[::-1]
 
     def _within(self, expression: str, *, page: int = _LISTING_PAGE) -> Iterator[_Listed]:
-        """Messages of the folder that a filter lets through, newest first."""
-        query = {
-            "$filter": expression,
-            "$orderby": "receivedDateTime desc",
-            "$select": _SELECT,
-            "$top": str(page),
-        }
-        for entries in self._session.pages("list", f"{self._folder}/messages", query, page=page):
+        """Messages of the folder that a filter lets through, newest first.
+
+        Each page begins with the second in which the one before it ended. Graph's own next links count ($skip), so that for each
+        message that goes meanwhile another one would be left out; they are followed where a second fills pages.
+        """
+        path = f"{self._folder}/messages"
+        query = {"$orderby": "receivedDateTime desc", "$select": _SELECT, "$top": str(page)}
+        known, last, link = set[str](), "", path
+        parameters: dict[str, str] | None = {**query, "$filter": expression}
+        for _ in range(MOST_PAGES):
+            answer, _ = self._session.get("list", link, parameters, page=page)
+            entries = [one for one in answer.get("value", []) if one["id"] not in known]
             yield from _Listed.of(entries)
+            if "@odata.nextLink" not in answer:
+                return
+            if not entries:
+                link, parameters = str(answer["@odata.nextLink"]), None
+                continue
+            before, last = last, entries[-1]["receivedDateTime"]
+            known = (known if last == before else set()) | {
+                one["id"] for one in entries if one["receivedDateTime"] == last
+            }
+            until = _text(datetime.fromisoformat(last) + timedelta(seconds=1))
+            link, parameters = path, {**query, "$filter": f"{expression} and receivedDateTime lt {until}"}
+        raise ServerRefused(f"{self._session.server} gives no end to its pages (list)")
 
     def _steps(self, start: _Start, limits: FetchLimits) -> Iterator[Step]:
         token, importing = start.place.token, start.place.importing
@@ -233,7 +250,7 @@ class GraphMailbox:
             waiting.append((one, self._threads.submit(self._session.content, one.id, most_bytes=limits.message_bytes)))
             while waiting and (len(waiting) >= ahead or position == len(listed) - 1):
                 first, content = waiting.popleft()
-                yield first, _message(first, content.result(), limits, imported=imported, in_spam=in_spam_folder)
+                yield first, _message(first, content, limits, imported=imported, in_spam=in_spam_folder)
 
     def _link(self, page: Mapping[str, Any]) -> tuple[str, bool]:
         """What stands behind a page of changes, and whether the round ends with it."""
@@ -252,12 +269,23 @@ class GraphMailbox:
 
 
 def _message(
-    listed: _Listed, content: tuple[bytes | None, int] | None, limits: FetchLimits, *, imported: bool, in_spam: bool
+    listed: _Listed,
+    content: Future[tuple[bytes | None, int] | None],
+    limits: FetchLimits,
+    *,
+    imported: bool,
+    in_spam: bool,
 ) -> RawMessage | None:
-    if content is None:
-        return None
-    raw, size_bytes = content
-    refusal = f"{size_bytes} bytes are more than the {limits.message_bytes} that are taken in" if raw is None else ""
+    refusal = ""
+    try:
+        found = content.result()
+        if found is None:
+            return None
+        raw, size_bytes = found
+        if raw is None:
+            refusal = f"{size_bytes} bytes are more than the {limits.message_bytes} that are taken in"
+    except MessageUnreadable as exc:
+        raw, size_bytes, refusal = None, 0, str(exc)
     return RawMessage(
         key=listed.id,
         raw=raw,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,7 +12,7 @@ import httpx
 
 from inboxops.errors import AuthenticationFailed, ServerRefused, Throttled, TransientError
 from inboxops.ports import Account
-from inboxops.providers.graph_errors import translated
+from inboxops.providers.graph_errors import MessageUnreadable, is_gone, translated
 from inboxops.providers.https import hand_over, refused, speaking, trust
 from inboxops.providers.patience import Patience
 
@@ -71,7 +71,10 @@ class GraphSession:
         raise ServerRefused(f"{self.server} gives no end to its pages ({what})")
 
     def content(self, message_id: str, *, most_bytes: int) -> tuple[bytes | None, int] | None:
-        """The MIME of a message and its size in bytes; no MIME when it is larger than wanted, None when it was deleted."""
+        """The MIME of a message and its size in bytes; no MIME when it is larger than wanted, None when it was deleted.
+
+        Raises MessageUnreadable.
+        """
         path = self._url(f"/messages/{quote(message_id)}/$value")
         with self._answered("$value", "GET", path, headers={"Prefer": _IDS}, gone=404) as response:
             if response.status_code == 404:
@@ -85,19 +88,25 @@ class GraphSession:
                         chunks.append(chunk)
                     else:
                         chunks.clear()  # read on only to know how large it is
+            if not size_bytes:
+                raise MessageUnreadable(f"{self.server} lists the message but delivers nothing of it")
             return (b"".join(chunks), size_bytes) if size_bytes <= most_bytes else (None, size_bytes)
 
     def head(self, message_id: str) -> bytes:
-        """The header section of a message; nothing of it when it was deleted."""
+        """The header section of a message; nothing of it when it was deleted, or can't be read."""
         head = b""
         path = self._url(f"/messages/{quote(message_id)}/$value")
-        with self._answered("$value", "GET", path, headers={"Prefer": _IDS}, gone=404) as response:
+        with (
+            suppress(MessageUnreadable),
+            self._answered("$value", "GET", path, headers={"Prefer": _IDS}, gone=404) as response,
+        ):
             with speaking(self.server, "$value"):
                 for chunk in response.iter_bytes():
                     head += chunk
                     if b"\r\n\r\n" in head or len(head) > _HEAD_BYTES:
                         break
             return b"" if response.status_code == 404 else head.partition(b"\r\n\r\n")[0]
+        return b""
 
     def folder_of(self, message_id: str) -> str:
         """The id of the folder that a message is in, "" when it was deleted."""
@@ -141,6 +150,8 @@ class GraphSession:
         }
         with speaking(self.server, "upload"):
             response = self._http.put(url, content=piece, headers=headers)
+        if response.status_code in (401, 404, 410):  # of the address, which ends after a while
+            raise TransientError(f"{self.server} forgot an upload ({response.status_code})")
         if not response.is_success:
             raise translated(response, self.server, "upload")
 
@@ -163,7 +174,8 @@ class GraphSession:
         gone: int = 0,
         **arguments: Any,
     ) -> Iterator[httpx.Response]:
-        """A streamed answer of 2xx (or `gone`). A refused token is renewed once, throttling is waited for."""
+        """A streamed answer of 2xx, or of `gone` where it is about what was asked for. A refused token is renewed once, throttling
+        is waited for."""
         attempt, renewed = 0, False
         token = self._tokens.access_token().value
         while True:
@@ -173,11 +185,14 @@ class GraphSession:
             with speaking(self.server, what):
                 response = self._http.send(request, stream=True)
             try:
-                if response.is_success or response.status_code == gone:
+                if response.is_success:
                     yield response
                     return
                 with speaking(self.server, what):
                     response.read()
+                if response.status_code == gone and is_gone(response):
+                    yield response
+                    return
             finally:
                 response.close()
             if response.status_code == 401 and not renewed:

@@ -20,12 +20,14 @@ from inboxops.errors import (
     ServerRefused,
     TransientError,
 )
+from inboxops.outward.http import Bounds
 from inboxops.ports import TokenSource
 
 ANSWER_SECONDS = 300.0
 """How long a provider may take to answer a message; `stories.send.FINAL_SECONDS` is longer."""
 
 _WRITE_SECONDS = 60.0
+_BOUNDS = Bounds(ANSWER_SECONDS + 30)  # where the client keeps to bounds
 _PIECE = 65_536  # bytes: httpcore copies what is left of a piece after each TLS record
 
 # A request without all of its body is none (RFC 9112, 8), so whoever got less has to forget it.
@@ -51,6 +53,8 @@ def speaking(server: str, what: str) -> Iterator[None]:
         yield
     except httpx.TransportError as exc:
         raise unreachable(exc, server, what) from exc
+    except httpx.InvalidURL as exc:
+        raise ServerRefused(f"{server} leads to what is no URL ({what}): {exc}"[:300]) from exc
 
 
 def unreachable(exc: httpx.TransportError, server: str, what: str) -> InboxOpsError:
@@ -102,6 +106,7 @@ def posted(http: httpx.Client, url: str, body: bytes, headers: Mapping[str, str]
         content=_pieces(body),
         headers={**headers, "Content-Length": str(len(body))},
         timeout=httpx.Timeout(_WRITE_SECONDS, read=ANSWER_SECONDS),
+        extensions={"bounds": _BOUNDS},
     )
     try:
         response = http.send(request)
@@ -112,8 +117,9 @@ def posted(http: httpx.Client, url: str, body: bytes, headers: Mapping[str, str]
             f"{server} was lost before it said whether it took the message: {type(exc).__name__} {exc}"[:300]
         ) from exc
     if response.status_code >= 500:
+        said = " ".join(response.text.split())[:200] or "without a word"
         raise OutcomeUnknown(
-            f"{server} answers {response.status_code} to the message, which leaves open whether it took it",
+            f"{server} answers {response.status_code} to the message ({said}), which leaves open whether it took it",
             retry_after=retry_after(response.headers.get("retry-after"), now=datetime.now(UTC)),
         )
     return response

@@ -2,18 +2,22 @@
 
 A cursor is (UIDVALIDITY, last UID) of the one folder an inbox reads (RFC 9051, 2.3.1.1). The last batch of a run moves
 it to UIDNEXT - 1, so that mail which came and went between two runs is not looked for again.
+
+UIDs are never given away twice under one UIDVALIDITY, but they are where a server's machine is put back to a snapshot. Then
+UIDNEXT goes back, or the message that was read last is another. Two runs have to see it, for a replica may lag behind; from then
+on it is what a new UIDVALIDITY is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from imapclient import IMAPClient
 
-from inboxops.core.model import Batch, Cursor, Listed, RawMessage, Removed
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage, Removed, Reused
 from inboxops.errors import Throttled, TransientError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
 from inboxops.providers.imap_errors import passes_by
@@ -49,19 +53,27 @@ class ImapProvider:
 class _Plan:
     """Which UIDs a run reads, in ascending order. `goal` is the last UID that the folder has given away.
 
-    import_until: messages up to this UID are imported ones, None when all are new.
+    import_until: messages up to this UID are imported ones, None when all are new. seen: as `Cursor.last_seen`, before the first
+    of them. reused: of a rescan, the keys it gives. went_back: it has to be seen once more before anything is read.
     """
 
     uid_validity: int
     goal: int
     uids: Sequence[int]
     import_until: int | None
+    seen: str | None = None
     note: str = ""
+    reused: Reused | None = None
+    went_back: bool | None = None
 
-    def cursor_at(self, uid: int) -> Cursor:
+    def cursor_at(self, uid: int, seen: str | None) -> Cursor:
         importing = self.import_until is not None and uid < self.import_until
         return Cursor(
-            uid_validity=self.uid_validity, last_uid=uid, import_until=self.import_until if importing else None
+            uid_validity=self.uid_validity,
+            last_uid=uid,
+            import_until=self.import_until if importing else None,
+            last_seen=seen,
+            went_back=self.went_back,
         )
 
 
@@ -70,6 +82,10 @@ class _Facts:
     uid: int
     size_bytes: int
     received_at: datetime
+
+    def __str__(self) -> str:
+        """As `Cursor.last_seen`."""
+        return f"{self.uid} {self.size_bytes} {self.received_at.timestamp():.0f}"
 
 
 class ImapMailbox:
@@ -91,25 +107,30 @@ class ImapMailbox:
 
     def has_news(self, cursor: Cursor) -> bool:
         state = self._session.status()
-        if cursor.last_uid is None or cursor.uid_validity != state.uid_validity:
+        if cursor.last_uid is None or cursor.went_back or cursor.uid_validity != state.uid_validity:
             return True
-        if state.uid_next is not None:
+        if state.uid_next is not None and state.uid_next > cursor.last_uid:
             return state.uid_next > cursor.last_uid + 1
-        return bool(self._behind(self._session.examine(), cursor.last_uid))
+        here = self._credible(self._session.examine(), cursor.last_uid)
+        went_back = here.uid_next is not None and here.uid_next <= cursor.last_uid
+        has_news = went_back or bool(self._behind(here, cursor.last_uid))
+        self._session.leave()
+        return has_news
 
     def batches(self, cursor: Cursor, limits: FetchLimits) -> Iterator[Batch]:
         plan = self._plan(self._session.examine(), cursor, limits)
-        note, last_uid = plan.note, cursor.last_uid if cursor.uid_validity == plan.uid_validity else None
+        seen, note, reused = plan.seen, plan.note, plan.reused
         in_spam_folder = bool(plan.uids) and self._session.is_junk()
         for group in self._groups(plan.uids, limits):
             last_uid = group[-1].uid
+            seen = next((str(one) for one in reversed(group) if one.size_bytes), seen)
             messages = self._messages(group, plan, limits, in_spam_folder=in_spam_folder)
             is_last = last_uid == plan.uids[-1]
-            yield Batch(messages, plan.cursor_at(plan.goal if is_last else last_uid), note)
+            yield Batch(messages, plan.cursor_at(plan.goal if is_last else last_uid, seen), note, reused)
             del messages
-            note = ""
-        if not plan.uids and (note or last_uid is None or last_uid < plan.goal):
-            yield Batch((), plan.cursor_at(plan.goal), note)
+            note, reused = "", None
+        if not plan.uids and plan.cursor_at(plan.goal, seen) != cursor:
+            yield Batch((), plan.cursor_at(plan.goal, seen), note, reused)
 
     def listing(self, since: datetime, until: datetime) -> Iterator[Listed]:
         state = self._session.examine()
@@ -143,9 +164,18 @@ class ImapMailbox:
         return f"{self._session.endpoint.folder}/{uid_validity}/{uid}"
 
     def _plan(self, state: FolderState, cursor: Cursor, limits: FetchLimits) -> _Plan:
-        if cursor.last_uid is not None and cursor.uid_validity == state.uid_validity:
-            uids = self._behind(state, cursor.last_uid)
-            return _Plan(state.uid_validity, self._goal(state, uids, cursor.last_uid), uids, cursor.import_until)
+        folder, last_uid = self._session.endpoint.folder, cursor.last_uid
+        why = f"UIDVALIDITY of {folder!r} changed from {cursor.uid_validity} to {state.uid_validity}"
+        if last_uid is not None and cursor.uid_validity == state.uid_validity:
+            state = self._credible(state, last_uid)
+            evidence = self._went_back(state, last_uid, cursor.last_seen)
+            here = _Plan(state.uid_validity, last_uid, [], cursor.import_until, cursor.last_seen)
+            if not evidence:
+                uids = self._behind(state, last_uid)
+                return replace(here, goal=self._goal(state, uids, last_uid), uids=uids)
+            if not cursor.went_back:
+                return replace(here, went_back=True)
+            why = f"{folder!r} went back to an earlier state ({evidence})"
         first = cursor.uid_validity is None
         since = datetime.now(UTC).date() - timedelta(days=limits.first_sync_days if first else limits.rescan_days)
         uids = self._since(state, since)
@@ -153,12 +183,35 @@ class ImapMailbox:
             uids = uids[max(0, len(uids) - limits.first_sync_messages) :]
             note = f"first sync: {len(uids)} messages since {since} are imported"
         else:
-            note = (
-                f"UIDVALIDITY of {self._session.endpoint.folder!r} changed from {cursor.uid_validity} to "
-                f"{state.uid_validity}: {len(uids)} messages since {since} are read again, older ones are not"
-            )
-        goal = self._goal(state, uids, 0)
-        return _Plan(state.uid_validity, goal, uids, import_until=goal, note=note)
+            note = f"{why}: {len(uids)} messages since {since} are read again, older ones are not"
+        given = (
+            uids if uids or state.uid_next else self._behind(state, 0)
+        )  # older mail is no news, also where UIDNEXT is not told
+        goal = self._goal(state, given, 0)
+        # Also a UIDVALIDITY may be one that the folder had before.
+        reused = None if first else Reused(self._key(state.uid_validity, ""), uids[0] if uids else goal + 1)
+        return _Plan(state.uid_validity, goal, uids, import_until=goal, note=note, reused=reused)
+
+    def _went_back(self, state: FolderState, last_uid: int, last_seen: str | None) -> str:
+        """By what it is known that UIDs up to `last_uid` are given away again; "" when they are not.
+
+        A message is another when both its size and its arrival time are: there are servers that tell either anew.
+        """
+        if state.uid_next is not None and state.uid_next <= last_uid:
+            return f"UIDNEXT is {state.uid_next}, and {last_uid} was read"
+        if last_seen is None or not state.messages:
+            return ""
+        known = last_seen.split()
+        [there] = self._list([int(known[0])])
+        is_another = there.size_bytes and all(a != b for a, b in zip(known[1:], str(there).split()[1:], strict=True))
+        return f"UID {there.uid} is another message than it was" if is_another else ""
+
+    def _credible(self, state: FolderState, last_uid: int) -> FolderState:
+        """Without a UIDNEXT that is not above the UIDs that are there, as some servers tell."""
+        if state.uid_next is None or state.uid_next > last_uid:
+            return state
+        untold = replace(state, uid_next=None)
+        return untold if self._behind(untold, state.uid_next - 1) else state
 
     def _goal(self, state: FolderState, uids: Sequence[int], last_uid: int) -> int:
         return max(last_uid, state.uid_next - 1 if state.uid_next else 0, uids[-1] if uids else 0)
@@ -173,7 +226,7 @@ class ImapMailbox:
             return []
         if state.uid_next is None:
             return [uid for uid in self._search(b"UID", b"%d:*" % (last_uid + 1)) if uid > last_uid]
-        window = _UIDS_PER_SEARCH if state.messages > _UIDS_PER_SEARCH else state.uid_next
+        window = self._per_search(state) or state.uid_next
         return [
             uid
             for low in range(last_uid + 1, state.uid_next, window)
@@ -183,13 +236,22 @@ class ImapMailbox:
     def _since(self, state: FolderState, since: date) -> list[int]:
         if not state.messages:
             return []
-        if state.messages <= _UIDS_PER_SEARCH or state.uid_next is None:
+        window = self._per_search(state)
+        if window is None or state.uid_next is None:
             return self._search(b"SINCE", since)
         return [
             uid
-            for low in range(1, state.uid_next, _UIDS_PER_SEARCH)
-            for uid in self._search(b"UID", b"%d:%d" % (low, low + _UIDS_PER_SEARCH - 1), b"SINCE", since)
+            for low in range(1, state.uid_next, window)
+            for uid in self._search(b"UID", b"%d:%d" % (low, low + window - 1), b"SINCE", since)
         ]
+
+    def _per_search(self, state: FolderState) -> int | None:
+        """How many UIDs one search may be about, None for all that there are.
+
+        Of more than it announces a server searches a part alone, and says OK (RFC 9738, 3).
+        """
+        most = min(_UIDS_PER_SEARCH, self._session.message_limit() or _UIDS_PER_SEARCH)
+        return most if state.messages > most else None
 
     def _search(self, *criteria: bytes | date) -> list[int]:
         with self._session.speaking("read"):
@@ -269,15 +331,20 @@ class ImapMailbox:
             bodies = {}
         missing = self._still_there([uid for uid in uids if uid not in bodies])
         for uid in missing:
+            is_last_hope = len(missing) > 1 and uid == missing[-1] and not bodies
             try:
                 bodies |= self._fetch_bodies([uid])
             except TransientError as exc:
-                if not _may_be_about_a_message(exc) or (len(missing) > 1 and uid == missing[-1] and not bodies):
+                if not _may_be_about_a_message(exc) or is_last_hope:
                     raise
                 refused[uid] = str(exc)
             else:
                 if uid not in bodies and self._still_there([uid]):
                     refused[uid] = f"{self._session.endpoint.server} lists the message but does not deliver it"
+                    if is_last_hope:
+                        raise TransientError(
+                            f"{self._session.endpoint.server} delivers none of {len(missing)} messages"
+                        )
         return bodies
 
     def _fetch_bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
@@ -285,7 +352,8 @@ class ImapMailbox:
             return {}
         with self._session.speaking("read"):
             answer = self._session.client.fetch(uids, [b"BODY.PEEK[]"])
-        return {uid: raw for uid, fields in answer.items() if isinstance(raw := fields.get(b"BODY[]"), bytes)}
+        # Nothing at all is no mail either: servers say it while they can't reach their own store.
+        return {uid: raw for uid, fields in answer.items() if isinstance(raw := fields.get(b"BODY[]"), bytes) and raw}
 
     def _still_there(self, uids: Sequence[int]) -> list[int]:
         if not uids:

@@ -41,7 +41,7 @@ _PATIENCE_WORDS = re.compile(
 )
 _PASSES_BY_WORDS = re.compile(
     r"temporar|again later|unavailable|not connected|internal (?:server )?error|server error|busy|time[d -]?out"
-    r"|shutting down|maintenance|backend",
+    r"|shutting down|maintenance|backend|generic failure",  # the last one is SASL_FAIL: no word about the password
     re.IGNORECASE,
 )
 _NOT_TLS = {
@@ -67,6 +67,11 @@ def response_code(text: str) -> str:
 def passes_by(text: str) -> bool:
     """Whether the server says that it is in trouble itself, by code or, where it sends none, in words."""
     return response_code(text) in _PASSES_BY or bool(_PASSES_BY_WORDS.search(text))
+
+
+def asks_for_patience(text: str) -> bool:
+    """Whether the server wants to be asked less often, by code or in words."""
+    return response_code(text) in _PATIENCE or bool(_PATIENCE_WORDS.search(text))
 
 
 @contextmanager
@@ -156,7 +161,7 @@ def _answer(text: str, server: str, step: str, *, lost: bool) -> InboxOpsError:
         return AuthenticationFailed(said, fix=_CREDENTIALS_FIX)
     if code == "PRIVACYREQUIRED":
         return ServerRefused(said, fix='Use security "tls" or "starttls"')
-    if code in _PATIENCE or _PATIENCE_WORDS.search(text):
+    if asks_for_patience(text):
         return Throttled(said)
     if step == "folder" and code in _NO_SUCH_FOLDER:
         return MailboxNotFound(said, fix=_FOLDER_FIX)

@@ -1,7 +1,8 @@
 """IMAP IDLE (RFC 2177): one thread and one selector hold many mailboxes and say which of them got mail.
 
-Connecting blocks, so a few threads do that; from then on a mailbox is a socket, a few bytes of state and a deadline.
-IDLE is an addition to polling, never its replacement: what it misses, the next poll finds.
+Connecting blocks, so a few threads do that, few of them at a server that does not answer; from then on a mailbox is a socket, a
+few bytes of state and a deadline. Whatever a server makes us stumble over is its own mailbox's failure. IDLE is an addition to
+polling, never its replacement: what it misses, the next poll finds.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import structlog
+
+from inboxops.core.looking import FEW_AT_ONCE, Places, Rooms
 from inboxops.core.model import Cursor
 from inboxops.errors import InboxOpsError, ServerRefused, TransientError
 from inboxops.ports import Account
@@ -28,10 +33,12 @@ from inboxops.providers.imap import ImapProvider
 from inboxops.providers.imap_pool import fingerprint
 from inboxops.providers.imap_session import FolderState
 
+log = structlog.get_logger("inboxops.idle")
 _ANSWER_SECONDS = 60.0  # how long the server may take to begin or end an IDLE
 _STEADY_SECONDS = 60.0  # a connection that lasted longer failed for a new reason
 _LONGEST_LINE = 64 * 1024
 _RECEIVE = 16 * 1024
+_DIGITS = 10  # of a number of 32 bits (RFC 9051, section 9)
 
 
 @dataclass(slots=True)
@@ -45,6 +52,10 @@ class _Mailbox:
     failures: int = 0
     connection: _Connection | None = None
     refusal: InboxOpsError | None = None
+
+    @property
+    def server(self) -> str:
+        return str(self.account.connection.get("host"))
 
 
 @dataclass(slots=True)
@@ -63,6 +74,7 @@ class _Connection:
 class _Connected:
     inbox_id: int
     generation: int
+    server: str
     socket: socket.socket | None
     folder: FolderState | None
     error: InboxOpsError | None
@@ -73,7 +85,8 @@ class IdleHub:
 
     limit: how many mailboxes at most; those beyond it are left to polling. renew_seconds: IDLE is begun again after
     this time (servers may log out after 30 minutes; RFC 2177 asks for less than 29). connectors: how many connections
-    are set up at once. retry_seconds: the first and the longest pause after a failure; it doubles, with jitter.
+    are set up at once, at a server that does not answer FEW_AT_ONCE of them. retry_seconds: the first and the longest pause
+    after a failure; it doubles, with jitter.
     """
 
     def __init__(
@@ -82,16 +95,20 @@ class IdleHub:
         *,
         limit: int = 1000,
         renew_seconds: float = 25 * 60,
-        connectors: int = 4,
+        connectors: int = 16,
         retry_seconds: tuple[float, float] = (5.0, 15 * 60.0),
     ) -> None:
         self._provider = provider or ImapProvider(connect_seconds=15, read_seconds=30)
         self._limit = limit
         self._renew_seconds = renew_seconds
         self._retry_seconds = retry_seconds
-        self._listeners: list[Callable[[int], None]] = []
+        self._listeners: list[Callable[[int | None], None]] = []
         self._mailboxes: dict[int, _Mailbox] = {}
         self._wanted: deque[Sequence[tuple[Account, Cursor]]] = deque()
+        self._waiting: list[tuple[_Mailbox, int]] = []  # to be connected, in this generation
+        self._connecting = 0
+        self._most_connecting = connectors
+        self._rooms, self._places = Rooms(max(connectors - FEW_AT_ONCE, FEW_AT_ONCE)), Places()
         self._connected: deque[_Connected] = deque()
         self._due: list[tuple[float, int, int, int]] = []  # heap of (when, tie breaker, inbox, generation)
         self._order = itertools.count()
@@ -111,28 +128,35 @@ class IdleHub:
         """Hold these and no others, each with the cursor up to which it was read; call again when the list changes.
 
         An account that changed is connected anew, one that is no longer listed is let go.
+
+        Raises RuntimeError once the hub has ended.
         """
+        if self._closing:
+            raise RuntimeError("the hub has ended and holds nothing any more")
         self._wanted.append(tuple(mailboxes[: self._limit]))
         self._wake()
 
-    def listen(self, listener: Callable[[int], None]) -> Callable[[], None]:
-        """Call `listener` with the inbox's id, in the hub's thread, whenever mail arrived. Returns what ends it."""
+    def listen(self, listener: Callable[[int | None], None]) -> Callable[[], None]:
+        """Call `listener` in the hub's thread, with the inbox's id whenever mail arrived and with None when the hub ends.
+
+        Returns what ends it.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     async def arrivals(self) -> AsyncIterator[int]:
-        """Ids of inboxes that got mail, for ever. The event loop never waits for a socket."""
+        """Ids of inboxes that got mail, until the hub ends. The event loop never waits for a socket."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[int] = asyncio.Queue()
+        queue: asyncio.Queue[int | None] = asyncio.Queue()
 
-        def enqueue(inbox_id: int) -> None:
+        def enqueue(inbox_id: int | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed a moment ago
                 loop.call_soon_threadsafe(queue.put_nowait, inbox_id)
 
         stop = self.listen(enqueue)
         try:
-            while True:
-                yield await queue.get()
+            while not self._closing and (inbox_id := await queue.get()) is not None:
+                yield inbox_id
         finally:
             stop()
 
@@ -169,8 +193,11 @@ class IdleHub:
         try:
             while not self._closing:
                 self._round()
+        except Exception:  # nobody foresaw it: whoever waits for arrivals is told, and opens another hub
+            log.exception("idle_hub_broke", mailboxes=len(self._mailboxes))
         finally:
             self._closing = True
+            self._tell(None)
             for mailbox in self._mailboxes.values():
                 self._drop(mailbox)
             self._selector.close()
@@ -181,7 +208,8 @@ class IdleHub:
         pause = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
         for key, _ in self._selector.select(pause):
             if key.data is None:
-                self._wake_receiver.recv(4096)
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_receiver.recv(4096)
             else:
                 self._read(key.data)
         while self._wanted:
@@ -189,6 +217,16 @@ class IdleHub:
         while self._connected:
             self._begin(self._connected.popleft())
         self._meet_deadlines()
+        self._let_in()
+
+    @contextlib.contextmanager
+    def _alone(self, mailbox: _Mailbox) -> Iterator[None]:
+        """What goes wrong within is this mailbox's failure and no other's."""
+        try:
+            yield
+        except Exception as exc:  # whatever it is, a server must not end the hub by it
+            log.exception("idle_mailbox_broke", inbox_id=mailbox.account.inbox_id, server=mailbox.server)
+            self._fail(mailbox, TransientError(f"{type(exc).__name__}: {exc}"[:300]))
 
     def _set(self, wanted: Sequence[tuple[Account, Cursor]]) -> None:
         ids = {account.inbox_id for account, _ in wanted}
@@ -208,9 +246,37 @@ class IdleHub:
             self._connect(mailbox)
 
     def _connect(self, mailbox: _Mailbox) -> None:
-        self._connectors.submit(self._connect_blocking, mailbox.account, mailbox.generation)
+        self._waiting.append((mailbox, mailbox.generation))
 
-    def _connect_blocking(self, account: Account, generation: int) -> None:
+    def _let_in(self) -> None:
+        """Have as many connected as there are threads, and as their servers may hold of these."""
+        waiting, self._waiting = self._waiting, []
+        for mailbox, generation in waiting:
+            now = datetime.now(UTC)
+            if mailbox.generation != generation:
+                continue
+            if self._connecting >= self._most_connecting or not self._rooms.is_open(mailbox.server, now):
+                self._waiting.append((mailbox, generation))
+            elif resting := self._places.rests(mailbox.server, now):
+                self._fail(mailbox, TransientError(resting))
+            else:
+                with self._alone(mailbox):
+                    self._connectors.submit(self._connect_blocking, mailbox.account, generation, mailbox.server)
+                    self._rooms.enter(mailbox.server)
+                    self._connecting += 1
+
+    def _left(self, connected: _Connected) -> None:
+        """A thread is free again, and it is known whether the server answers."""
+        now, error = datetime.now(UTC), connected.error
+        self._connecting -= 1
+        answered = not isinstance(error, TransientError)
+        self._rooms.leave(connected.server, now, answered=answered)
+        if answered:
+            self._places.answered(connected.server)
+        else:
+            self._places.failed(connected.server, connected.inbox_id, str(error), now)
+
+    def _connect_blocking(self, account: Account, generation: int, server: str) -> None:
         """In a connector's thread: log in, open the folder, and hand over the bare socket."""
         if self._closing:
             return
@@ -225,15 +291,20 @@ class IdleHub:
             except BaseException:
                 session.close(politely=False)
                 raise
-            connected = _Connected(account.inbox_id, generation, session.client.socket(), folder, None)
+            connected = _Connected(account.inbox_id, generation, server, session.client.socket(), folder, None)
         except InboxOpsError as exc:
-            connected = _Connected(account.inbox_id, generation, None, None, exc)
+            connected = _Connected(account.inbox_id, generation, server, None, None, exc)
+        except Exception as exc:  # nobody foresaw it, and the mailbox is tried again
+            log.exception("idle_mailbox_broke", inbox_id=account.inbox_id, server=server)
+            error = TransientError(f"{type(exc).__name__}: {exc}"[:300])
+            connected = _Connected(account.inbox_id, generation, server, None, None, error)
         if self._closing and connected.socket is not None:
             connected.socket.close()
         self._connected.append(connected)
         self._wake()
 
     def _begin(self, connected: _Connected) -> None:
+        self._left(connected)
         mailbox = self._mailboxes.get(connected.inbox_id)
         if mailbox is None or mailbox.generation != connected.generation:
             if connected.socket is not None:
@@ -242,15 +313,19 @@ class IdleHub:
         if connected.socket is None or connected.folder is None:
             self._fail(mailbox, connected.error)
             return
-        connection = _Connection(
-            _patient(connected.socket), connected.inbox_id, connected.folder.messages, time.monotonic()
+        mailbox.connection = _Connection(
+            connected.socket, connected.inbox_id, connected.folder.messages, time.monotonic()
         )
-        mailbox.connection = connection
+        with self._alone(mailbox):
+            self._idle(mailbox, mailbox.connection, connected.folder)
+
+    def _idle(self, mailbox: _Mailbox, connection: _Connection, folder: FolderState) -> None:
+        _make_patient(connection.socket)
         self._selector.register(connection.socket, selectors.EVENT_READ, connection)
-        # Mail that came while nobody was in IDLE: before the first connection, or since the last one broke.
-        folder, cursor = connected.folder, mailbox.cursor
-        if folder.uid_validity != cursor.uid_validity or (folder.uid_next or 0) > (cursor.last_uid or 0) + 1:
-            self._tell(connected.inbox_id)
+        # Mail that came while nobody was in IDLE, before the first connection or since the last one broke; or the folder went back.
+        cursor = mailbox.cursor
+        if folder.uid_validity != cursor.uid_validity or folder.uid_next not in (None, (cursor.last_uid or 0) + 1):
+            self._tell(connection.inbox_id)
         if folder.uid_next is not None:
             mailbox.cursor = Cursor(uid_validity=folder.uid_validity, last_uid=folder.uid_next - 1)
         self._say(mailbox, b"I IDLE\r\n", "beginning", _ANSWER_SECONDS)
@@ -292,6 +367,10 @@ class IdleHub:
         mailbox = self._mailboxes.get(connection.inbox_id)
         if mailbox is None or mailbox.connection is not connection:
             return  # dropped earlier in this round
+        with self._alone(mailbox):
+            self._understand(mailbox, connection)
+
+    def _understand(self, mailbox: _Mailbox, connection: _Connection) -> None:
         try:
             alive = self._receive(connection)
         except OSError:
@@ -350,10 +429,11 @@ class IdleHub:
         connection, mailbox.connection = mailbox.connection, None
         mailbox.generation = next(self._order)
         if connection is not None:
-            self._selector.unregister(connection.socket)
+            with contextlib.suppress(KeyError, ValueError):  # it broke before it was registered
+                self._selector.unregister(connection.socket)
             connection.socket.close()
 
-    def _tell(self, inbox_id: int) -> None:
+    def _tell(self, inbox_id: int | None) -> None:
         for listener in list(self._listeners):
             listener(inbox_id)
 
@@ -361,7 +441,7 @@ class IdleHub:
 def _grows(connection: _Connection, line: bytes) -> bool:
     """Whether an untagged line says that the folder has more messages than before (RFC 9051, 7.4.1 and 7.5.1)."""
     words = line.split()
-    if len(words) < 3 or words[0] != b"*" or not words[1].isdigit():
+    if len(words) < 3 or words[0] != b"*" or not words[1].isdigit() or len(words[1]) > _DIGITS:
         return False
     kind = words[2].upper()
     if kind == b"EXPUNGE":
@@ -372,11 +452,10 @@ def _grows(connection: _Connection, line: bytes) -> bool:
     return connection.exists > before
 
 
-def _patient(connected: socket.socket) -> socket.socket:
+def _make_patient(connected: socket.socket) -> None:
     """Non-blocking, and with TCP keep-alive: home routers forget a silent connection after minutes and tell nobody."""
     connected.setblocking(False)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 120), ("TCP_KEEPALIVE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, option):  # Linux has the first, macOS the second
             connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return connected

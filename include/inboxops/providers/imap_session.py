@@ -21,13 +21,15 @@ from imapclient.imapclient import TRASH
 
 from inboxops.core.reach import Reach
 from inboxops.errors import InvalidInput, NotAllowed, OperatorError, ServerRefused
+from inboxops.outward.allowance import ANSWER_BYTES, MAIL_BYTES
 from inboxops.ports import Account
 from inboxops.providers.imap_errors import RIGHTS_FIX, speaking
 from inboxops.providers.imap_wire import TimedClient
-from inboxops.providers.reaching import check_name, check_peer
 
 DEFAULT_PORTS = {"tls": 993, "starttls": 143, "plain": 143}
 _ATOM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\]+")  # RFC 9051, section 9: what needs no quoting
+
+_MESSAGE_LIMIT = re.compile(rb"\bMESSAGELIMIT=([0-9]{1,10})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,8 @@ class Session:
 
     @contextmanager
     def speaking(self, step: str) -> Iterator[None]:
-        """One exchange: it has to be over in a few times `read_seconds`, and what goes wrong becomes our error."""
-        self.client.allow(_READS[step] * self._read_seconds)
+        """One exchange: it has to be over in a few times `read_seconds`, and so many bytes; what goes wrong becomes our error."""
+        self.client.allow(_READS[step] * self._read_seconds, MAIL_BYTES if step == "read" else ANSWER_BYTES)
         with speaking(self.endpoint.server, step):
             yield
 
@@ -146,6 +148,11 @@ class Session:
         if b"UIDNOTSTICKY" in answer:
             raise self._without_uids()
         return self._state(answer)
+
+    def leave(self) -> None:
+        """Close the folder that `examine` opened: STATUS may tell of an open one as it was then (RFC 9051, 6.3.11)."""
+        with self.speaking("folder"):
+            self.client.close_folder()
 
     def select(self) -> FolderState:
         """Open the folder to change it. Raises NotAllowed where it may only be read."""
@@ -204,6 +211,12 @@ class Session:
             fix="Such a folder can't be read without losing or doubling mail; connect another one",
         )
 
+    def message_limit(self) -> int | None:
+        """How many messages the server lets one command be about (RFC 9738), None where it announces nothing of the kind."""
+        with self.speaking("folder"):
+            announced = _MESSAGE_LIMIT.search(b" ".join(self.client.capabilities()))
+        return max(1, int(announced[1])) if announced else None
+
     def is_junk(self) -> bool:
         """Whether the folder is the account's \\Junk (RFC 6154)."""
         with self.speaking("folder"):
@@ -242,22 +255,22 @@ def _quietly() -> Iterator[None]:
 def connect(endpoint: Endpoint, *, connect_seconds: float = 15, read_seconds: float = 60) -> Session:
     """A session that is logged in.
 
-    Raises AuthenticationFailed, ServerRefused, TransientError, Throttled, and OperatorError for an unreadable ca_file.
+    Raises AuthenticationFailed, ServerRefused, TransientError, Throttled, InvalidInput for a server out of reach, and OperatorError
+    for an unreadable ca_file.
     """
     context = tls_context(endpoint.ca_file) if endpoint.security != "plain" else None
-    check_name(endpoint.reach, endpoint.host)
     with speaking(endpoint.server, "connect"):
         client = TimedClient(
             endpoint.host,
             endpoint.port,
             context if endpoint.security == "tls" else None,
+            reach=endpoint.reach,
             connect_seconds=connect_seconds,
             read_seconds=read_seconds,
             greeting_seconds=connect_seconds + _READS["connect"] * read_seconds,
         )
     session = Session(endpoint, client, read_seconds)
     try:
-        check_peer(endpoint.reach, endpoint.host, client.socket())
         if endpoint.security == "starttls":
             _start_tls(session, context)
         _log_in(session)
@@ -268,7 +281,7 @@ def connect(endpoint: Endpoint, *, connect_seconds: float = 15, read_seconds: fl
 
 
 def _start_tls(session: Session, context: ssl.SSLContext | None) -> None:
-    """No TLS, no session (RFC 8314). What was said in plain text before is forgotten: imapclient sees to it."""
+    """No TLS, no session (RFC 8314). What was said in plain text before is forgotten."""
     server = session.endpoint.server
     with session.speaking("connect"):
         offered = session.client.has_capability("STARTTLS")

@@ -3,12 +3,14 @@
 An inbox is one mailbox. `Account.connection`: `folder` (a role or a name, by default inbox), and what `jmap_session` needs.
 
 The cursor is the mailbox's id and the state of the query for it. The id stands there because a state means something only with
-its mailbox: Cyrus answers one of another mailbox with "nothing new". A server may list a message again that only had its flags
-changed (RFC 8620, 5.6, on mutable properties; Cyrus does): it keeps its key, and what is known under its key is absorbed.
+its mailbox: Cyrus answers one of another mailbox, or one that it has not reached since it was put back to a snapshot, with
+"nothing new". A server may list a message again that only had its flags changed (RFC 8620, 5.6, on mutable properties; Cyrus
+does): it keeps its key, and what is known under its key is absorbed.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +24,7 @@ from inboxops.core import model
 from inboxops.core.model import Batch, Cursor, RawMessage, Removed
 from inboxops.errors import CursorExpired, InboxOpsError, MailboxNotFound, NotAllowed, Throttled, TransientError
 from inboxops.ports import Account, FetchLimits, MailboxInfo
-from inboxops.providers.jmap_session import CALLS_AT_ONCE, FAILED, PAGE, JmapSession
+from inboxops.providers.jmap_session import CALLS_AT_ONCE, CHANGES_BYTES, FAILED, PAGE, JmapSession
 from inboxops.providers.patience import Patience
 from inboxops.providers.place import Place, Step, batched, delta_cursor, mark, milliseconds, moment
 from inboxops.providers.probing import RequestProber
@@ -30,6 +32,7 @@ from inboxops.providers.probing import RequestProber
 _ABOUT = ["id", "blobId", "size", "receivedAt", "threadId", "mailboxIds"]
 _SORT = [{"property": "receivedAt", "isAscending": True}]
 _NEWEST_FIRST = [{"property": "receivedAt", "isAscending": False}]
+_CYRUS_STATE = re.compile(r"([0-9]{1,20}):[0-9]+")
 _MAILBOX = ["id", "name", "role", "totalEmails", "parentId"]
 
 
@@ -70,6 +73,11 @@ class _State:
 
     def __str__(self) -> str:
         return f"{quote(self.mailbox_id, safe='')} {quote(self.query, safe='')}"
+
+    def went_back(self, before: _State) -> bool:
+        """Whether it is an earlier one, where that can be told: Cyrus's states begin with its modseq, which only grows."""
+        now, then = _CYRUS_STATE.fullmatch(self.query), _CYRUS_STATE.fullmatch(before.query)
+        return bool(now and then and int(now[1]) < int(then[1]))
 
     @classmethod
     def read(cls, token: str) -> _State:
@@ -147,8 +155,7 @@ class JmapMailbox:
         listed = self._mailboxes()
         here = str(self._among(listed)["id"])
         trash = next((str(one["id"]) for one in listed if one.get("role") == "trash"), here)
-        [answer] = self._session.call("get", ("Email/get", {"ids": [key], "properties": ["mailboxIds"]}))
-        found = {str(id_) for one in answer["list"] for id_ in one["mailboxIds"]}
+        found = self._filed(key)
         if here not in found:
             return Removed.GONE
         if trash == here and found == {here}:
@@ -163,12 +170,12 @@ class JmapMailbox:
 
     def _start(self, stored: Place | None, limits: FetchLimits) -> _Start:
         if stored is None:
-            return self._begin_again("first sync", limits.first_sync_days, limits.first_sync_messages, limits)
+            return self._begin_again("first sync", limits.first_sync_days, limits.first_sync_messages)
         state = _State.read(stored.token)
         try:
             added, behind = self._added(state)
         except CursorExpired as exc:
-            return self._begin_again(f"the server has lost the state ({exc})", limits.rescan_days, None, limits)
+            return self._begin_again(f"the server has lost the state ({exc})", limits.rescan_days, None)
         imports = self._left(state.mailbox_id, stored.importing, frozenset(added)) if stored.importing else []
         return _Start(stored, imports, added, str(behind))
 
@@ -178,7 +185,7 @@ class JmapMailbox:
         listed = self._listed(mailbox_id, moment(first), None)
         return [id_ for id_, at in listed if at <= moment(last) and not (at == moment(last) and id_ in added)]
 
-    def _begin_again(self, why: str, days: int, most: int | None, limits: FetchLimits) -> _Start:
+    def _begin_again(self, why: str, days: int, most: int | None) -> _Start:
         """The state first and then the list: what arrives in between is in both, and never in neither."""
         mailbox_id = str(self._mailbox()["id"])
         query = {"filter": {"inMailbox": mailbox_id}, "sort": _SORT, "limit": 1}
@@ -193,16 +200,20 @@ class JmapMailbox:
     def _added(self, state: _State, *, patient: bool = True) -> tuple[list[str], _State]:
         """Ids of what was added behind the state, oldest first, and the state now. Raises CursorExpired."""
         query = {"filter": {"inMailbox": state.mailbox_id}, "sort": _SORT, "sinceQueryState": state.query}
-        mailbox, answer = self._session.call(
+        mailboxes, answer = self._session.call(
             "changes",
-            ("Mailbox/get", {"ids": [state.mailbox_id], "properties": ["id"]}),
+            ("Mailbox/get", {"ids": None, "properties": _MAILBOX}),
             ("Email/queryChanges", query),
             patient=patient,
+            most_bytes=CHANGES_BYTES,
         )
-        if not mailbox.get("list"):
-            raise CursorExpired(f"{self._session.server} has no mailbox {state.mailbox_id} any more")
+        if str(self._among(mailboxes["list"])["id"]) != state.mailbox_id:
+            raise CursorExpired(f"{self._folder!r} is another mailbox of {self._session.server} than it was")
+        behind = replace(state, query=str(answer["newQueryState"]))
+        if behind.went_back(state):
+            raise CursorExpired(f"{self._session.server} was put back to an older state than {state.query}")
         added = sorted(answer.get("added", []), key=lambda one: one["index"])
-        return [str(one["id"]) for one in added], replace(state, query=str(answer["newQueryState"]))
+        return [str(one["id"]) for one in added], behind
 
     def _listed(self, mailbox_id: str, since: datetime, most: int | None) -> list[tuple[str, datetime]]:
         """The mailbox's messages since then and when they came, oldest first; with `most` only so many of the newest."""
@@ -240,10 +251,42 @@ class JmapMailbox:
                 waiting.append((one, None if too_large else self._threads.submit(self._session.download, one.blob_id)))
                 if len(waiting) >= CALLS_AT_ONCE:
                     first, content = waiting.popleft()
-                    yield first, _message(first, content, limits, imported=imported, in_spam=in_spam)
+                    yield first, self._message(first, content, mailbox_id, limits, imported=imported, in_spam=in_spam)
             while waiting:
                 first, content = waiting.popleft()
-                yield first, _message(first, content, limits, imported=imported, in_spam=in_spam)
+                yield first, self._message(first, content, mailbox_id, limits, imported=imported, in_spam=in_spam)
+
+    def _message(
+        self,
+        listed: _Listed,
+        content: Future[bytes | None] | None,
+        mailbox_id: str,
+        limits: FetchLimits,
+        *,
+        imported: bool,
+        in_spam: bool,
+    ) -> RawMessage | None:
+        """None when it was deleted meanwhile. content: on its way, None for a message that is too large."""
+        raw, refusal = None, f"more than the {limits.message_bytes} bytes that are taken in"
+        if content is not None and (raw := content.result()) is None:
+            if mailbox_id not in self._filed(listed.id):
+                return None
+            refusal = f"{self._session.server} lists the message but does not deliver it"
+        return RawMessage(
+            key=listed.id,
+            raw=raw,
+            received_at=listed.received_at,
+            size_bytes=listed.size_bytes if raw is None else len(raw),
+            in_spam_folder=in_spam,
+            thread_id=listed.thread_id or None,
+            imported=imported,
+            refusal=refusal if raw is None else "",
+        )
+
+    def _filed(self, key: str) -> set[str]:
+        """The ids of the mailboxes that a message is in: none when it was deleted."""
+        [answer] = self._session.call("get", ("Email/get", {"ids": [key], "properties": ["mailboxIds"]}))
+        return {str(id_) for one in answer["list"] for id_ in one["mailboxIds"]}
 
     def _mailbox(self) -> dict[str, Any]:
         """The inbox's mailbox, by its role or its name. Raises MailboxNotFound with the names that there are."""
@@ -277,22 +320,3 @@ def _not_removed(server: str, why: Mapping[str, Any]) -> InboxOpsError:
     if kind in FAILED or kind == "notFound":
         return TransientError(said)  # not found: it went just now, and the next look says so
     return NotAllowed(said, fix="Give this login the right to remove messages, or let it stay")
-
-
-def _message(
-    listed: _Listed, content: Future[bytes | None] | None, limits: FetchLimits, *, imported: bool, in_spam: bool
-) -> RawMessage | None:
-    raw = content.result() if content is not None else None
-    if content is not None and raw is None:
-        return None  # deleted meanwhile
-    refusal = "" if content is not None else f"more than the {limits.message_bytes} bytes that are taken in"
-    return RawMessage(
-        key=listed.id,
-        raw=raw,
-        received_at=listed.received_at,
-        size_bytes=len(raw) if raw is not None else listed.size_bytes,
-        in_spam_folder=in_spam,
-        thread_id=listed.thread_id or None,
-        imported=imported,
-        refusal=refusal,
-    )

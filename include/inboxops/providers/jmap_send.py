@@ -124,6 +124,11 @@ def _with_id(session: JmapSession, message_id: str, *, draft: bool) -> list[str]
 
 def _stored(session: JmapSession, raw: bytes, drafts: str) -> str:
     """The id of the message, stored as a draft byte for byte. Raises MessageRefused where the server does not take it."""
+    most = session.limit("maxSizeUpload", at_least=len(raw))
+    if len(raw) > most:
+        raise MessageRefused(
+            f"the message has {len(raw)} bytes and {session.server} takes {most} at most", fix="Send less in it"
+        )
     email = {
         "blobId": session.upload(raw),
         "mailboxIds": {drafts: True},

@@ -23,14 +23,19 @@ from inboxops.errors import (
     Throttled,
     TransientError,
 )
+from inboxops.outward.allowance import ANSWER_BYTES, MAIL_BYTES
+from inboxops.outward.http import Bounded, Bounds
 from inboxops.ports import Account
 from inboxops.providers.https import posted, speaking, trust
 from inboxops.providers.patience import Patience
-from inboxops.providers.reaching import check_name
 
 CORE, MAIL, SUBMISSION = (f"urn:ietf:params:jmap:{name}" for name in ("core", "mail", "submission"))
 PAGE = 500  # what every server has to give at once (RFC 8620, 2: maxObjectsInGet)
 CALLS_AT_ONCE = 4  # what every server has to take (RFC 8620, 2: maxConcurrentRequests)
+CHANGES_BYTES = 32 * 1024 * 1024  # of what moved while nobody looked: half a million messages
+_READS = {"download": 10, "upload": 10}
+"""How many times its time-out a whole exchange may take: 10 for mail, 2 for the rest, as with IMAP."""
+
 _REDIRECTS = 3
 _CHECK_URL = "Name the session resource itself with --url"
 
@@ -56,17 +61,17 @@ class JmapSession:
         connection = account.connection
         host, port = str(connection.get("host", "")), int(connection.get("port", 443))
         self._url = str(connection.get("url") or f"https://{host}:{port}/.well-known/jmap")
-        if urlsplit(self._url).scheme != "https" or not urlsplit(self._url).hostname:
+        if not _is_https(self._url):
             raise InvalidInput(f"{self._url!r} is no https:// URL", fix=_CHECK_URL)
         self.server = urlsplit(self._url).netloc
         self._authorization = _authorization(account)
-        self._reach = account.reach
+        self._timeout_seconds = timeout_seconds
         self._patience = patience
         self._resource: dict[str, Any] | None = None
+        authorities = trust(str(connection.get("ca_file", "")))
+        bounds = Bounds(timeout_seconds)
         self._http = httpx.Client(
-            verify=trust(str(connection.get("ca_file", ""))),
-            timeout=timeout_seconds,
-            limits=httpx.Limits(max_connections=CALLS_AT_ONCE, max_keepalive_connections=CALLS_AT_ONCE),
+            transport=Bounded(authorities, account.reach, bounds, connections=CALLS_AT_ONCE), timeout=timeout_seconds
         )
 
     def close(self) -> None:
@@ -94,9 +99,13 @@ class JmapSession:
         value = self.resource.get("capabilities", {}).get(CORE, {}).get(name)
         return value if isinstance(value, int) and value > 0 else at_least
 
-    def call(self, what: str, *calls: Call, patient: bool = True) -> list[dict[str, Any]]:
+    def call(
+        self, what: str, *calls: Call, patient: bool = True, most_bytes: int = ANSWER_BYTES
+    ) -> list[dict[str, Any]]:
         """One request of several method calls; the arguments of their answers. Raises for the first that failed."""
-        response = self._asked(what, "POST", self.api_url, content=self._request(calls), patient=patient)
+        response = self._asked(
+            what, "POST", self.api_url, content=self._request(calls), patient=patient, most_bytes=most_bytes
+        )
         return self._answers(response, what)
 
     def queried(
@@ -108,24 +117,34 @@ class JmapSession:
         *,
         most: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """The e-mails that a filter lets through, in their order, page by page; with `most` only so many of the first."""
-        position = 0
-        while most is None or position < most:
+        """The e-mails that a filter lets through, in their order, page by page; with `most` only so many of the first.
+
+        A page begins with the last e-mail of the one before it. Where it does not, some went meanwhile and the rest moved up, and
+        the place is looked for further up (RFC 8620, 5.5, of positions in a query that changes).
+        """
+        seen, position, back = set[str](), 0, 1
+        while most is None or len(seen) < most:
             query = {
                 "filter": wanted,
                 "sort": sort,
                 "position": position,
-                "limit": PAGE if most is None else min(PAGE, most - position),
+                "limit": PAGE if most is None else min(PAGE, most - len(seen) + bool(seen)),
             }
             ids = {"resultOf": "0", "name": "Email/query", "path": "/ids"}
             page, about = self.call(
                 what, ("Email/query", query), ("Email/get", {"#ids": ids, "properties": list(properties)})
             )
-            if not page["ids"]:
+            here = [str(id_) for id_ in page["ids"]]
+            if position and (not here or here[0] not in seen):
+                position, back = max(0, position - back), back * 2
+                continue
+            fresh = [id_ for id_ in here if id_ not in seen]
+            if not fresh and len(here) < 2:
                 return
-            position += len(page["ids"])
-            known = {one["id"]: one for one in about["list"]}
-            yield from (known[id_] for id_ in page["ids"] if id_ in known)
+            seen.update(fresh)
+            position, back = position + max(len(here) - 1, 1), 1
+            known = {str(one["id"]): one for one in about["list"]}
+            yield from (known[id_] for id_ in fresh if id_ in known)
 
     def submit(self, *calls: Call, commit: Callable[[], None]) -> list[dict[str, Any]]:
         """As `call`, for what may make a message leave: once. Raises what `https.posted` does, too.
@@ -144,10 +163,10 @@ class JmapSession:
             raise OutcomeUnknown(str(exc.args[0])) from exc
 
     def download(self, blob_id: str) -> bytes | None:
-        """None for a blob that is gone."""
+        """None for a blob that is gone, or of which nothing comes."""
         url = self._template("downloadUrl", {"blobId": blob_id, "name": "mail.eml", "type": "message/rfc822"})
-        response = self._asked("download", "GET", url, gone=404)
-        return None if response.status_code == 404 else response.content
+        response = self._asked("download", "GET", url, gone=404, most_bytes=MAIL_BYTES)
+        return None if response.status_code == 404 else response.content or None
 
     def upload(self, content: bytes) -> str:
         """The id of the new blob."""
@@ -204,15 +223,15 @@ class JmapSession:
             if not response.is_redirect:
                 self._url = url  # what the session's relative URLs are relative to
                 return _json(response, self.server, "session")
-            url = urljoin(url, response.headers.get("location", ""))
-            if urlsplit(url).netloc != urlsplit(self._url).netloc or urlsplit(url).scheme != "https":
+            url = _joined(url, response.headers.get("location", ""))
+            if not _is_https(url) or urlsplit(url).netloc != urlsplit(self._url).netloc:
                 raise ServerRefused(f"{self.server} leads to {url}: the login is not shown there", fix=_CHECK_URL)
         raise ServerRefused(f"{self.server} leads from one place to the next", fix=_CHECK_URL)
 
     def _absolute(self, url: str) -> str:
         """A URL of the session object, which may lead to another host (RFC 8620, 2), but never past TLS."""
-        whole = urljoin(self._url, url)
-        if not url or urlsplit(whole).scheme != "https":
+        whole = _joined(self._url, url)
+        if not url or not _is_https(whole):
             raise ServerRefused(f"{self.server} names {url!r} for its API, which is no https:// URL")
         return whole
 
@@ -234,16 +253,16 @@ class JmapSession:
         gone: int = 0,
         moved: bool = False,
         content: bytes | None = None,
+        most_bytes: int = ANSWER_BYTES,
     ) -> httpx.Response:
-        """An answer of 2xx (or `gone`, or a redirect where `moved`). Throttling is waited for."""
+        """An answer of 2xx (or `gone`, or a redirect where `moved`), of so many bytes. Throttling is waited for."""
         attempt = 0
         plain = {"Content-Type": "application/json"} if content is not None else {}
         sent = {**plain, **(headers or {}), "Authorization": self._authorization}
-        # TLS with a checked certificate holds a name to its server; the name itself is looked at before each request.
-        check_name(self._reach, urlsplit(url).hostname or "")
+        bounds = Bounds(_READS.get(what, 2) * self._timeout_seconds, most_bytes)
         while True:
             with speaking(self.server, what):
-                response = self._http.request(method, url, content=content, headers=sent)
+                response = self._http.request(method, url, content=content, headers=sent, extensions={"bounds": bounds})
             if response.is_success or response.status_code == gone or (moved and response.is_redirect):
                 return response
             error = self._translated(response, what)
@@ -272,6 +291,22 @@ class JmapSession:
         return ServerRefused(said)
 
 
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an address that is none, a port that is no number
+        return False
+
+
+def _joined(base: str, url: str) -> str:
+    """As a browser joins them; what can't be joined as it is."""
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return url
+
+
 def _authorization(account: Account) -> str:
     secrets = account.secrets
     if account.connection.get("auth", "basic") == "bearer":
@@ -285,7 +320,7 @@ def _authorization(account: Account) -> str:
 def _json(response: httpx.Response, server: str, what: str) -> dict[str, Any]:
     try:
         answer = response.json()
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ServerRefused(f"{server} answers {what} with what is no JSON", fix="Is this a JMAP server?") from exc
     if not isinstance(answer, dict):
         raise ServerRefused(f"{server} answers {what} with no object", fix="Is this a JMAP server?")
@@ -297,5 +332,5 @@ def _problem(response: httpx.Response) -> str:
     try:
         problem = response.json()
         return f"{problem.get('type', '')} {problem.get('limit') or problem.get('detail') or ''}".strip()
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ""

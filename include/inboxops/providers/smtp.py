@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import re
 import smtplib
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,10 +32,14 @@ from inboxops.ports import Account, Envelope, RefusedRecipient, Sent, Trace
 from inboxops.providers import imap_errors, imap_sent
 from inboxops.providers.imap import ImapProvider
 from inboxops.providers.imap_session import tls_context
-from inboxops.providers.reaching import check_name, check_peer
+from inboxops.providers.smtp_wire import TimedSmtp
 
 DEFAULT_PORTS = {"tls": 465, "starttls": 587, "plain": 25}
 _CHUNK = 65_536  # bytes written under one time-out
+_GOODBYE_SECONDS = 5.0
+_REPLIES = {"connect": 2, "starttls": 2, "login": 2, "send": 10}
+"""How many times `reply_seconds` a whole exchange may take: 10 minutes for a message by default, 2 for the rest, as with IMAP."""
+
 _FIX_CREDENTIALS = "Enter the credentials of the inbox again; some providers want an app password"
 _LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
 _PATIENCE = {421, 450, 451, 452, 454}  # RFC 5321, 4.2.3 and RFC 4954, 6: come back later
@@ -91,7 +94,10 @@ class Endpoint:
 
 
 class SmtpSender:
-    """`ports.Sender` for IMAP inboxes. Times are seconds: for connecting, for each reply, for the reply behind DATA."""
+    """`ports.Sender` for IMAP inboxes. Times are seconds: for connecting, for each reply, for the reply behind DATA.
+
+    A whole exchange takes a few of them at most, however slowly the server drips.
+    """
 
     def __init__(self, *, connect_seconds: float = 15, reply_seconds: float = 60, final_seconds: float = 300) -> None:
         self._connect_seconds = connect_seconds
@@ -110,14 +116,14 @@ class SmtpSender:
         endpoint = Endpoint.of(account)
         smtp = self._open(endpoint, account.email_address.rpartition("@")[2])
         try:
-            with _speaking(endpoint.server, "login"):
-                _LOGINS[endpoint.auth](smtp, endpoint)
-            with _speaking(endpoint.server, "send"):
-                refused = _hand_over_envelope(smtp, raw, envelope, endpoint.server)
+            self._log_in(smtp, endpoint)
+            with self._exchange(smtp, endpoint, "send"):
+                refused = _hand_over_envelope(smtp, raw, envelope, account.email_address, endpoint.server)
                 _hand_over_body(smtp, raw, endpoint.server)
             commit()
             answer = self._end(smtp, endpoint.server)
             with suppress(smtplib.SMTPException, OSError):  # it is taken: nothing said after that matters
+                smtp.allow(_GOODBYE_SECONDS, pause=_GOODBYE_SECONDS)
                 smtp.docmd("QUIT")
         finally:
             smtp.close()
@@ -129,7 +135,7 @@ class SmtpSender:
             found = imap_sent.holds(session, message_id, str(account.connection.get("sent_folder") or ""))
         finally:
             session.close()
-        return Trace(True if found else None if _saves_copies(account) else False)
+        return Trace(True if found else None if _saves_copies(account) else found)
 
     def copies(self, account: Account, *, since: datetime) -> Iterator[Copy] | None:
         """None where we put no copies there: whether the server does is nobody's word."""
@@ -156,40 +162,51 @@ class SmtpSender:
         endpoint = Endpoint.of(account)
         smtp = self._open(endpoint, account.email_address.rpartition("@")[2])
         try:
-            with _speaking(endpoint.server, "login"):
-                _LOGINS[endpoint.auth](smtp, endpoint)
+            self._log_in(smtp, endpoint)
         finally:
             smtp.close()
         return endpoint.server
 
-    def _open(self, endpoint: Endpoint, domain: str) -> smtplib.SMTP:
+    def _open(self, endpoint: Endpoint, domain: str) -> TimedSmtp:
         context = tls_context(endpoint.ca_file) if endpoint.security != "plain" else None
-        name, seconds = domain or "localhost", self._connect_seconds
-        smtp: smtplib.SMTP
-        check_name(endpoint.reach, endpoint.host)
         with _speaking(endpoint.server, "connect"):
-            if endpoint.security == "tls":
-                smtp = smtplib.SMTP_SSL(endpoint.host, endpoint.port, name, timeout=seconds, context=context)
-            else:
-                smtp = smtplib.SMTP(endpoint.host, endpoint.port, name, timeout=seconds)
+            smtp = TimedSmtp(
+                endpoint.host,
+                endpoint.port,
+                domain or "localhost",
+                context if endpoint.security == "tls" else None,
+                reach=endpoint.reach,
+                connect_seconds=self._connect_seconds,
+                greeting_seconds=self._connect_seconds + _REPLIES["connect"] * self._reply_seconds,
+            )
         try:
-            check_peer(endpoint.reach, endpoint.host, smtp.sock)
-            with _speaking(endpoint.server, "connect"):
-                if smtp.sock:
-                    smtp.sock.settimeout(self._reply_seconds)
+            with self._exchange(smtp, endpoint, "connect"):
                 smtp.ehlo_or_helo_if_needed()
             if endpoint.security == "starttls":
-                _start_tls(smtp, endpoint, context)
+                _check_starttls(smtp, endpoint)
+                with self._exchange(smtp, endpoint, "starttls"):  # smtplib forgets what was said before (RFC 3207, 4.2)
+                    smtp.starttls(context=context)
+                    smtp.ehlo_or_helo_if_needed()
         except BaseException:
             smtp.close()
             raise
         return smtp
 
-    def _end(self, smtp: smtplib.SMTP, server: str) -> str:
+    def _log_in(self, smtp: TimedSmtp, endpoint: Endpoint) -> None:
+        with self._exchange(smtp, endpoint, "login"):
+            _LOGINS[endpoint.auth](smtp, endpoint)
+
+    @contextmanager
+    def _exchange(self, smtp: TimedSmtp, endpoint: Endpoint, step: str) -> Iterator[None]:
+        """It has to be over in a few times `reply_seconds`, and what goes wrong becomes our error."""
+        smtp.allow(_REPLIES[step] * self._reply_seconds, pause=self._reply_seconds)
+        with _speaking(endpoint.server, step):
+            yield
+
+    def _end(self, smtp: TimedSmtp, server: str) -> str:
         """The one line that makes the message the server's. Only a reply, which is returned, tells what became of it."""
         try:
-            if smtp.sock:
-                smtp.sock.settimeout(self._final_seconds)
+            smtp.allow(self._final_seconds, pause=self._final_seconds)
             smtp.send(b".\r\n")
             code, reply = smtp.getreply()
         except (smtplib.SMTPException, OSError) as exc:
@@ -201,22 +218,23 @@ class SmtpSender:
         return f"{code} {_words(reply)}"
 
 
-def _start_tls(smtp: smtplib.SMTP, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
-    """No TLS, no session; smtplib forgets what was said in plain text before (RFC 3207, 4.2)."""
+def _check_starttls(smtp: smtplib.SMTP, endpoint: Endpoint) -> None:
+    """No TLS, no session."""
     if not smtp.has_extn("starttls"):
         raise ServerRefused(
             f"{endpoint.server} does not offer STARTTLS",
             fix='Use smtp_security "tls" on port 465; plain text is never fallen back to',
         )
-    with _speaking(endpoint.server, "starttls"):
-        smtp.starttls(context=context)
-        smtp.ehlo_or_helo_if_needed()
 
 
 def _hand_over_envelope(
-    smtp: smtplib.SMTP, raw: bytes, envelope: Envelope, server: str
+    smtp: smtplib.SMTP, raw: bytes, envelope: Envelope, own: str, server: str
 ) -> tuple[RefusedRecipient, ...]:
-    """MAIL and RCPT. Returns whom the server did not take; raises when it took nobody."""
+    """MAIL and RCPT. Returns whom the server did not take; raises when it took nobody.
+
+    own: the inbox's address, for servers that take nobody but whoever logged in as the sender (RFC 6409, 6.1), and so no null
+    reverse-path: what bounces comes back to the mailbox then, as with Gmail and Graph.
+    """
     options = ""
     needs_utf8 = not all(map(str.isascii, (envelope.sender, *envelope.recipients))) or not raw.isascii()
     if needs_utf8 and not smtp.has_extn("smtputf8"):
@@ -230,6 +248,8 @@ def _hand_over_envelope(
             f"the message has {len(raw)} bytes and {server} takes {most} at most", fix="Send less in it"
         )
     code, reply = smtp.docmd("MAIL", f"FROM:<{envelope.sender}>{options}")
+    if code >= 500 and not envelope.sender:
+        code, reply = smtp.docmd("MAIL", f"FROM:<{own}>{options}")
     if code != 250:
         raise _answer(code, reply, server, "send")
     refused = []
@@ -298,7 +318,7 @@ _LOGINS: Mapping[str, Callable[[smtplib.SMTP, Endpoint], None]] = {
 
 
 def _expect_login(code: int, reply: bytes) -> None:
-    if code not in (235, 503):  # 503: already authenticated
+    if code != 235:
         raise smtplib.SMTPAuthenticationError(code, reply)
 
 
@@ -346,7 +366,14 @@ def _answer(code: int, reply: bytes, server: str, step: str) -> InboxOpsError:
         # RFC 4954, 4 and 6, RFC 3207, 4: no such mechanism, use TLS first, log in first.
         if step in ("connect", "starttls") or code in (530, 538) or (step == "login" and code < 530):
             return ServerRefused(said, fix="Check smtp_port, smtp_security and smtp_auth")
-        return AuthenticationFailed(said, fix=_FIX_CREDENTIALS) if step == "login" else MessageRefused(said)
+        if step != "login":
+            return MessageRefused(said)
+        # Servers whose password server is away, or who are asked too often, say so behind the same 535.
+        if imap_errors.asks_for_patience(said):
+            return Throttled(said)
+        if imap_errors.passes_by(said):
+            return TransientError(said)
+        return AuthenticationFailed(said, fix=_FIX_CREDENTIALS)
     return TransientError(said)
 
 

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from inboxops.core.download import content_disposition, media_type
-from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, Throttled, TransientError
+from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, ServiceAway
 from inboxops.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class S3Store:
                 answer = self.client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
             failed = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
             if failed:
-                raise TransientError(f"{len(failed)} objects could not be deleted, first: {failed[0].get('Message')}")
+                raise ServiceAway(f"{len(failed)} objects could not be deleted, first: {failed[0].get('Message')}")
 
     def list(self, prefix: str) -> Iterator[str]:
         return (key for key, _ in self.sizes(prefix))
@@ -205,6 +205,12 @@ def access_refused(bucket: str, how: str) -> OperatorError:
     )
 
 
+def request_refused(how: str) -> OperatorError:
+    return OperatorError(
+        f"the object store refuses the request: {how}", fix="Check INBOXOPS_S3_ENDPOINT, _REGION and _BUCKET"
+    )
+
+
 def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> InboxOpsError:
     if isinstance(exc, ClientError):
         code = _code(exc)
@@ -216,16 +222,14 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         if code in _REFUSED:
             return access_refused(bucket, code)
         if code in _THROTTLED:
-            return Throttled(f"the object store asks for patience ({code})")
+            return ServiceAway(f"the object store asks for patience ({code})")
         if status >= 500 or code in {"RequestTimeout", "InternalError"}:
-            return TransientError(f"the object store is in trouble ({code or status})")
-        return OperatorError(
-            f"the object store refuses the request: {exc}", fix="Check INBOXOPS_S3_ENDPOINT and bucket"
-        )
+            return ServiceAway(f"the object store is in trouble ({code or status})")
+        return request_refused(str(exc))
     if isinstance(exc, NoCredentialsError):
         return OperatorError(
             "there are no credentials for the object store", fix="Set INBOXOPS_S3_ACCESS_KEY and INBOXOPS_S3_SECRET_KEY"
         )
     if isinstance(exc, (NoConnectionError, HTTPClientError)):
-        return TransientError(f"the object store is away: {exc}", fix="Check INBOXOPS_S3_ENDPOINT if this lasts")
+        return ServiceAway(f"the object store is away: {exc}", fix="Check INBOXOPS_S3_ENDPOINT if this lasts")
     return OperatorError(f"the object store can't be used: {exc}", fix="Check the INBOXOPS_S3_* settings")

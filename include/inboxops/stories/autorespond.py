@@ -16,8 +16,8 @@ Responder = Callable[..., NewOutbound | None]
 
 
 def responder(inbox: Inbox, *, signing_key: SigningKey) -> Responder | None:
-    """How this inbox answers new tickets by itself; None when it does not."""
-    if not inbox.auto_response_enabled or not inbox.auto_response_body.strip():
+    """How this inbox answers new tickets by itself; None when it does not, or can't any more."""
+    if inbox.is_removed or not inbox.auto_response_enabled or not inbox.auto_response_body.strip():
         return None
     is_html = template.is_html(inbox.auto_response_body)
 

@@ -7,6 +7,7 @@ can't be asked stops no other (invariant 7): the certificate says so, and the ne
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from inboxops.core import accounting
-from inboxops.core.accounting import TO_DO, Finding, Numbers, Row, SentRow
+from inboxops.core.accounting import TO_DO, Finding, Kind, Numbers, Row, SentRow, Unfiled, Unsent
 from inboxops.core.certificate import Account, Span
 from inboxops.core.inbox import Inbox
 from inboxops.core.signing import SigningKey
@@ -27,6 +28,12 @@ MARGIN = timedelta(days=1)
 """Before the last certificate's end: what came late into a list is in it by then."""
 SETTLED = timedelta(minutes=10)
 """What came later is the next certificate's: by then a list that lags, a poll and a slow Sent folder have caught up."""
+WAITS = timedelta(days=1)
+"""Mail that was not moved on, or a message that has not left, for so long is named: a backlog takes hours, and every poll of the
+day and every run of `drain_outbox` passed it."""
+NAMED = timedelta(days=7)
+"""For how long behind that a message that has not left is named every day. Its ticket says so for ever, and a finding that stays
+for ever would hide those to come; it is counted on."""
 CLOCKS = timedelta(hours=1)
 """How far a provider's clock and ours may be apart, where rows go by their age."""
 INBOXES_AT_ONCE = 3
@@ -38,9 +45,13 @@ class Ledger(Known, Protocol):
 
     def read_since(self, tenant_id: int) -> Mapping[int, tuple[datetime, datetime | None]]: ...
 
-    def rows(self, tenant_id: int, since: datetime) -> Iterator[list[Row]]: ...
+    def rows(self, tenant_id: int, since: Mapping[int, datetime]) -> Iterator[list[Row]]: ...
 
-    def sent(self, tenant_id: int, since: datetime, until: datetime) -> dict[int, list[SentRow]]: ...
+    def sent(self, tenant_id: int, since: Mapping[int, datetime], until: datetime) -> dict[int, list[SentRow]]: ...
+
+    def unfiled(self, tenant_id: int, before: datetime) -> list[Unfiled]: ...
+
+    def unsent(self, tenant_id: int, before: datetime) -> list[Unsent]: ...
 
     def numbers(self, tenant_id: int) -> Numbers: ...
 
@@ -81,62 +92,81 @@ def account(subject: Subject, ledger: Ledger, stocktaking: Stocktaking) -> Accou
     known = spans(subject, ledger)
     log.info("certificate_began", tenant=subject.tenant, inboxes=len(known))
     until = (subject.now - SETTLED).replace(microsecond=0)
-    since = min((span.since for _, span in known), default=until)
+    since = {inbox.id: span.since for inbox, span in known}
     sent = ledger.sent(subject.tenant_id, since, until)
+    seed = accounting.seed(subject.now, subject.signing_key)
     with ThreadPoolExecutor(INBOXES_AT_ONCE, thread_name_prefix="inbox") as asking:
-        asked = list(asking.map(lambda one: _ask(subject, ledger, one[0], one[1], sent.get(one[0].id, [])), known))
+        asked = list(
+            asking.map(lambda one: _ask(subject, ledger, one[0], one[1], sent.get(one[0].id, []), seed), known)
+        )
     messages = {row.id: inbox_id for inbox_id, rows in sent.items() for row in rows}
-    seed = f"{subject.now:%Y-%m-%d}".encode() + subject.signing_key.current
     stored = take_stock(stocktaking, ledger.rows(subject.tenant_id, since), messages, seed)
     numbers = ledger.numbers(subject.tenant_id)
     findings = [finding for _, looked in asked for finding in looked.findings]
-    findings += [*stored.findings, *accounting.numbers(numbers)]
+    unsent = ledger.unsent(subject.tenant_id, until)
+    copied = {one.key for one in findings if one.kind is Kind.SENT_UNRECORDED}
+    findings += stored.findings
+    findings += accounting.unfiled(ledger.unfiled(subject.tenant_id, subject.now - WAITS))
+    findings += accounting.unsent(unsent, subject.now - WAITS - NAMED, subject.now - WAITS, copied)
+    findings += accounting.numbers(numbers)
     _tell(findings, {inbox.id: inbox.name for inbox in subject.inboxes})
     return Account(
         tenant=subject.tenant,
         made_at=subject.now,
         spans=[span for span, _ in asked],
         findings=findings,
-        mails=stored.mails + sum(one.kind is accounting.Kind.MAIL_MISSING and not one.repaired for one in findings),
+        mails=stored.mails + sum(one.kind is Kind.MAIL_MISSING and not one.repaired for one in findings),
         erased=stored.erased,
+        refused=stored.refused,
         objects=stored.objects,
         packs=stored.packs,
         sent=sum(looked.sent for _, looked in asked),
+        unsent=Counter(one.status for one in unsent),
         last_number=numbers.last,
         erased_numbers=len(numbers.erased),
     )
 
 
-def _ask(subject: Subject, ledger: Ledger, inbox: Inbox, span: Span, sent: Sequence[SentRow]) -> tuple[Span, Looked]:
+def _ask(
+    subject: Subject, ledger: Ledger, inbox: Inbox, span: Span, sent: Sequence[SentRow], seed: bytes
+) -> tuple[Span, Looked]:
     """One inbox, or why it could not be asked."""
-    if not inbox.is_live:
+    looked, skipped = Looked(), ""
+    if inbox.is_live:
+        try:
+            door = subject.door(inbox)
+            look(door, ledger, span.since, span.until, looked, seed=seed)
+            _ask_sent(subject, ledger, door, span, sent, looked)
+        except InboxOpsError as exc:
+            skipped = str(exc)
+            log.warning("inbox_not_asked", inbox=inbox.name, why=skipped, who_can_help=WHO[exc.kind])
+    else:
+        skipped = inbox.state
         log.info("inbox_not_asked", inbox=inbox.name, why=f"it is {inbox.state}")
-        return replace(span, skipped=inbox.state), Looked()
-    looked = Looked()
-    try:
-        door = subject.door(inbox)
-        looked = look(door, ledger, span.since, span.until)
-        _ask_sent(subject, ledger, door, span, sent, looked)
-    except InboxOpsError as exc:
-        log.warning("inbox_not_asked", inbox=inbox.name, why=str(exc), who_can_help=WHO[exc.kind])
-        return replace(span, listed=looked.listed, skipped=str(exc)), looked
-    log.info("inbox_asked", inbox=inbox.name, since=span.since.isoformat(), listed=looked.listed, sent=looked.sent)
-    return replace(span, listed=looked.listed), looked
+    if not skipped:
+        log.info("inbox_asked", inbox=inbox.name, since=span.since.isoformat(), listed=looked.listed, sent=looked.sent)
+    told = replace(
+        span,
+        skipped=skipped,
+        listed=looked.listed,
+        odd_sizes=looked.odd_sizes,
+        compared=looked.compared,
+        sent_unchecked=looked.sent_unchecked or skipped,
+    )
+    return told, looked
 
 
 def _ask_sent(
     subject: Subject, ledger: Ledger, door: Door, span: Span, sent: Sequence[SentRow], looked: Looked
 ) -> None:
-    """What the Sent folder says goes to what was looked at. Where nothing was sent, a mailbox need not have such a folder."""
+    """Where nothing was sent, a mailbox need not have a Sent folder: then the inbox was asked, though nobody looked there."""
     try:
-        in_sent = look_in_sent(door, ledger, sent, span.since, subject.signing_key)
+        look_in_sent(door, ledger, sent, span.since, subject.signing_key, looked)
     except InboxOpsError as exc:
+        looked.sent_unchecked = str(exc)
         if sent or isinstance(exc, TransientError):
             raise
         log.info("sent_not_asked", inbox=span.name, why=str(exc))
-        return
-    looked.sent = in_sent.sent
-    looked.findings += in_sent.findings
 
 
 def _tell(findings: Sequence[Finding], names: Mapping[int, str]) -> None:

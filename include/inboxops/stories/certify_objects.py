@@ -6,8 +6,6 @@ looked at again, and so is whether a row names it still: what was erased or went
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,8 +21,8 @@ from inboxops.stories.raw_mail import raw_mail
 ASKED_AT_ONCE = 8
 SAMPLE_PACKS = 60
 SAMPLE_BYTES = 64 * 1024 * 1024
-"""Packs of one certificate that are read in full, the files that stand apart from their mail included: so many, or so many bytes
-of packs. Which ones nobody can tell who has not the installation's key."""
+"""Packs of one certificate that are read in full, with the files of their mail that are objects of their own: so many, or so many
+bytes of packs. Which ones nobody can tell who has not the installation's key."""
 
 
 class Named(Protocol):
@@ -53,10 +51,11 @@ class Sizes(Protocol):
 
 @dataclass(slots=True)
 class Stored:
-    """What a look at the objects came to: rows, those of them that were erased, objects, packs read in full."""
+    """What a look at the objects came to: rows, those of them that were erased or refused, objects, packs read in full."""
 
     mails: int = 0
     erased: int = 0
+    refused: int = 0
     objects: int = 0
     packs: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -80,15 +79,18 @@ class Stocktaking:
         """Each row's place, its files, and what is needed of its pack."""
         self.stored.mails += len(rows)
         self.stored.erased += sum(row.state == "erased" for row in rows)
+        self.stored.refused += sum(row.state == "refused" for row in rows)
         self.stored.findings += filter(None, map(accounting.place, rows))
         for row in rows:
             if row.storage_key is not None:
                 pack = self._packs.setdefault(row.storage_key, _Pack(row.inbox_id, 0))
                 pack.end = max(pack.end, accounting.pack_end(row))
         inbox_of = {row.message_id: row.inbox_id for row in rows}
-        wanted = dict(self._named.files(self._tenant_id, [row.message_id for row in rows if row.messages]))
+        files = self._named.files(self._tenant_id, [row.message_id for row in rows if row.messages])
+        packed = {key for row in rows for key in accounting.within(row)}
+        wanted = {key: size for key, size in files if key not in packed}
         for row in rows:
-            wanted |= accounting.detached(row)
+            wanted |= accounting.beside(row)
         self._files(wanted, inbox_of)
 
     def sent(self, messages: Mapping[int, int]) -> None:
@@ -102,9 +104,8 @@ class Stocktaking:
         for prefix in {pack_prefix(key) for key in wanted}:
             known |= ((key, size) for key, size in self._objects.sizes(prefix) if key in wanted)
         self._hold(wanted, known)
-        ranked = sorted(known, key=lambda key: hmac.digest(seed, key.encode(), hashlib.sha256))
         read = 0
-        for key in islice(ranked, SAMPLE_PACKS):
+        for key in islice(accounting.drawn(known, seed), SAMPLE_PACKS):
             if read + known[key] > SAMPLE_BYTES and read:
                 continue
             read += known[key]
@@ -146,7 +147,10 @@ class Stocktaking:
             return  # its length was asked for: it went meanwhile, or the next certificate says so
         self.stored.packs += 1
         whole = accounting.is_whole(key, content)
-        bad = {row.id: why for row in rows if (not whole or row.detached_bytes) and (why := self._wrong(row, content))}
+        bad = {}
+        for row in rows:
+            if (not whole or any(accounting.beside(row))) and (why := self._wrong(row, content)):
+                bad[row.id] = why
         if bad:
             still = {row.id: row for row in self._named.rows_of_packs([key])}
             self.stored.findings += [
@@ -159,14 +163,29 @@ class Stocktaking:
 
     def _wrong(self, row: Row, content: bytes) -> str:
         """What is wrong with one raw mail, "" when it is as it was."""
-        frame = content[row.offset or 0 : accounting.pack_end(row)]
+        offset, length = accounting.in_pack(row)[0]
+        pack = _InHand(row.storage_key or "", content, self._objects)
         try:
-            raw = raw_mail(frame, tenant_id=row.tenant_id, message_id=row.message_id, objects=self._objects)
+            raw = raw_mail(content[offset : offset + length], accounting.apart(row), pack)
         except ObjectMissing:
             return "" if row.detached_bytes is not None else "a file of it is gone"  # else it is told of by its key
         except ValueError as exc:
             return str(exc)
         return "" if len(raw) == row.size_bytes else f"{len(raw)} bytes, {row.size_bytes} wanted"
+
+
+@dataclass(frozen=True, slots=True)
+class _InHand:
+    """The objects, one of which was read in full already."""
+
+    key: str
+    content: bytes
+    others: Objects
+
+    def get(self, key: str, *, offset: int, length: int) -> bytes:
+        if key == self.key:
+            return self.content[offset : offset + length]
+        return self.others.get(key, offset=offset, length=length)
 
 
 def take_stock(

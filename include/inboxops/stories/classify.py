@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
 from typing import Protocol
 
 from inboxops.core.attachments import safe_file_name, within_limits
+from inboxops.core.autorespond import doubt
 from inboxops.core.case import Case
 from inboxops.core.copies import file_marks, line_marks
 from inboxops.core.ids import id_key
 from inboxops.core.keys import attachment_key, detached_key
 from inboxops.core.mail_rules.evaluate import judged
-from inboxops.core.model import Attachment, InboxContext, ParsedMessage
+from inboxops.core.model import Attachment, InboxContext, ParsedMessage, VerdictKind
 from inboxops.core.reading import Bodies, Omitted, Reading, StoredAttachment
+from inboxops.core.rules.own_loop import LOOP_HEADER
 from inboxops.core.thread import thread_keys
 from inboxops.errors import InboxOpsError, ObjectMissing
 from inboxops.ports import ClassifiedRow, StoredRow
+from inboxops.stories.persist import Persisted
 from inboxops.stories.raw_mail import Gets
 from inboxops.stories.stored_mail import chunks, frames, parsed
 from inboxops.stories.telling import log, tell_parked
@@ -53,45 +57,65 @@ class Objects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """Counts: messages read, parked ones among what was left, and each verdict."""
+    """Counts: messages read, parked ones among what was left, each verdict; and what was filed while the rest was still read."""
 
     read: int = 0
     parked: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)
+    filed_beside: Persisted = field(default_factory=Persisted)
 
     def __add__(self, other: Classified) -> Classified:
         verdicts = dict(Counter(self.verdicts) + Counter(other.verdicts))
-        return Classified(self.read + other.read, self.parked + other.parked, verdicts)
+        filed = self.filed_beside + other.filed_beside
+        return Classified(self.read + other.read, self.parked + other.parked, verdicts, filed)
 
 
 Spread = Callable[[Iterable[Sequence[StoredRow]]], Iterator[Classified | tuple[StoredRow, str]]]
 """Reads chunks in other processes. For a row that ended the process which read it: the row, and how the process ended."""
 
 
-def classify(context: InboxContext, store: StoredMail, objects: Objects, spread: Spread) -> Classified:
+def classify(
+    context: InboxContext,
+    store: StoredMail,
+    objects: Objects,
+    spread: Spread,
+    *,
+    careful: bool = False,
+    in_time: Callable[[], bool] = lambda: True,
+) -> Classified:
     """Work through all rows of the inbox in state `stored`: a few here, more in other processes by `spread`.
 
+    careful: a few in another process, too. A mail that ends the process which reads it is found there, and parked.
+    in_time: asked before each chunk that others read; what is left then stays as it is.
     Raises TransientError when the database or the object store is away: the rows that are not done stay as they are.
     """
     done, after = Classified(), 0
-    while rows := store.stored(context.inbox_id, after=after, limit=_LISTED_AT_ONCE):
+    while in_time() and (rows := store.stored(context.inbox_id, after=after, limit=_LISTED_AT_ONCE)):
         after = rows[-1].id
-        if len(rows) <= FEW:
+        if len(rows) <= FEW and not careful:
             read = Reader(context, store, objects)
             done = sum(map(read, chunks(rows)), done)
             continue
         deadly: list[tuple[StoredRow, str]] = []
-        for outcome in spread(chunks(rows)):
-            if isinstance(outcome, Classified):
-                done += outcome
-            else:
-                deadly.append(outcome)
-        for row, how in deadly:
-            reason = f"reading it ended the process that read it ({how})"
-            store.park(row.id, reason)
-            tell_parked(row.id, reason)
+        try:
+            for outcome in spread(takewhile(lambda _: in_time(), chunks(rows))):
+                if isinstance(outcome, Classified):
+                    done += outcome
+                else:
+                    deadly.append(outcome)
+        finally:  # also when it ends early: the next run has fewer of them. Not before: the database has threads
+            for row, how in deadly:
+                reason = f"reading it ended the process that read it ({how})"
+                store.park(row.id, reason)
+                tell_parked(row.id, reason)
         done += Classified(parked=len(deadly))
-    log.info("classify_ended", read=done.read, parked=done.parked, verdicts=done.verdicts)
+    log.info(
+        "classify_ended",
+        read=done.read,
+        parked=done.parked,
+        verdicts=done.verdicts,
+        **({"filed_beside": asdict(done.filed_beside)} if done.filed_beside.outcomes else {}),
+    )
     return done
 
 
@@ -158,9 +182,7 @@ def read_row(frame: bytes | None, row: StoredRow, context: InboxContext, objects
         return f"its raw bytes are gone: no object {row.storage_key}"
     try:
         message = parsed(frame, row, context, objects)
-        spam = context.in_spam_folder or row.in_spam_folder
-        here = replace(context, in_spam_folder=spam, received_at=row.received_at)
-        reading = read_message(message, here, provider_thread_id=row.provider_thread_id, size_bytes=row.size_bytes)
+        reading = read_stored(message, row, context)
         kept, left_out = within_limits(message.attachments)
         files = _named(kept, row, context.tenant_id)
     except ObjectMissing as exc:
@@ -176,17 +198,24 @@ def read_row(frame: bytes | None, row: StoredRow, context: InboxContext, objects
     return Read(message, reading, bodies, tuple(zip(files, kept, strict=True)))
 
 
+def read_stored(message: ParsedMessage, row: StoredRow, context: InboxContext) -> Reading:
+    """`read_message` with what the row knows of the mail. context: of its inbox."""
+    here = replace(context, in_spam_folder=row.in_spam_folder, received_at=row.received_at)
+    return read_message(message, here, provider_thread_id=row.provider_thread_id, size_bytes=row.size_bytes)
+
+
 def read_message(
     message: ParsedMessage, context: InboxContext, *, provider_thread_id: str | None, size_bytes: int
 ) -> Reading:
     """What a parsed message is and where it may belong, without its attachments. size_bytes: of its raw mail."""
-    found = judged(Case(message, context), size_bytes=size_bytes)
+    case = Case(message, context)
+    found = judged(case, size_bytes=size_bytes)
     verdict = found.verdict
     if verdict.bounce is not None:
         ids = tuple(dict.fromkeys(map(id_key, verdict.bounce.original_ids)))
         verdict = replace(verdict, bounce=replace(verdict.bounce, original_ids=ids))
     keys = thread_keys(message, context, provider_thread_id)
-    return Reading(
+    reading = Reading(
         message_id=id_key(message.message_id),
         original_id=message.message_id,
         content_hash=message.content_hash,
@@ -201,6 +230,7 @@ def read_message(
         verdict=verdict,
         keys=replace(keys, ids=tuple(map(id_key, keys.ids))),
         null_return_path=message.return_path == "",
+        loop=case.header(LOOP_HEADER) is not None,
         authentication=dict(message.authentication),
         marks=tuple(sorted(message.marks)),
         defects=message.defects,
@@ -209,6 +239,8 @@ def read_message(
         files=file_marks(message.attachments, message.content_hash),
         rulings=found.rulings,
     )
+    why = doubt(reading, context.agents) if verdict.kind is VerdictKind.HUMAN else None
+    return replace(reading, verdict=replace(verdict, evidence=(*verdict.evidence, why))) if why else reading
 
 
 def _named(kept: Sequence[Attachment], row: StoredRow, tenant_id: int) -> list[StoredAttachment]:

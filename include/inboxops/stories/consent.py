@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from inboxops.core.connect_link import ConnectLink
 from inboxops.core.inbox import Inbox, inbox_name
-from inboxops.errors import InvalidInput, OperatorError, TransientError
+from inboxops.errors import InboxOpsError, InvalidInput, OperatorError
 from inboxops.ports import Consent, ConsentClient, NewInboxes
 
 SESSION_SECONDS = 600
@@ -107,7 +107,8 @@ def finish(
     consent = client.redeem(
         json.loads(session["secrets"]), answer, session["redirect_uri"], mailbox=link.mailbox, shared=link.shared
     )
-    _check_mailbox(link.mailbox, consent)
+    if not link.inbox_id:
+        _check_mailbox(link.mailbox, consent)
     sealed = seal.seal(consent.secrets)
     known = link.inbox_id or accounts.inbox_of_account(
         link.tenant_id, link.connection_type, consent.account_id, consent.connection.get("mailbox", "")
@@ -162,15 +163,15 @@ def disconnect(inbox: Inbox, client: ConsentClient, inboxes: Inboxes, accounts: 
     if accounts.account_is_shared(inbox.tenant_id, inbox.id):
         outcome = Disconnected(revoked=False, why_not="another inbox lives on the same consent")
     else:
-        outcome = _revoked(client, seal.open(sealed))
+        outcome = _revoked(client, sealed, seal)
     accounts.forget(inbox.id)
     return outcome
 
 
-def _revoked(client: ConsentClient, secrets: Mapping[str, str]) -> Disconnected:
+def _revoked(client: ConsentClient, sealed: bytes, seal: Seal) -> Disconnected:
     try:
-        revoked = client.revoke(secrets)
-    except TransientError as exc:
+        revoked = client.revoke(seal.open(sealed))
+    except InboxOpsError as exc:
         return Disconnected(revoked=False, why_not=str(exc))
     return Disconnected(
         revoked, "" if revoked else "the provider has no way to: remove the app in the account's settings"
@@ -186,12 +187,17 @@ def _check_mailbox(wanted: str, consent: Consent) -> None:
 
 
 def _check_account(inbox: Inbox, link: ConnectLink, consent: Consent) -> None:
-    """An inbox goes on with the account it was connected with: its cursor means nothing in another one."""
-    pinned = inbox.connection.get("account_id", consent.account_id)
-    same_mailbox = inbox.email_address.lower() == consent.email_address.lower()
+    """An inbox goes on with the account it was connected with: its cursor means nothing in another one.
+
+    An account keeps its id when its address is changed; a shared mailbox may be opened by another one.
+    """
+    if link.shared or "account_id" not in inbox.connection:
+        is_the_same = inbox.email_address.lower() == consent.email_address.lower()
+    else:
+        is_the_same = inbox.connection["account_id"] == consent.account_id
     if inbox.tenant_id != link.tenant_id or inbox.connection_type != link.connection_type:
         raise InvalidInput(f"there is no such inbox {link.inbox_id}")
-    if not same_mailbox or (pinned != consent.account_id and not link.shared):
+    if not is_the_same:
         raise InvalidInput(
             f"{inbox.name} was connected with another account than the one that signed in now",
             fix=f"Sign in as {inbox.email_address}, or connect the other account as a new inbox",

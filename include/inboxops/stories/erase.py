@@ -26,7 +26,7 @@ class Objects(Protocol):
 
 
 def wipe(tenant_id: int, frames: Sequence[Frame], files: Sequence[str], objects: Objects) -> None:
-    """Zeros in place of each frame, so that the other mails of its pack keep their places; files and detached parts are deleted.
+    """Zeros in place of each frame and its files there, so that the others keep their places; objects of their own are deleted.
 
     Harmless to do again. Raises TransientError when the object store is away.
     """
@@ -35,8 +35,8 @@ def wipe(tenant_id: int, frames: Sequence[Frame], files: Sequence[str], objects:
             packed = objects.get(key)
         except ObjectMissing:
             continue
-        for frame in of_pack:
-            packed = packs.erase(packed, frame.offset, frame.length)
+        for offset, length in chain.from_iterable(frame.spans for frame in of_pack):
+            packed = packs.erase(packed, offset, length)
         objects.put(key, packed, content_type="application/octet-stream")
     parts = (key for frame in frames for key in objects.list(message_prefix(tenant_id, frame.message_id)))
     _delete(chain(files, parts), objects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from inboxops.core.detached import detach, note
+from inboxops.core.detached import MOST_PACKED_BYTES, detach, note
 from inboxops.core.inbox import Inbox
 from inboxops.core.keys import detached_key, pack_key
 from inboxops.core.mime import identity
-from inboxops.core.model import Batch, Cursor, Listed
+from inboxops.core.model import Batch, Cursor, Listed, RawMessage, Reused
 from inboxops.core.packs import pack
 from inboxops.errors import AuthenticationFailed, InboxOpsError, Overtaken, TransientError
 from inboxops.ports import Account, FetchLimits, InboundRow, Provider
@@ -25,10 +26,22 @@ from inboxops.stories.telling import Telling, log
 class Batches(Protocol):
     """What fetch asks of the database."""
 
+    def known(self, inbox_id: int, messages: Sequence[RawMessage]) -> frozenset[str]: ...
+
+    def erased(self, inbox_id: int, messages: Sequence[RawMessage]) -> frozenset[str]: ...
+
     def reserve(self, count: int) -> list[int]: ...
 
     def add_batch(
-        self, inbox: Inbox, rows: Sequence[InboundRow], *, old: Cursor, new: Cursor, note: str, by: str
+        self,
+        inbox: Inbox,
+        rows: Sequence[InboundRow],
+        *,
+        old: Cursor,
+        new: Cursor,
+        note: str,
+        by: str,
+        reused: Reused | None,
     ) -> int: ...
 
 
@@ -45,7 +58,9 @@ class Standing(Protocol):
 
     def note_error(self, inbox_id: int, error: InboxOpsError) -> None: ...
 
-    def is_read(self, inbox_id: int) -> None: ...
+    def is_read(self, inbox_id: int) -> None:
+        """All that is there was taken in, now. A look that finds mail proves less: what kept it from us may last."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +97,6 @@ def standing(inbox: Inbox, store: Standing, *, disconnects: bool = True) -> Iter
         raise
 
 
-def is_read(inbox: Inbox, store: Standing) -> None:
-    """All that is there was taken in, now. A look that finds mail proves less: what kept it from us may last."""
-    store.is_read(inbox.id)
-
-
 def fetch(
     inbox: Inbox,
     account: Account,
@@ -108,17 +118,17 @@ def fetch(
     """
     log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, behind=str(inbox.cursor))
     with standing(inbox, inboxes), provider.open(account) as mailbox:
-        behind = _Bounded(mailbox.batches(inbox.cursor, limits), max_batches, yields)
-        fetched, _ = _take_in(inbox, behind, batches, objects, by)
-    is_read(inbox, inboxes)
+        behind = _Bounded(mailbox.batches(inbox.cursor, limits), yields, max_batches)
+        fetched = _take_in(inbox, behind, batches, objects, by)
+    inboxes.is_read(inbox.id)
     return _ended(replace(fetched, more=behind.cut))
 
 
 class _Bounded(Iterator[Batch]):
     """So many batches at most, and none more once somebody else is to go on. `cut`: whether that was so."""
 
-    def __init__(self, source: Iterator[Batch], most: int, yields: Callable[[], bool]) -> None:
-        self._source, self._left, self._yields = source, most, yields
+    def __init__(self, source: Iterator[Batch], yields: Callable[[], bool], most: float = math.inf) -> None:
+        self._source, self._yields, self._left = source, yields, most
         self._begun = self.cut = False
 
     def __next__(self) -> Batch:
@@ -140,23 +150,25 @@ def fetch_named(
     wanted: Sequence[Listed],
     *,
     limits: FetchLimits,
+    yields: Callable[[], bool] = lambda: False,
     by: str = "",
 ) -> Fetched:
     """As `fetch`, of those of a listing that are still there; the cursor stays where it is, and what is known is absorbed."""
     log.info("fetch_began", inbox=inbox.name, kind=inbox.connection_type, named=len(wanted))
     with standing(inbox, inboxes), provider.open(account) as mailbox:
-        fetched, _ = _take_in(inbox, mailbox.named(wanted, inbox.cursor, limits), batches, objects, by)
-    return _ended(fetched)
+        named = _Bounded(mailbox.named(wanted, inbox.cursor, limits), yields)
+        fetched = _take_in(inbox, named, batches, objects, by)
+    return _ended(replace(fetched, more=named.cut))
 
 
-def _take_in(inbox: Inbox, source: Iterator[Batch], batches: Batches, objects: Puts, by: str) -> tuple[Fetched, int]:
-    """Make batch after batch durable: what was done, and of how many batches."""
+def _take_in(inbox: Inbox, source: Iterator[Batch], batches: Batches, objects: Puts, by: str) -> Fetched:
+    """Make batch after batch durable."""
     stored = refused = size = 0
-    cursor, count = inbox.cursor, 0
+    cursor = inbox.cursor
     told, told_refused = Telling("mail_stored"), Telling("mail_refused")
-    for batch in _durable(inbox, source, batches.reserve, objects):
+    for batch in _durable(inbox, source, batches, objects):
         about = batch.note or inbox.note
-        new = batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=about, by=by)
+        new = batches.add_batch(inbox, batch.rows, old=cursor, new=batch.cursor, note=about, by=by, reused=batch.reused)
         stored += new
         size += sum(row.size_bytes for row in batch.rows)
         for row in batch.rows:
@@ -165,11 +177,11 @@ def _take_in(inbox: Inbox, source: Iterator[Batch], batches: Batches, objects: P
                 told_refused(warn=True, key=row.key, why=row.reason, to_do="it stays in the mailbox: look for it there")
             else:
                 told(key=row.key, bytes=row.size_bytes, received=row.received_at.isoformat(), imported=row.imported)
-        cursor, count = batch.cursor, count + 1
+        cursor = batch.cursor
         log.info("batch_durable", came=len(batch.rows), new=new, read_to=str(cursor), note=batch.note)
     told.close()
     told_refused.close()
-    return Fetched(stored, refused, size), count
+    return Fetched(stored, refused, size)
 
 
 def _ended(fetched: Fetched) -> Fetched:
@@ -189,11 +201,10 @@ class _Durable:
     rows: list[InboundRow]
     cursor: Cursor
     note: str
+    reused: Reused | None
 
 
-def _durable(
-    inbox: Inbox, batches: Iterator[Batch], reserve: Callable[[int], Sequence[int]], objects: Puts
-) -> Iterator[_Durable]:
+def _durable(inbox: Inbox, source: Iterator[Batch], batches: Batches, objects: Puts) -> Iterator[_Durable]:
     """While batches are put into the object store, the next is already read from the provider."""
     with (
         ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="file") as putting,
@@ -201,9 +212,14 @@ def _durable(
     ):
         store = _Store(inbox, objects, putting)
         pending: deque[Future[_Durable]] = deque()
+        has_reused = False
         try:
-            for batch in batches:
-                ids = reserve(len(batch.messages))  # here, so that they ascend as the mail came
+            for whole in source:
+                has_reused = has_reused or whole.reused is not None
+                # Keys that are given anew name other mail, whose rows give them up only as the first batch is committed.
+                batch = _without(batches.erased if has_reused else batches.known, inbox, whole)
+                del whole
+                ids = batches.reserve(len(batch.messages))  # here, so that they ascend as the mail came
                 pending.append(packing.submit(store.make_durable, batch, ids))
                 del batch  # its bytes are the packer's alone
                 if len(pending) > PACKS_AT_ONCE:
@@ -215,6 +231,12 @@ def _durable(
         yield from (done.result() for done in pending)
 
 
+def _without(known: Callable[[int, Sequence[RawMessage]], frozenset[str]], inbox: Inbox, batch: Batch) -> Batch:
+    """What is new of a batch. In a rescan most is known, and some of that was erased: its bytes may not come back."""
+    keys = known(inbox.id, batch.messages)
+    return replace(batch, messages=tuple(one for one in batch.messages if one.key not in keys)) if keys else batch
+
+
 class _Store:
     """Where the mail of an inbox becomes durable."""
 
@@ -222,27 +244,31 @@ class _Store:
         self._inbox, self._objects, self._putting = inbox, objects, putting
 
     def make_durable(self, batch: Batch, ids: Sequence[int]) -> _Durable:
-        """One compressed object for the batch, each message in a frame of its own so that one can be read or erased alone.
+        """One object for the batch, each message in a compressed frame of its own so that one can be read or erased alone.
 
-        Large files stand apart, each an object of its own (`core.detached`).
+        Files stand apart: small ones behind the frames, any other is an object of its own (`core.detached`).
         """
         puts: list[Future[None]] = []
+        small: list[bytes] = []
         taken = [
-            self._without_files(message.raw, id_, puts)
+            self._without_files(message.raw, id_, puts, small)
             for message, id_ in zip(batch.messages, ids, strict=True)
             if message.raw is not None
         ]
-        packed, spans = pack([(remains, noted) for remains, noted, _ in taken])
+        packed, spans = pack([(remains, noted) for remains, noted, _ in taken], small)
+        small.clear()  # they are in the pack now, and are not held twice while it is put
         today = datetime.now(UTC).date()
         key = pack_key(self._inbox.tenant_id, self._inbox.id, hashlib.sha256(packed).hexdigest(), today)
         if taken:
             self._put(key, packed)
         for put in puts:
             put.result()
-        places = zip(spans, (sizes for _, _, sizes in taken), strict=True)
+        places = zip(spans[: len(taken)], (sizes for _, _, sizes in taken), strict=True)
+        begins = iter(spans[len(taken) :])
         rows = []
         for message, id_ in zip(batch.messages, ids, strict=True):
             (offset, length), sizes = next(places) if message.raw is not None else ((None, None), ())
+            offsets = tuple(next(begins)[0] if size <= MOST_PACKED_BYTES else None for size in sizes)
             rows.append(
                 InboundRow(
                     key=message.key,
@@ -258,25 +284,26 @@ class _Store:
                     thread_id=message.thread_id,
                     imported=message.imported,
                     detached_bytes=sizes,
+                    detached_offsets=offsets,
                 )
             )
-        return _Durable(rows, batch.cursor, batch.note)
+        return _Durable(rows, batch.cursor, batch.note, batch.reused)
 
     def _without_files(
-        self, raw: bytes, message_id: int, puts: list[Future[None]]
+        self, raw: bytes, message_id: int, puts: list[Future[None]], small: list[bytes]
     ) -> tuple[bytes, bytes, tuple[int, ...]]:
-        """(what remains of the mail, the note on it, its files' sizes), once its files are on their way."""
+        """(what remains of the mail, the note on it, its files' sizes), once its files are on their way or among the small ones."""
         try:
             remains, files, contents = detach(raw)
             noted = note(files, identity(raw)) if files else b""
-        except (
-            Exception
-        ):  # a mail that we fail on is kept whole: reading it says what is wrong, and nothing stops an inbox
+        except Exception:  # a mail that we fail on is kept whole: reading it says what is wrong
             return raw, b"", ()
         for number, content in enumerate(contents):
-            puts.append(
-                self._putting.submit(self._put, detached_key(self._inbox.tenant_id, message_id, number), content)
-            )
+            if len(content) <= MOST_PACKED_BYTES:
+                small.append(content)
+            else:
+                key = detached_key(self._inbox.tenant_id, message_id, number)
+                puts.append(self._putting.submit(self._put, key, content))
         return remains, noted, tuple(map(len, contents))
 
     def _put(self, key: str, content: bytes) -> None:

@@ -6,14 +6,17 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from inboxops.core import compose
 from inboxops.core.attachments import FILE_BYTES, MESSAGE_BYTES, MESSAGE_FILES, safe_file_name
+from inboxops.core.detached import Place
 from inboxops.core.keys import attachment_key, upload_key
 from inboxops.core.outbound import OutboundFile, StoredFile
-from inboxops.errors import Conflict, InvalidInput, NotFound, TransientError
+from inboxops.errors import Conflict, InvalidInput, NotFound, ObjectMissing, TransientError
 from inboxops.ports import ObjectStore
+from inboxops.stories.raw_mail import read_file
 
 LINK_SECONDS = 900
 """Uploads and downloads by link: 15 minutes."""
@@ -49,6 +52,8 @@ class Shelf(Protocol):
 
     def by_ids(self, tenant_id: int, ids: Sequence[int]) -> list[StoredFile]: ...
 
+    def in_pack(self, tenant_id: int, file: StoredFile) -> Place | None: ...
+
 
 def begin_upload(
     tenant_id: int, shelf: Shelf, objects: ObjectStore, *, file_name: str, content_type: str, size_bytes: int
@@ -75,9 +80,21 @@ def take_upload(
 
 
 def link(tenant_id: int, attachment_id: int, shelf: Shelf, objects: ObjectStore) -> tuple[StoredFile, str]:
-    """A link of 15 minutes that downloads and never renders. Raises NotFound, also for what was never uploaded."""
+    """A link of 15 minutes that downloads and never renders. Raises NotFound, also for what was never uploaded.
+
+    No link reaches into a pack: the first to a file there has it copied, and the copy stays as long as the raw mail.
+    """
     file = _stored(tenant_id, attachment_id, shelf, objects)
     type_ = _inert(file.content_type)
+    place = shelf.in_pack(tenant_id, file)
+    if place is not None and objects.size(file.storage_key) is None:
+        content = read_file(place, objects)
+        objects.put(file.storage_key, content, content_type=type_, file_name=file.file_name)
+        try:
+            shelf.in_pack(tenant_id, file)
+        except NotFound:  # it was erased meanwhile, and the copy came too late to go with it
+            objects.delete([file.storage_key])
+            raise
     url = objects.presigned_get(file.storage_key, file_name=file.file_name, content_type=type_, seconds=LINK_SECONDS)
     return file, url
 
@@ -85,15 +102,20 @@ def link(tenant_id: int, attachment_id: int, shelf: Shelf, objects: ObjectStore)
 def read(
     tenant_id: int, attachment_id: int, shelf: Shelf, objects: ObjectStore
 ) -> tuple[StoredFile, str, Iterator[bytes]]:
-    """A file, the type to serve it as, and its bytes in pieces. Raises NotFound as `link` does."""
+    """A file, the type to serve it as, and its bytes in pieces. Raises NotFound as `link` does, and what the store raises."""
     file = _stored(tenant_id, attachment_id, shelf, objects)
+    place = shelf.in_pack(tenant_id, file)
+    if place is not None:
+        content = read_file(place, objects)
+        shelf.in_pack(tenant_id, file)  # what was erased meanwhile is zeros
+        return file, _inert(file.content_type), iter([content])
 
-    def pieces() -> Iterator[bytes]:
-        for offset in range(0, file.size_bytes, PIECE_BYTES):
-            length = min(PIECE_BYTES, file.size_bytes - offset)
-            yield objects.get(file.storage_key, offset=offset, length=length)
+    def piece(offset: int) -> bytes:
+        return objects.get(file.storage_key, offset=offset, length=min(PIECE_BYTES, file.size_bytes - offset))
 
-    return file, _inert(file.content_type), pieces()
+    pieces = map(piece, range(0, file.size_bytes, PIECE_BYTES))
+    first = next(pieces, b"")  # a store that is away is told of before the answer begins
+    return file, _inert(file.content_type), chain([first], pieces)
 
 
 def chosen(tenant_id: int, ids: Sequence[int], shelf: Shelf, objects: ObjectStore) -> list[StoredFile]:
@@ -112,7 +134,7 @@ def chosen(tenant_id: int, ids: Sequence[int], shelf: Shelf, objects: ObjectStor
     for id_ in ids:
         file = known.get(id_)
         if file is None:
-            raise NotFound(f"there is no attachment {id_}")
+            raise NotFound(f"there is no attachment {id_}", fix="Upload the file again")
         if file.message_id is not None:
             raise Conflict(f"attachment {id_} belongs to a message already", fix="Upload the file again")
         size = objects.size(file.storage_key)
@@ -131,7 +153,7 @@ def move_in(
 ) -> dict[int, OutboundFile]:
     """Copies under the message's own keys, which no upload link reaches: what is sent is what was checked.
 
-    Two files of one name are both kept, under different names.
+    Two files of one name are both kept, under different names. Raises Conflict for one that another message took meanwhile.
     """
     taken: set[str] = set()
     placed = {}
@@ -139,7 +161,10 @@ def move_in(
         name = safe_file_name(file.file_name, content_type=file.content_type, taken=taken)
         taken.add(name)
         key = attachment_key(tenant_id, message_id, number, name)
-        objects.copy(file.storage_key, key)
+        try:
+            objects.copy(file.storage_key, key)
+        except ObjectMissing as exc:
+            raise Conflict(f"attachment {file.id} became part of another message", fix="Upload the file again") from exc
         placed[file.id] = OutboundFile(name, key, file.content_type, file.size_bytes)
     return placed
 

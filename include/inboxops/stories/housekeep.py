@@ -21,6 +21,8 @@ class Rows(Protocol):
 
     def forget_uploads(self, *, days: int) -> int: ...
 
+    def forget_sessions(self) -> int: ...
+
     def sweep(self, keys: Sequence[str], delete: Callable[[Sequence[str]], None]) -> int: ...
 
 
@@ -62,6 +64,7 @@ class Housekept:
     outbox: int = 0
     replays: int = 0
     canaries: int = 0
+    sessions: int = 0
     orphaned_objects: int = 0
     skipped: str = ""
 
@@ -82,8 +85,9 @@ def housekeep(
     delivered = outbox.clean(days=retention.outbox_days)
     forgotten = replays.forget(days=retention.replay_days)  # before the objects that only they keep
     flown = canaries.forget(days=retention.canary_days)
+    ended = rows.forget_sessions()
     old = (key for key in objects.written_before(now - YOUNG) if not may_be_written_again(key, today=now.date()))
     orphaned = 0
     while keys := list(islice(old, _KEYS_AT_ONCE)):
         orphaned += rows.sweep(keys, objects.delete)
-    return Housekept(listed, uploads, delivered, forgotten, flown, orphaned)
+    return Housekept(listed, uploads, delivered, forgotten, flown, ended, orphaned)

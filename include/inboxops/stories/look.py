@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -15,15 +16,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 
 from inboxops.core import looking
-from inboxops.core.looking import LEASE, Look, Places, Seen
-from inboxops.errors import InboxOpsError, TenantAdminError, TransientError
+from inboxops.core.looking import FEW_AT_ONCE, LEASE, Found, Look, Places, Rooms, Seen
+from inboxops.errors import InboxOpsError, ServiceAway, TenantAdminError, TransientError
 from inboxops.stories.telling import WHO, log
+
+T = TypeVar("T")
 
 AT_ONCE = 32
 """Mostly they wait for a server. No more are claimed, so that none waits here while another looker has room for it."""
+WAITING = 32
+"""So many wait here for one server that has as many who ask as it may: what is due behind them is not claimed."""
 ROUND_SECONDS = 0.25
 FOLLOW_SECONDS = 20.0
 """So soon a new inbox is looked at, and a paused one no more."""
@@ -37,9 +42,11 @@ class Looks(Protocol):
 
     def let_go(self, by: str) -> list[tuple[int, str]]: ...
 
-    def claim(self, by: str, *, limit: int) -> list[Look]: ...
+    def claim(self, by: str, *, limit: int, full: Sequence[str] = ()) -> list[Look]: ...
 
     def renew(self, by: str, inbox_ids: Sequence[int]) -> None: ...
+
+    def leave(self, by: str, inbox_ids: Sequence[int]) -> None: ...
 
     def done(self, by: str, looks: Sequence[Seen]) -> None: ...
 
@@ -47,8 +54,8 @@ class Looks(Protocol):
 class Inboxes(Protocol):
     """What is done with an inbox. Each raises errors of `inboxops.errors`."""
 
-    def look(self, inbox_id: int) -> bool:
-        """Whether there is mail. What it fails by is noted on the inbox, but for a refused login, which is its run's to tell."""
+    def look(self, inbox_id: int) -> Found:
+        """What it fails by is noted on the inbox, but for a refused login, which is its run's to tell."""
         ...
 
     def wake(self, inbox_id: int) -> None: ...
@@ -64,13 +71,12 @@ class Inboxes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Of one look. error: what it failed by; of_server: while it was asked, not while its inbox was woken."""
+    """Of one look: what it found, or the error that it failed by. not_woken: why its inbox was not woken, which was to be."""
 
     look: Look
     began_at: datetime
-    found: bool = False
-    error: InboxOpsError | None = None
-    of_server: bool = False
+    found: Found | InboxOpsError
+    not_woken: InboxOpsError | None = None
 
 
 class Looker:
@@ -78,7 +84,8 @@ class Looker:
 
     def __init__(self, name: str, looks: Looks, inboxes: Inboxes, *, every: timedelta) -> None:
         self._name, self._looks, self._inboxes, self._every = name, looks, inboxes, every
-        self._places = Places()
+        self._places, self._rooms = Places(), Rooms(AT_ONCE - FEW_AT_ONCE)
+        self._waiting: list[Look] = []
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look")
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
         self._under_way: dict[int, Future[None]] = {}
@@ -109,78 +116,121 @@ class Looker:
         self._save()
         now = time.monotonic()
         if now >= self._follow_at:
-            for inbox_id, connection_type in (*self._looks.follow(self._every), *self._looks.let_go(self._name)):
+            ended = dict((*self._looks.follow(self._every), *self._looks.let_go(self._name)))
+            for inbox_id, connection_type in ended.items():
                 self._inboxes.forget(inbox_id, connection_type)
+            self._waiting = [look for look in self._waiting if look.inbox_id not in ended]
             self._follow_at = now + FOLLOW_SECONDS
         if now >= self._renew_at:
             # No more than that: what was claimed and lost on the way to here comes back when its lease is over.
-            self._looks.renew(self._name, list(self._under_way))
+            self._looks.renew(self._name, [*self._under_way, *(look.inbox_id for look in self._waiting)])
             self._renew_at = now + LEASE.total_seconds() / 3
-        room = AT_ONCE - len(self._under_way)
-        for look in self._looks.claim(self._name, limit=room) if room else ():
-            self._ahead = look.claimed_at - datetime.now(UTC)
+        waiting, self._waiting = self._waiting, []
+        for look in waiting:
             self._begin(look)
+        room = AT_ONCE - len(self._under_way)
+        at_places = Counter(look.place for look in self._waiting)
+        full = [place for place, count in at_places.items() if count >= WAITING]
+        here = self._under_way.keys() | {look.inbox_id for look in self._waiting}
+        for look in self._looks.claim(self._name, limit=room, full=full) if room > 0 else ():
+            self._ahead = look.claimed_at - datetime.now(UTC)
+            if look.inbox_id not in here:  # as one is that was paused and resumed meanwhile
+                self._begin(look)
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + self._ahead
 
     def _begin(self, look: Look) -> None:
         now = self._now()
+        if not self._places.resting(look.place, now) and not (
+            len(self._under_way) < AT_ONCE and self._rooms.is_open(look.place, now)
+        ):
+            self._waiting.append(look)
+            return
         resting = self._places.rests(look.place, now)
         if resting:
             self._inboxes.note(look.inbox_id, TransientError(resting))
             self._unsaved.append(looking.passed(look, resting, every=self._every, now=now))
         else:
+            self._rooms.enter(look.place)
             self._under_way[look.inbox_id] = self._threads.submit(self._look, look)
 
     def _look(self, look: Look) -> None:
         """In a thread."""
         began_at = self._now()
-        found, error = self._tried(self._inboxes.look, look)
-        of_server = error is not None
-        if found or (error is not None and looking.needs_run(look, error.kind)):
-            _, not_woken = self._tried(self._inboxes.wake, look)
-            error = error or not_woken
-        self._answers.put(_Answer(look, began_at, found, error, of_server))
+        found = self._tried(self._inboxes.look, look)
+        needs_run = looking.needs_run(look, found.kind) if isinstance(found, InboxOpsError) else found.mail
+        not_woken = self._tried(self._inboxes.wake, look) if needs_run else None
+        if not_woken is not None:
+            with suppress(InboxOpsError):
+                self._inboxes.note(look.inbox_id, not_woken)
+        self._answers.put(_Answer(look, began_at, found, not_woken))
 
-    def _tried(self, do: Callable[[int], bool | None], look: Look) -> tuple[bool, InboxOpsError | None]:
+    def _tried(self, do: Callable[[int], T], look: Look) -> T | InboxOpsError:
         try:
-            return bool(do(look.inbox_id)), None
+            return do(look.inbox_id)
         except InboxOpsError as exc:
-            return False, exc
+            return exc
         except Exception as exc:  # nobody foresaw it, and no other inbox shall suffer
             log.exception("look_broke", inbox_id=look.inbox_id)
-            return False, TransientError(f"{type(exc).__name__}: {exc}")
+            return TransientError(f"{type(exc).__name__}: {exc}")
 
     def _save(self) -> None:
         with suppress(Empty):
             while True:
                 answer = self._answers.get_nowait()
-                del self._under_way[answer.look.inbox_id]
+                self._under_way.pop(answer.look.inbox_id, None)
                 self._unsaved.append(self._seen(answer))
         if self._unsaved:
-            self._looks.done(self._name, self._unsaved)
+            self._keep(self._unsaved)
             self._unsaved = []
 
+    def _keep(self, seen: Sequence[Seen]) -> None:
+        try:
+            self._looks.done(self._name, seen)
+        except InboxOpsError:  # of the database: later it keeps them all
+            raise
+        except Exception as exc:  # what the database refuses to hold of one look keeps none of the others from it
+            if len(seen) == 1:  # it is due again when its lease is over
+                log.exception("look_not_kept", inbox_id=seen[0].inbox_id, why=str(exc))
+                return
+            for one in seen:
+                self._keep([one])
+
     def _seen(self, answer: _Answer) -> Seen:
-        look, error = answer.look, answer.error
-        if error is None or not answer.of_server or isinstance(error, TenantAdminError):
-            self._places.answered(look.place)
+        look, found = answer.look, answer.found
+        self._tell(look, found)
+        if isinstance(found, InboxOpsError):
+            log.warning("look_failed", inbox_id=look.inbox_id, why=str(found), who_can_help=WHO[found.kind])
+            wait = found.retry_after if isinstance(found, TransientError) else None
+            said = str(found)[:500]
+            seen = looking.failed(look, found.kind, said, retry_after=wait, every=self._every, at=answer.began_at)
         else:
-            self._places.failed(look.place, look.inbox_id, str(error), self._now())
-        if error is None:
-            if answer.found:
+            if found.mail:
                 log.info("look_found_mail", inbox_id=look.inbox_id)
-            return looking.seen(look, found=answer.found, every=self._every, at=answer.began_at)
-        log.warning("look_failed", inbox_id=look.inbox_id, why=str(error), who_can_help=WHO[error.kind])
-        retry_after = error.retry_after if isinstance(error, TransientError) else None
-        return looking.failed(
-            look, error.kind, str(error)[:500], retry_after=retry_after, every=self._every, at=answer.began_at
-        )
+            seen = looking.seen(look, found=found.mail, every=self._every, at=answer.began_at)
+        if (why := answer.not_woken) is None:
+            return seen
+        log.warning("look_woke_nobody", inbox_id=look.inbox_id, why=str(why), who_can_help=WHO[why.kind])
+        return looking.not_woken(seen, str(why)[:500], every=self._every, at=answer.began_at)
+
+    def _tell(self, look: Look, found: Found | InboxOpsError) -> None:
+        """Those who know how the server is, which it may not be that answered."""
+        asked = not isinstance(found, ServiceAway) if isinstance(found, InboxOpsError) else found.asked
+        answered = asked and isinstance(found, Found | TenantAdminError)
+        self._rooms.leave(look.place, self._now(), answered=answered)
+        if answered:
+            self._places.answered(look.place)
+        elif not asked:
+            self._places.not_asked(look.place)
+        else:
+            self._places.failed(look.place, look.inbox_id, str(found), self._now())
 
     def _end(self) -> None:
-        """Let what is under way come to its end, for a moment; others take over what is not, when its lease is over."""
+        """Let what is under way come to its end, for a moment; what is not then, others take over when its lease is over."""
         with self._turn:
+            with suppress(InboxOpsError):
+                self._looks.leave(self._name, [look.inbox_id for look in self._waiting])
             wait(self._under_way.values(), timeout=ENDING_SECONDS)
             self._threads.shutdown(wait=False)
             with suppress(InboxOpsError):

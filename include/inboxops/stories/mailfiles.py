@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inboxops.errors import InvalidInput
+from inboxops.processors import processors
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of one mail that are read, as many as the fetch takes in; what is behind is cut off."""
@@ -116,7 +117,7 @@ def spread(sources: Iterator[Source], work: Callable[[Source], Result]) -> Itera
     # Before the fork, so that what is compiled and imported is shared.
     yield from several(list(islice(sources, _BATCH)))
     second = list(islice(sources, _BATCH))
-    processes = _processes()
+    processes = processors()
     if len(second) < _BATCH or processes == 1:
         yield from several(second)
         for batch in _batches(sources):
@@ -141,10 +142,6 @@ def _worked(work: Callable[[Source], Result], batch: list[Source]) -> list[Resul
 def _batches(sources: Iterator[Source]) -> Iterator[list[Source]]:
     while batch := list(islice(sources, _BATCH)):
         yield batch
-
-
-def _processes() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start() -> None:

@@ -31,7 +31,7 @@ _REOPEN_DAYS = 36_500  # nothing is closed here
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A mail as the plan takes it, or why it can't be read. spam: its folder or label says so."""
+    """A mail as the plan takes it, or why it can't be read."""
 
     source: Source
     item: Item | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from inboxops.core.inbox import Inbox
@@ -28,6 +28,7 @@ class Tickets(Protocol):
         own_addresses: frozenset[str],
         after: int,
         limit: int,
+        in_order: bool,
     ) -> Slice: ...
 
     def next_classified(self, inbox_id: int, *, after: int) -> int | None: ...
@@ -39,63 +40,109 @@ class Parking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Persisted:
-    """Counts of one run: final states of inbound rows, and tickets opened."""
+    """Counts: final states of inbound rows, and tickets opened."""
 
-    tickets: int
-    outcomes: dict[str, int]
+    tickets: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Persisted) -> Persisted:
+        return Persisted(self.tickets + other.tickets, dict(Counter(self.outcomes) + Counter(other.outcomes)))
 
 
-def persist(
-    inbox: Inbox,
-    tickets: Tickets,
-    parking: Parking,
-    *,
-    own_addresses: frozenset[str],
-    show: Callable[[str], str],
-    respond: Callable[..., NewOutbound | None] | None = None,
-    filed: Callable[[], None] = lambda: None,
-) -> Persisted:
-    """Work through all rows of the inbox in state `classified`; `filed` is called after each slice that is committed.
+def persist(filing: Filing, *, in_time: Callable[[], bool] = lambda: True) -> Persisted:
+    """Work through all rows of the inbox in state `classified`, or those that there is time for.
 
-    show: an address as the log may hold it.
-
-    A slice that fails is done again one message at a time, and the message that fails alone is parked with the reason.
-    Raises TransientError when the database is away: nothing of the slice is written.
+    Raises what `Filing.slice` raises.
     """
-    outcomes: Counter[str] = Counter()
-    done: Slice | None
-    opened, after, size, singles = 0, 0, SLICE, 0
-    told = _Told(show)
-    while True:
+    done = filing.slice()
+    while filing.more and in_time():
+        done += filing.slice()
+    filing.close()
+    log.info("persist_ended", tickets=done.tickets, **done.outcomes)
+    return done
+
+
+class Filing:
+    """Files an inbox's rows in state `classified`, one slice after the other.
+
+    show: an address as the log may hold it. filed: called after each slice that is committed. in_order: no row that came behind
+    one which is still to be read, so that mail is filed in the order it came, however it is read.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        tickets: Tickets,
+        parking: Parking,
+        *,
+        own_addresses: frozenset[str],
+        show: Callable[[str], str],
+        respond: Callable[..., NewOutbound | None] | None = None,
+        filed: Callable[[], None] = lambda: None,
+        in_order: bool = False,
+    ) -> None:
+        self._inbox, self._tickets, self._parking = inbox, tickets, parking
+        self._own_addresses, self._respond, self._filed, self._in_order = own_addresses, respond, filed, in_order
+        self._told = _Told(show)
+        self._after, self._size, self._singles = 0, SLICE, 0
+        self.more = False
+        """Whether the last slice was a full one, so that more may be there at once."""
+
+    def slice(self) -> Persisted:
+        """The next rows, as many as there are up to a bound.
+
+        A slice that fails is done again one message at a time, and the message that fails alone is parked with the reason.
+        Raises TransientError when the database is away: nothing of the slice is written.
+        """
+        size, self.more = self._size, True
         try:
-            done = tickets.persist(inbox, plan, respond=respond, own_addresses=own_addresses, after=after, limit=size)
+            done = self._tickets.persist(
+                self._inbox,
+                plan,
+                respond=self._respond,
+                own_addresses=self._own_addresses,
+                after=self._after,
+                limit=size,
+                in_order=self._in_order,
+            )
         except InboxOpsError:
             raise
         except Exception as exc:  # the per-message guard: find the one that fails, keep it with the reason
             if size > 1:
-                size, singles = 1, SLICE
-                continue
-            failed = tickets.next_classified(inbox.id, after=after)
-            if failed is None:
-                raise
-            reason = f"filing it failed: {type(exc).__name__}: {exc}"[:1000]
-            parking.park(failed, reason)
-            tell_parked(failed, reason)
-            outcomes["parked"] += 1
-            after, done = failed, None
-        if done is not None and not done.items:
-            told.close()
-            log.info("persist_ended", tickets=opened, **outcomes)
-            return Persisted(opened, dict(outcomes))
-        filed()
-        if done is not None:
-            after = done.items[-1].inbound_id
-            opened += len(done.plan.tickets)
-            outcomes.update(outcome.state for outcome in done.plan.outcomes)
-            told.slice(done)
-        singles -= 1
-        if singles <= 0:
-            size = SLICE
+                self._size, self._singles = 1, SLICE
+                return Persisted()
+            settled = self._parked(exc)
+        else:
+            self.more = len(done.items) == size
+            settled = self._settled(done)
+        self._singles -= 1
+        if self._singles <= 0:
+            self._size = SLICE
+        return settled
+
+    def close(self) -> None:
+        """Say how many messages the log did not tell of."""
+        self._told.close()
+
+    def _settled(self, done: Slice) -> Persisted:
+        if not done.items:
+            return Persisted()
+        self._filed()
+        self._after = done.items[-1].inbound_id
+        self._told.slice(done)
+        outcomes = Counter(outcome.state for outcome in done.plan.outcomes)
+        return Persisted(len(done.plan.tickets), dict(outcomes))
+
+    def _parked(self, exc: Exception) -> Persisted:
+        failed = self._tickets.next_classified(self._inbox.id, after=self._after)
+        if failed is None:
+            raise exc
+        reason = f"filing it failed: {type(exc).__name__}: {exc}"[:1000]
+        self._parking.park(failed, reason)
+        tell_parked(failed, reason)
+        self._filed()
+        self._after = failed
+        return Persisted(outcomes={"parked": 1})
 
 
 class _Told:

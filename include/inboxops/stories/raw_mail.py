@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from inboxops.core.detached import attach, read_note
-from inboxops.core.keys import detached_key
+from inboxops.core.detached import Apart, Place, attach, read_note
 from inboxops.core.packs import unpack
 
 
@@ -13,8 +12,13 @@ class Gets(Protocol):
     def get(self, key: str, *, offset: int, length: int) -> bytes: ...
 
 
-def raw_mail(frame: bytes, *, tenant_id: int, message_id: int, objects: Gets) -> bytes:
-    """The mail of one frame of a pack, its large files put back. message_id: the one that was reserved for it.
+def read_file(place: Place, objects: Gets) -> bytes:
+    """Raises ObjectMissing when it is gone."""
+    return objects.get(place.key, offset=place.offset, length=place.length)
+
+
+def raw_mail(frame: bytes, apart: Apart, objects: Gets) -> bytes:
+    """The mail of one frame of a pack, its large files put back.
 
     Raises ObjectMissing when one of them is gone, ValueError when something is not what was stored.
     """
@@ -22,8 +26,5 @@ def raw_mail(frame: bytes, *, tenant_id: int, message_id: int, objects: Gets) ->
     if not noted:
         return remains
     files, _ = read_note(noted)
-    contents = [
-        objects.get(detached_key(tenant_id, message_id, number), offset=0, length=file.size_bytes)
-        for number, file in enumerate(files)
-    ]
+    contents = [read_file(apart.place(number, file.size_bytes), objects) for number, file in enumerate(files)]
     return attach(remains, files, contents)

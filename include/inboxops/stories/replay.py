@@ -15,8 +15,8 @@ from inboxops.core.reading import StoredAttachment
 from inboxops.core.replay import UNREADABLE, Compared, Kept
 from inboxops.core.replay_report import Report, reported
 from inboxops.core.replay_today import Known, Reread, judge
-from inboxops.ports import ReplayRow, ReplayScope, StoredRow
-from inboxops.stories.classify import FEW, Begin, Objects, Read, read_message, read_row
+from inboxops.ports import ReplayRow, ReplayScope
+from inboxops.stories.classify import FEW, Begin, Objects, Read, read_row, read_stored
 from inboxops.stories.raw_mail import Gets
 from inboxops.stories.stored_mail import chunks, frames
 
@@ -67,12 +67,12 @@ def preview(scope: ReplayScope, listing: Listing, here: Comparer, spread: Spread
     after = 0
     while rows := listing.to_replay(scope, after=after, limit=LISTED_AT_ONCE):
         after = rows[-1].stored.id
-        packs = _in_their_packs(rows)
+        packs = in_their_packs(rows)
         report = sum(map(here, packs) if spread is None or len(rows) <= FEW else spread(packs), report)
     return report
 
 
-def _in_their_packs(rows: Sequence[ReplayRow]) -> Iterator[Chunk]:
+def in_their_packs(rows: Sequence[ReplayRow]) -> Iterator[Chunk]:
     """Neighbours in a pack together, so that each pack is read once."""
     by_id = {row.stored.id: row for row in rows}
     ordered = sorted((row.stored for row in rows), key=lambda stored: (stored.storage_key, stored.offset))
@@ -90,14 +90,15 @@ class Comparer:
         """`begin` is told the position of each row before it is read."""
         report = Report()
         for inbox_id, reads in reread(rows, self._desks, self._objects, begin).items():
-            desk = self._desks[inbox_id]
-            report += sum((UNREAD for read in reads if isinstance(read[1], str)), Report())
-            report += self._compared(desk, [(row, read) for row, read in reads if not isinstance(read, str)])
+            report += self.compared(self._desks[inbox_id], reads)
         return report
 
-    def _compared(self, desk: Desk, reads: Sequence[tuple[ReplayRow, Read]]) -> Report:
+    def compared(self, desk: Desk, each: Sequence[tuple[ReplayRow, Read | str]]) -> Report:
+        """The report on mails of one inbox that were read, or could not be."""
+        reads = [(row, read) for row, read in each if not isinstance(read, str)]
+        report = sum((UNREAD for _ in range(len(each) - len(reads))), Report())
         if not reads:
-            return Report()
+            return report
         rereads = [_reread(row, read) for row, read in reads]
         kept = self._stored.kept(desk.inbox.tenant_id, [one.item.inbound_id for one in rereads])
         known = self._stored.known(desk.inbox, [one.item for one in rereads], own_addresses=desk.context.own_addresses)
@@ -105,7 +106,6 @@ class Comparer:
         if desk.without is not None:
             before = [_reread(row, _judged_by(row, read, desk.without)) for row, read in reads]
             without = {one.kept.inbound_id: one.compared for one in judge(before, kept, known)}
-        report = Report()
         for one in judge(rereads, kept, known):
             report += reported(one.kept, one.today, _beyond(one.compared, without.get(one.kept.inbound_id)))
         return report
@@ -176,9 +176,7 @@ def _reread(row: ReplayRow, read: Read) -> Reread:
 
 def _judged_by(row: ReplayRow, read: Read, context: InboxContext) -> Read:
     """The same mail, judged with another context."""
-    stored: StoredRow = row.stored
-    here = replace(context, in_spam_folder=stored.in_spam_folder, received_at=stored.received_at)
-    again = read_message(read.message, here, provider_thread_id=stored.provider_thread_id, size_bytes=stored.size_bytes)
+    again = read_stored(read.message, row.stored, context)
     return replace(read, reading=replace(again, attachments=read.reading.attachments, omitted=read.reading.omitted))
 
 

@@ -53,11 +53,17 @@ def reply(
     if idempotency_key and (first := desk.accepted(tenant_id, idempotency_key)):
         return _same(first, fingerprint)
     answered = desk.answered(tenant_id, ticket_id)
-    chosen = files.chosen(tenant_id, request.attachment_ids, shelf, objects)
-    new = outbound.reply(
-        request, answered, id=desk.next_id(), own_addresses=own_addresses, author=author, signing_key=signing_key
-    )
-    placed = files.move_in(tenant_id, new.id, chosen, objects)
+    try:
+        chosen = files.chosen(tenant_id, request.attachment_ids, shelf, objects)
+        new = outbound.reply(
+            request, answered, id=desk.next_id(), own_addresses=own_addresses, author=author, signing_key=signing_key
+        )
+        placed = files.move_in(tenant_id, new.id, chosen, objects)
+    except InvalidInput:
+        # The same request may have been stored meanwhile, and have taken the files.
+        if idempotency_key and (first := desk.accepted(tenant_id, idempotency_key)):
+            return _same(first, fingerprint)
+        raise
     stored = desk.add_reply(new, placed, idempotency_key=idempotency_key, fingerprint=fingerprint)
     if chosen and stored[0].message_id == new.id:
         files.clear([file.storage_key for file in chosen], objects)

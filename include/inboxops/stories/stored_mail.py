@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
-from inboxops.core.detached import read_note, recognised
+from inboxops.core.detached import Apart, read_note, recognised
 from inboxops.core.mime import parse
 from inboxops.core.model import InboxContext, ParsedMessage
 from inboxops.core.packs import unpack
@@ -57,4 +57,5 @@ def parsed(frame: bytes, row: StoredRow, context: InboxContext, objects: Gets) -
     message = recognised(read(remains, whole=whole), files)
     if message is not None:
         return message
-    return read(raw_mail(frame, tenant_id=context.tenant_id, message_id=row.message_id, objects=objects))
+    apart = Apart(context.tenant_id, row.message_id, row.storage_key, row.detached_offsets)
+    return read(raw_mail(frame, apart, objects))

@@ -27,6 +27,14 @@ def hidden(address: str, key: bytes) -> str:
     return f"~{hmac.digest(key, said, 'sha256').hex()[:10]}" if address else ""
 
 
+def escaped(address: str) -> str:
+    """An address in a log that shows them: what would move a terminal, turn the direction of a line or begin another stands as an
+    escape (`\\x1b`, `\\u202e`), a backslash as two."""
+    return "".join(
+        one if one.isprintable() and one != "\\" else one.encode("unicode_escape").decode("ascii") for one in address
+    )
+
+
 def tell_parked(inbound_id: int, why: str) -> None:
     log.warning("mail_parked", inbound=inbound_id, why=why, to_do=f"inboxops inbound reparse {inbound_id}")
 

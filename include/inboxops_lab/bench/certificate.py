@@ -10,11 +10,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count, cycle, islice
+from itertools import chain, count, cycle, islice
+from pathlib import Path
+from typing import Any
 
 from inboxops.cli.world import warnings_to_stderr
 from inboxops.composition import certifying
@@ -29,6 +32,7 @@ from inboxops.settings import load
 from inboxops.stories.certify_mailbox import Door
 from inboxops.stories.fetch import fetch
 from inboxops_lab.bench.corpus import corpus
+from inboxops_lab.bench.faults import Faults, Named, inject
 from inboxops_lab.bench.place import TENANT, stack, without_ours
 from inboxops_lab.bench.stages import peaks
 
@@ -52,7 +56,10 @@ UPDATE inbound i SET state = 'persisted', message_id = i.reserved_message_id FRO
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """seconds: of the certificate alone. simulated: what was no real server."""
+    """seconds: of the certificate alone. simulated: what was no real server.
+
+    faults: put in for a second certificate, by kind; found: those that it names; false_alarms: what it names besides.
+    """
 
     inboxes: int
     mails: int
@@ -62,24 +69,47 @@ class Measured:
     cpu_seconds: float
     peak_rss_mb: float
     said: str
+    faults: Mapping[str, int]
+    found: int
+    false_alarms: int
     simulated: str = "the providers' lists; Sent folders were not asked"
 
 
-def certificate(inboxes: int, mails: int, *, say: Callable[[str], None]) -> Measured:
-    """Raises OperatorError when the certificate does not account for every mail."""
+def certificate(inboxes: int, mails: int, faults: int, *, say: Callable[[str], None]) -> Measured:
+    """faults: of each kind, for a second certificate. Raises OperatorError when the first does not account for every mail."""
     warnings_to_stderr()
     with stack("--only=services") as (home, world):
         _build(world, inboxes, mails, say)
+        day = datetime.now(UTC) + timedelta(hours=1)
         say(f"the certificate of {mails} mails")
-        command = [sys.executable, "-m", "inboxops_lab.bench.certificate"]
-        environment = {**without_ours(), "INBOXOPS_HOME": str(home)}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise OperatorError("the certificate failed", fix="What it said stands above")
-    result = Measured(inboxes=inboxes, **json.loads(done.stdout))
-    if result.said != f"{mails} mails, each accounted for":
+        told = _made(home, day, {})
+        put, named = Faults(frozenset(), {}), set[Named]()
+        if faults:
+            say(f"the certificate with {faults} faults of each kind")
+            put = inject(world, faults, day)
+            named = {(kind, inbox, key) for kind, inbox, key in _made(home, day, put.only_there)["findings"]}
+    result = Measured(
+        inboxes=inboxes,
+        **{name: value for name, value in told.items() if name != "findings"},
+        faults=dict(Counter(str(kind) for kind, _, _ in put.named)),
+        found=len(put.named & named),
+        false_alarms=len(named - put.named),
+    )
+    if not (result.said.startswith(f"{mails} mails ") and result.said.endswith(", each accounted for")):
         raise OperatorError(f"the certificate says: {result.said}")
     return result
+
+
+def _made(home: Path, day: datetime, only_there: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    """What the certificate of a process of its own says. only_there: keys that each mailbox lists besides."""
+    asked = json.dumps({"day": day.isoformat(), "only_there": only_there})
+    command = [sys.executable, "-m", "inboxops_lab.bench.certificate", asked]
+    environment = {**without_ours(), "INBOXOPS_HOME": str(home)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise OperatorError("the certificate failed", fix="What it said stands above")
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
 
 
 def _build(world: World, inboxes: int, mails: int, say: Callable[[str], None]) -> None:
@@ -95,7 +125,7 @@ def _build(world: World, inboxes: int, mails: int, say: Callable[[str], None]) -
         assert inbox_id is not None
         wanted = min(each, mails - number * each)
         source = Full(list(islice(cycle(pool), wanted)))
-        about = (_account(world.inboxes.get(inbox_id)), source, world.inbound, world.inboxes, world.swift_objects)
+        about = (_account(world.inboxes.get(inbox_id)), source, world.inbound, world.inboxes, world.bulk_objects)
         fetch(world.inboxes.get(inbox_id), *about, limits=FetchLimits(), max_batches=wanted)
     with world.database.transaction() as t:
         t.connection.execute(_FILE)
@@ -144,18 +174,18 @@ class Full:
 
 
 class Listing(Full):
-    """A mailbox that lists what was fetched from it."""
+    """A mailbox that lists what was fetched from it, and what it has besides; it gives none of that out."""
 
-    def __init__(self, world: World, inbox_id: int) -> None:
+    def __init__(self, world: World, inbox_id: int, besides: Sequence[str]) -> None:
         super().__init__(())
-        self._world, self._inbox_id = world, inbox_id
+        self._world, self._inbox_id, self._besides = world, inbox_id, besides
 
     def listing(self, since: datetime, until: datetime) -> Iterator[Listed]:
         with self._world.database.transaction() as t:
             rows = t.connection.execute(
-                b"SELECT provider_key AS key, size_bytes FROM inbound WHERE inbox_id = %s", (self._inbox_id,)
+                b"SELECT DISTINCT provider_key AS key, size_bytes FROM inbound WHERE inbox_id = %s", (self._inbox_id,)
             ).fetchall()
-        return (Listed(row["key"], row["size_bytes"]) for row in rows)
+        return chain((Listed(row["key"], row["size_bytes"]) for row in rows), map(Listed, self._besides))
 
 
 class NoCopies(SmtpSender):
@@ -170,15 +200,18 @@ def _account(inbox: Inbox) -> Account:
 def main() -> None:
     """The certificate in this process: a line of JSON."""
     warnings_to_stderr()
+    asked = json.loads(sys.argv[1])
+    besides: dict[str, list[str]] = asked["only_there"]
     world = World(load())
     tenant_id = world.inboxes.tenant_id(TENANT)
 
     def door(inbox: Inbox) -> Door:
         real = certifying.way_in(world, inbox)
-        return replace(real, provider=Listing(world, inbox.id), sender=NoCopies())
+        listing = Listing(world, inbox.id, besides.get(str(inbox.id), []))
+        return replace(real, provider=listing, sender=NoCopies(), fetch=lambda: True, fetch_named=lambda wanted: None)
 
     began, used = time.monotonic(), time.process_time()
-    made = certifying.certify(world, tenant_id, now=datetime.now(UTC) + timedelta(hours=1), door=door)
+    made = certifying.certify(world, tenant_id, now=datetime.fromisoformat(asked["day"]), door=door)
     body = certifying.body(certifying.of_day(world, tenant_id, None))
     told = {
         "mails": made.mails,
@@ -188,6 +221,7 @@ def main() -> None:
         "cpu_seconds": round(time.process_time() - used, 2),
         "peak_rss_mb": round(peaks("all")["all"], 1),
         "said": core.sentence(body),
+        "findings": [(one["kind"], one["inbox"], one["key"]) for one in body["findings"]],
     }
     world.close()
     sys.stdout.write(json.dumps(told) + "\n")

@@ -18,10 +18,10 @@ from inboxops.errors import OperatorError
 from inboxops.oauth.clients import settings_of
 from inboxops.oauth.http import trust
 from inboxops.orchestrator.airflow import Airflow
-from inboxops.settings import Ports
 from inboxops_lab.bench.place import without_ours
 from inboxops_lab.testing.processes import free_ports
 from inboxops_local.demo import certificates
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.testing import free_base, person, running
 from inboxops_local.standins.client import settings_for
 from inboxops_local.standins.demo import Account, consent
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Clouds:
+    home: Path
     world: World
     airflow: Airflow  # as a person sees it
     gmail: Gmail
@@ -50,6 +51,12 @@ class Clouds:
         (self.gmail if kind == "gmail" else self.graph).mailbox(account.address)
         with httpx.Client(verify=trust(self.world.settings.provider_ca_file)) as http:
             return consent(self.world, account, TENANT, None, http)
+
+    def google_pushes(self, http: httpx.Client, address: str, number: int) -> None:
+        """As Pub/Sub does: tell the API that something came. Raises httpx.HTTPError when nobody takes it."""
+        headers = {"Authorization": f"Bearer {self.gmail.pubsub.token()}"}
+        body = self.gmail.pubsub.envelope(address, number)
+        http.post("/api/webhooks/gmail-push", json=body, headers=headers).raise_for_status()
 
     def tickets(self, inbox: Inbox) -> set[str]:
         """Their subjects."""
@@ -93,7 +100,7 @@ def clouds(**more: str) -> Iterator[Clouds]:
             world = World(settings_of(settings, {"endpoints": own}))
             try:
                 world.inboxes.add_tenant(TENANT, "Bench Ltd")
-                yield Clouds(world, person(home), gmail, graph)
+                yield Clouds(home, world, person(home), gmail, graph)
             finally:
                 world.close()
 

@@ -108,9 +108,8 @@ def _settled(home: Path, http: httpx.Client, say: Callable[[str], None]) -> floa
     last = _memory(home)
     for _ in range(ROUNDS):
         for _ in range(ROUND):
-            _dags(
-                http, limit=50
-            )  # always the same: memory that other pages need for a moment would be there for the console
+            # Always the same: memory that other pages need for a moment would be there for the console.
+            _dags(http, limit=50)
         time.sleep(5)
         now = _memory(home)
         say(f"Airflow's API server has {now:.0f} MB by itself")

@@ -6,6 +6,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -33,8 +34,14 @@ class Latency:
     api_to_task_p50_seconds: float
 
 
-def latency(samples: int, *, more: Mapping[str, str] | None = None, say: Say) -> Latency:
-    """more: added to the stack's environment.
+def latency(
+    samples: int,
+    *,
+    more: Mapping[str, str] | None = None,
+    beside: Callable[[Place], AbstractContextManager[object]] = nullcontext,
+    say: Say,
+) -> Latency:
+    """more: added to the stack's environment; beside: what goes on in it while mails come.
 
     Raises OperatorError without Dovecot, or when a mail is not a ticket within a minute.
     """
@@ -52,13 +59,14 @@ def latency(samples: int, *, more: Mapping[str, str] | None = None, say: Say) ->
         say("waiting for IDLE")
         held.until("its mailbox is held in IDLE", "SELECT idle_since IS NOT NULL AS so FROM inboxes WHERE id = %s")
         idle, events, tasks = [], [], []
-        for number in range(samples):
-            say(f"IDLE: mail {number + 1} of {samples}")
-            idle.append(_timed(held))
-        for number in range(samples):
-            say(f"asset event: mail {number + 1} of {samples}")
-            events.append(_timed(woken, lambda: here.world.airflow.wake(woken.id)))
-            tasks.append((woken.fetch_began() - woken.delivered_at).total_seconds())
+        with beside(here):
+            for number in range(samples):
+                say(f"IDLE: mail {number + 1} of {samples}")
+                idle.append(_timed(held))
+            for number in range(samples):
+                say(f"asset event: mail {number + 1} of {samples}")
+                events.append(_timed(woken, lambda: here.world.airflow.wake(woken.id)))
+                tasks.append((woken.fetch_began() - woken.delivered_at).total_seconds())
     return Latency(
         samples=samples,
         idle_p50_seconds=_p(50, idle),

@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from inboxops.composition import intake
 from inboxops.composition.world import World
+from inboxops.core.cells import MAIN
 from inboxops.errors import OperatorError
 from inboxops_lab.bench.latency import Latency, latency
 from inboxops_lab.bench.meter import cpu_seconds, pss_mb
@@ -32,11 +33,12 @@ from inboxops_local.stack.spawn import die_with
 
 Say = Callable[[str], None]
 ON_DOVECOT_AT_MOST = 100
+QUIET_CELL = "quiet"
 PATIENCE_SECONDS = 900.0
 LATE_SECONDS = 60.0
 SIMULATED = (
     "all mailboxes but `on_dovecot` are one simulated IMAP server's, over TLS, to which no mail comes; Airflow is left out,"
-    " so that a wake-up ends in the outbox (held_*: the whole stack and Dovecot)"
+    " so that a wake-up ends in the outbox (held_*: the whole stack and Dovecot, whose Airflow knows none of the simulated inboxes)"
 )
 
 _LOG = b"""
@@ -59,7 +61,8 @@ class Looked:
     double_looks: pairs of looks at one mailbox closer than half an interval, as the simulated server saw them.
     mails_found: of mails_delivered, one to each mailbox on Dovecot as the window begins: inboxes that were woken; when, by
     found_after_p50_seconds. watcher_*: the processes that look, each with Airflow loaded; postgres_cores: what they have it do.
-    held_*: seconds from the arrival of mail to its ticket, of an inbox in IDLE while others are looked at; None when left out.
+    held_*: seconds from the arrival of mail to its ticket, of an inbox in IDLE in another stack, while as many quiet inboxes of
+    another cell of it are looked at as often by as many processes; None when left out.
     """
 
     inboxes: int
@@ -95,9 +98,7 @@ def look(inboxes: int, *, every: int, minutes: float, watchers: int, held: int, 
     """
     if dovecot_binary() is None:
         raise OperatorError("the bench needs Dovecot, which is not installed", fix="apt-get install dovecot-imapd")
-    while_looking: Latency | None = None
-    if held:
-        while_looking = latency(held, more={"INBOXOPS_LOOK_MINUTES": str(every)}, say=say)
+    while_looking = _held(held, inboxes, every, watchers, say) if held else None
     with ExitStack() as ending:
         say("starting PostgreSQL, Dovecot and the simulated server")
         home, world = ending.enter_context(stack("--only=services"))
@@ -132,6 +133,25 @@ def look(inboxes: int, *, every: int, minutes: float, watchers: int, held: int, 
     )
 
 
+def _held(mails: int, inboxes: int, every: int, watchers: int, say: Say) -> Latency:
+    """With the whole stack, while so many quiet inboxes are looked at: another cell's, for their DAGs are not what is measured."""
+
+    @contextmanager
+    def looked_at(here: Place) -> Iterator[None]:
+        with ExitStack() as ending:
+            folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="inboxops-look-")))
+            quiet = QuietImap(folder)
+            ending.callback(quiet.stop)
+            here.world.inboxes.add_tenant(QUIET_CELL, "Quiet Ltd", cell=QUIET_CELL)
+            add_quiet(here.world, quiet, inboxes, tenant=QUIET_CELL)
+            owner = ending.enter_context(psycopg.connect(here.world.settings.owner_dsn, autocommit=True))
+            ending.enter_context(_watching(here.home, here.world, folder, every, watchers, cell=QUIET_CELL))
+            _until_all_looked(owner, inboxes, say)
+            yield
+
+    return latency(mails, more={"INBOXOPS_LOOK_MINUTES": str(every)}, beside=looked_at, say=say)
+
+
 def _connect(place: Place, quiet: QuietImap, inboxes: int, say: Say) -> dict[str, int]:
     """Mailboxes that were read once: user -> inbox, of those on Dovecot."""
     real = min(inboxes, ON_DOVECOT_AT_MOST)
@@ -147,7 +167,9 @@ def _connect(place: Place, quiet: QuietImap, inboxes: int, say: Say) -> dict[str
 
 
 @contextmanager
-def _watching(home: Path, world: World, folder: Path, every: int, count: int) -> Iterator[list[int]]:
+def _watching(
+    home: Path, world: World, folder: Path, every: int, count: int, *, cell: str = MAIN
+) -> Iterator[list[int]]:
     """The process ids of so many that look, with an Airflow that is told where the database is and nothing else."""
     known = conninfo_to_dict(world.settings.database_url.get_secret_value())
     database = {
@@ -160,6 +182,7 @@ def _watching(home: Path, world: World, folder: Path, every: int, count: int) ->
     }
     environment = without_ours() | {
         "INBOXOPS_HOME": str(home),
+        "INBOXOPS_CELL": cell,
         "INBOXOPS_LOOK_MINUTES": str(every),
         "AIRFLOW_HOME": str(folder / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -1,7 +1,9 @@
-"""`inboxops bench soak`: the whole stack under mixed load, while something is killed or hangs every minute, and an account of it.
+"""`inboxops bench soak`: the whole stack under mixed load, and an account of it.
 
-Mail comes into Dovecot, is woken by IDLE or by an event or waits for its poll; new tickets are answered automatically, some by the
-API. At the end every mail is looked for in the tickets, every answer at the mail server that took it, every event in the stream.
+Mail comes into Dovecot, and into Gmail and Microsoft 365 as they are stood in for. It is pushed, woken by IDLE or by an event, or
+waits for its poll; new tickets are answered automatically, some by the API. In the first half something is killed or hangs every
+minute; in the second all is left alone, so that what grows shows. At the end every mail is looked for in the tickets, every answer
+at the mail server that took it, every event in the stream.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from email.utils import format_datetime, localtime
 from itertools import cycle
@@ -21,15 +23,22 @@ from typing import Any
 import httpx
 import redis
 
-from inboxops.composition import runs
-from inboxops.errors import InboxOpsError
+from inboxops.composition import pushing, runs
+from inboxops.core.inbox import Inbox
+from inboxops.errors import InboxOpsError, OperatorError
 from inboxops.events.redis_bus import stream
-from inboxops_lab.bench.place import PASSWORD, TENANT, Place, appears, place
+from inboxops_lab.bench.clouds import Clouds, clouds
+from inboxops_lab.bench.place import PASSWORD, TENANT, Place, appears
 from inboxops_lab.bench.send import Target
 from inboxops_lab.bench.trouble import Health, troubles
+from inboxops_lab.testing.mailserver import Dovecot, dovecot_binary
 
 Say = Callable[[str], None]
 INBOXES = 4
+PUSHED = ("gmail", "microsoft")
+WARM_SECONDS = 240.0
+"""After the last trouble, until growth counts: what was started anew loads and fills what it keeps."""
+
 MAIL_SECONDS, REPLY_SECONDS = 4.0, 12.0
 """Between two mails, and between two replies of agents."""
 
@@ -55,7 +64,10 @@ class Load:
 
     here: Place
     target: Target
+    scene: Clouds
+    api: httpx.Client
     inboxes: list[int] = field(default_factory=list)
+    pushed: list[Inbox] = field(default_factory=list)
     delivered: dict[str, int] = field(default_factory=dict)  # Message-ID -> inbox
     replies: dict[str, str] = field(default_factory=dict)  # idempotency key -> Message-ID, "" until it was accepted
     asked: dict[str, int] = field(default_factory=dict)  # idempotency key -> ticket
@@ -67,31 +79,42 @@ class Load:
         return self.here.world.inboxes.tenant_id(TENANT)
 
     def deliver(self) -> None:
-        number = random.randrange(INBOXES)
+        number = random.randrange(INBOXES + len(PUSHED))
+        user = f"soak{number}" if number < INBOXES else PUSHED[number - INBOXES]
         id_ = f"{uuid.uuid4().hex}@customer.example"
         lines = [
-            f"From: c{random.randrange(10_000)}@customer.example", f"To: soak{number}@bench.example", f"Message-ID: <{id_}>",
+            f"From: c{random.randrange(10_000)}@customer.example", f"To: {user}@bench.example", f"Message-ID: <{id_}>",
             f"Date: {format_datetime(localtime())}", f"Subject: Soak {id_[:8]}", "", "Please help.", uuid.uuid4().hex * 40, "",
         ]  # fmt: skip
-        self.here.dovecot.append(f"soak{number}", "\r\n".join(lines).encode())
-        self.delivered[id_] = self.inboxes[number]
-        if random.random() < 0.3:
-            with suppress(InboxOpsError):
-                runs.wake(self.here.world, self.inboxes[number])
+        raw = "\r\n".join(lines).encode()
+        if number < INBOXES:
+            self.here.dovecot.append(user, raw)
+            self.delivered[id_] = self.inboxes[number]
+            if random.random() < 0.3:
+                with suppress(InboxOpsError):
+                    runs.wake(self.here.world, self.inboxes[number])
+            return
+        inbox = self.pushed[number - INBOXES]
+        cloud = self.scene.gmail if user == "gmail" else self.scene.graph  # Microsoft's pushes by itself
+        cloud.deliver(inbox.email_address, raw)
+        self.delivered[id_] = inbox.id
+        if user == "gmail":
+            with suppress(httpx.HTTPError):  # nobody took it: the next one, or the poll, brings the mail
+                self.scene.google_pushes(self.api, inbox.email_address, len(self.delivered))
 
-    def reply(self, api: httpx.Client) -> None:
+    def reply(self) -> None:
         """To a ticket that has none by an agent yet; what was not answered is asked again under its key first."""
         with suppress(InboxOpsError, httpx.HTTPError):
             waiting = [key for key, id_ in self.replies.items() if not id_]
             key = waiting[0] if waiting else uuid.uuid4().hex
             if not waiting:
                 rows = self.query(
-                    "SELECT id FROM tickets WHERE tenant_id = %s ORDER BY random() LIMIT 1", self.tenant_id
+                    "SELECT id FROM tickets WHERE inbox_id = ANY (%s) ORDER BY random() LIMIT 1", self.inboxes
                 )
                 if not rows:
                     return
                 self.asked[key], self.replies[key] = rows[0]["id"], ""
-            answer = api.post(
+            answer = self.api.post(
                 f"/v1/tickets/{self.asked[key]}/replies",
                 json={"body_text": f"Answer {key}"},
                 headers={"Idempotency-Key": key},
@@ -156,26 +179,31 @@ class Load:
 
 def soak(minutes: float, *, say: Say) -> dict[str, Any]:
     """Raises OperatorError without Dovecot, or when the stack does not start."""
-    say("starting the whole stack and Dovecot")
-    with place(more={"INBOXOPS_FETCH_LIMIT_PER_HOUR": PER_HOUR}) as here, Target() as target:
-        load = Load(here, target)
-        for number in range(INBOXES):
-            load.inboxes.append(_inbox(here, f"soak{number}", target.port))
-        for inbox_id in load.inboxes:
+    if dovecot_binary() is None:
+        raise OperatorError("the soak needs Dovecot, which is not installed", fix="apt-get install dovecot-imapd")
+    say("starting the whole stack, Dovecot and the stand-ins")
+    with clouds(fetch_limit_per_hour=PER_HOUR) as scene, Target() as target, ExitStack() as stack:
+        dovecot = Dovecot()
+        stack.callback(dovecot.stop)
+        here = Place(scene.home, scene.world, dovecot)
+        key = here.world.api_keys.add(here.world.inboxes.tenant_id(TENANT), name="soak", role="agent")
+        bearer = {"Authorization": f"Bearer {key}"}
+        api = stack.enter_context(
+            httpx.Client(base_url=here.world.settings.api_url, headers=bearer, timeout=15, trust_env=False)
+        )
+        load = Load(here, target, scene, api)
+        load.inboxes += (_inbox(here, f"soak{number}", target.port) for number in range(INBOXES))
+        load.pushed += (scene.connect(kind, kind) for kind in PUSHED)
+        for inbox in load.pushed:
+            pushing.register(here.world, inbox.id)
+        for inbox_id in (*load.inboxes, *(inbox.id for inbox in load.pushed)):
             appears(here, inbox_id)
             runs.wake(here.world, inbox_id)
-        key = here.world.api_keys.add(load.tenant_id, name="soak", role="agent")
         health = Health(here)
-        with httpx.Client(
-            base_url=here.world.settings.api_url,
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=15,
-            trust_env=False,
-        ) as api:
-            happened = _under_load(load, api, health, minutes * 60, say)
-            began = time.monotonic()
-            say("waiting until everything is where it belongs")
-            _settle(load, api)
+        happened = _under_load(load, health, minutes * 60, say)
+        began = time.monotonic()
+        say("waiting until everything is where it belongs")
+        _settle(load)
         return {
             "minutes": minutes,
             "settled_seconds": round(time.monotonic() - began, 1),
@@ -185,12 +213,12 @@ def soak(minutes: float, *, say: Say) -> dict[str, Any]:
         }
 
 
-def _settle(load: Load, api: httpx.Client) -> None:
+def _settle(load: Load) -> None:
     """Until nothing is left, or nothing moves."""
     before, moved = None, time.monotonic()
     while time.monotonic() - moved < SETTLE_SECONDS:
         if "" in load.replies.values():
-            load.reply(api)
+            load.reply()
         with suppress(InboxOpsError):
             now = load.account()
             if "" not in load.replies.values() and not any(now[name] for name in WRONG):
@@ -200,24 +228,30 @@ def _settle(load: Load, api: httpx.Client) -> None:
         time.sleep(1)
 
 
-def _under_load(load: Load, api: httpx.Client, health: Health, seconds: float, say: Say) -> Counter[str]:
+def _under_load(load: Load, health: Health, seconds: float, say: Say) -> Counter[str]:
     happened: Counter[str] = Counter()
     began = time.monotonic()
-    due = {"mail": began, "reply": began + 20, "sample": began, "trouble": began + TROUBLE_SECONDS}
+    calm = began + seconds / 2
     pauses = {"mail": MAIL_SECONDS, "reply": REPLY_SECONDS, "sample": SAMPLE_SECONDS, "trouble": TROUBLE_SECONDS}
+    due = {"mail": began, "reply": began + 20, "sample": began, "trouble": began + TROUBLE_SECONDS}
+    warm = calm + min(WARM_SECONDS, seconds / 4)
     coming = cycle(troubles(load.here))
     while (now := time.monotonic()) < began + seconds:
+        if warm and now > warm:
+            say(f"{now - began:.0f} s: growth counts")
+            health.begin()
+            warm = 0.0
         what = min(due, key=lambda name: due[name])
         time.sleep(max(0.0, min(due[what], began + seconds) - now))
         due[what] = max(due[what] + pauses[what], time.monotonic())
         if what == "mail":
             load.deliver()
         elif what == "reply":
-            load.reply(api)
+            load.reply()
         elif what == "sample":
             health.sample()
             load.listen()
-        elif time.monotonic() < began + seconds - TROUBLE_SECONDS:  # the last one has to be over before the account
+        elif time.monotonic() < calm - TROUBLE_SECONDS:
             name, strike = next(coming)
             say(f"{time.monotonic() - began:.0f} s: {name}")
             happened[name] += strike()

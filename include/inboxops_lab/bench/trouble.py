@@ -8,7 +8,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -18,20 +21,28 @@ from inboxops_local.stack.record import Record
 
 PARTS = ("scheduler", "postgres", "triggerer", "s3", "airflow-api", "redis", "api", "dag-processor", "nursery")
 IDLE_WORKER, WORKER = "LocalExecutor: <idle>", "LocalExecutor:"
+HANGING = ("s3", "postgres", "redis", "airflow-api", "triggerer")
 HANG_SECONDS = 20.0
 
 Strike = Callable[[], int]
 """Does it; how many processes it met."""
 
 
-def troubles(here: Place) -> list[tuple[str, Strike]]:
+def killings(here: Place) -> list[tuple[str, Strike]]:
     """(name, what does it), in the order in which they come."""
     return [
         *((f"kill {part}", partial(_kill, here, part)) for part in PARTS),
         ("kill an idle worker", partial(_kill_worker, here, idle=True)),
         ("kill a busy worker", partial(_kill_worker, here, idle=False)),
-        ("the mail server hangs", lambda: _hang([here.dovecot.pid])),
-        ("the object store hangs", lambda: _hang(here.part("s3"))),
+    ]
+
+
+def troubles(here: Place) -> list[tuple[str, Strike]]:
+    """As `killings`, and servers that hang for a while."""
+    return [
+        *killings(here),
+        ("the mail server hangs", lambda: _stop([here.dovecot.pid])),
+        *((f"{part} hangs", partial(_hang, here, part)) for part in HANGING),
     ]
 
 
@@ -54,7 +65,11 @@ def _kill_worker(here: Place, *, idle: bool) -> int:
     return 0
 
 
-def _hang(roots: list[int]) -> int:
+def _hang(here: Place, part: str) -> int:
+    return _stop(here.part(part))
+
+
+def _stop(roots: list[int]) -> int:
     """Everything below stops, and goes on by itself later."""
     stopped = tree(roots)
     for process in stopped:
@@ -70,40 +85,90 @@ def _hang(roots: list[int]) -> int:
     return len(stopped)
 
 
+LEAST_MB = 2.0
+"""What a process may grow by, however small it is: a few pages are no leak."""
+GROWTH = 0.05
+
+
+class Size(NamedTuple):
+    """Of a process.
+
+    own_mb: resident anonymous memory (`RssAnon` of proc(5)). It grows by what the process does alone: its share of what others
+    have, too, which PSS counts, grows also when one of the others ends.
+    pss_mb: that share counted in. files: open ones.
+    """
+
+    own_mb: float
+    pss_mb: float
+    files: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Of one process: medians of the first and the last third of the looks at it."""
+
+    part: str
+    before: Size
+    after: Size
+
+    @property
+    def grew(self) -> bool:
+        return self.after.own_mb - self.before.own_mb > max(LEAST_MB, GROWTH * self.before.own_mb)
+
+
 class Health:
-    """Memory and open files of each part, for each process that led it: one that was started anew begins again."""
+    """Memory and open files of each process of the stack, the supervisor too."""
 
     def __init__(self, here: Place) -> None:
         self._record = here.home / "stack.json"
-        self._samples: dict[tuple[str, int], list[tuple[float, int]]] = defaultdict(list)
+        self._samples: dict[tuple[str, int], list[Size]] = defaultdict(list)
         self._restarts: dict[str, int] = {}
+        self._looks = 0
+
+    def begin(self) -> None:
+        """Forget what was seen: from here on growth counts."""
+        self._samples.clear()
+        self._looks = 0
 
     def sample(self) -> None:
         record = Record.read(self._record)
-        for name, part in record.parts.items() if record else ():
-            self._restarts[name] = part.restarts
-            if part.process is None or part.state != "ready":
-                continue
-            size, files = 0, 0
-            for process in tree([part.process.pid]):
+        if record is None:
+            return
+        self._looks += 1
+        leaders = {name: part.process.pid for name, part in record.parts.items() if part.process}
+        self._restarts = {name: part.restarts for name, part in record.parts.items()}
+        seen: set[int] = set()
+        # The supervisor last: it is the parent of them all.
+        for name, pid in {**leaders, "supervisor": record.supervisor.pid}.items():
+            for process in tree([pid]):
                 with suppress(psutil.Error):
-                    size += process.memory_full_info().pss
-                    files += process.num_fds()
-            if size:
-                self._samples[name, part.process.pid].append((size / MB, files))
+                    if process.pid not in seen:
+                        seen.add(process.pid)
+                        memory = process.memory_full_info()
+                        size = Size((memory.rss - memory.shared) / MB, memory.pss / MB, process.num_fds())
+                        self._samples[name, process.pid].append(size)
 
-    def report(self) -> dict[str, dict[str, str]]:
-        """Of the process that led each part longest: the median of its second quarter against that of its last."""
-        longest: dict[str, list[tuple[float, int]]] = {}
+    def growth(self) -> list[Growth]:
+        """Of every process that was there at each look."""
+        found = []
         for (name, _), samples in self._samples.items():
-            if len(samples) > len(longest.get(name, ())):
-                longest[name] = samples
-        memory: dict[str, str] = {}
-        files: dict[str, str] = {}
-        for name, samples in longest.items():
-            quarter = max(1, len(samples) // 4)
-            early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
-            for told, position in ((memory, 0), (files, 1)):
-                before, after = (statistics.median(one[position] for one in part) for part in (early, late))
-                told[name] = f"{before:.0f} -> {after:.0f} ({(after / before - 1) * 100:+.0f} %, {len(samples)} looks)"
-        return {"pss_mb": memory, "open_files": files, "restarts": {k: str(v) for k, v in self._restarts.items() if v}}
+            if len(samples) == self._looks:
+                third = max(1, len(samples) // 3)
+                found.append(Growth(name, _median(samples[:third]), _median(samples[-third:])))
+        return sorted(found, key=attrgetter("part"))
+
+    def report(self) -> dict[str, Any]:
+        """grown: parts of which a process grew by more than GROWTH and LEAST_MB by itself."""
+        found = self.growth()
+        return {
+            "processes_watched": len(found),
+            "grown": [one.part for one in found if one.grew],
+            "own_mb": [f"{one.part}: {one.before.own_mb} -> {one.after.own_mb}" for one in found],
+            "pss_mb": [f"{one.part}: {one.before.pss_mb} -> {one.after.pss_mb}" for one in found],
+            "open_files": [f"{one.part}: {one.before.files:.0f} -> {one.after.files:.0f}" for one in found],
+            "restarts": {name: times for name, times in self._restarts.items() if times},
+        }
+
+
+def _median(sizes: list[Size]) -> Size:
+    return Size(*(round(statistics.median(column), 1) for column in zip(*sizes, strict=True)))

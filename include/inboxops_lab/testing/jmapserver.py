@@ -47,6 +47,7 @@ duplicatesuppression: 0
 conversations_db: twoskip
 skiplist_unsafe: yes
 search_engine: none
+jmap_max_size_upload: 50000
 smtp_backend: host
 smtp_host: 127.0.0.1:{smtp}
 lmtpsocket: {folder}/run/lmtp

@@ -111,6 +111,25 @@ class MailServer:
             for stale in [*box.glob("dovecot-uidlist*"), *box.glob("dovecot.*"), *box.glob("dovecot-uidvalidity*")]:
                 stale.unlink(missing_ok=True)
 
+    @contextmanager
+    def rolled_back(self, user: str) -> Iterator[None]:
+        """What happens to the mailbox within is undone, UIDs and all: a snapshot of its machine is put back."""
+        box, snapshot = self._mail / user / "Maildir", self.folder / f"snapshot of {user}"
+        with self._stopped():
+            shutil.copytree(box, snapshot)
+        yield
+        with self._stopped():
+            shutil.rmtree(box)
+            snapshot.rename(box)
+            self._own(box)
+
+    @contextmanager
+    def _stopped(self) -> Iterator[None]:
+        """Nobody writes into a mailbox; then it is started anew."""
+        self._process.stop(seconds=2)
+        yield
+        self._process = self._started()
+
     def _uid_validity(self, user: str) -> int:
         with self.client(user) as client:
             return int(client.folder_status("INBOX", ["UIDVALIDITY"])[b"UIDVALIDITY"])
@@ -127,6 +146,9 @@ class MailServer:
         self._folder.cleanup()
 
     _process: ServerProcess
+
+    def _started(self) -> ServerProcess:
+        raise AssertionError("each server has its own command")
 
     def _write_user(self, name: str) -> None:
         raise AssertionError("each server has its own file of users")
@@ -158,8 +180,8 @@ class Dovecot(MailServer):
     def __init__(self, *, clients_per_process: int = 1) -> None:
         """clients_per_process: more than one saves 3 MB a connection and lets IDLE share its inotify instances."""
         super().__init__()
-        binary = dovecot_binary()
-        if binary is None:
+        self._binary = dovecot_binary() or ""
+        if not self._binary:
             raise FileNotFoundError("Dovecot is not installed (apt-get install dovecot-imapd)")
         self._as_root = os.geteuid() == 0
         self._uid, self._gid = _nobody() if self._as_root else (os.geteuid(), os.getegid())
@@ -167,10 +189,13 @@ class Dovecot(MailServer):
         self._write_oauth()
         (self.folder / "users").mkdir()
         self._own(self._mail)
-        config = self.folder / "dovecot.conf"
-        config.write_text(self._config(clients_per_process))
-        ports = [self.port_imap, self.port_imaps]
-        self._process = ServerProcess([binary, "-F", "-c", config], ports, self.folder / "dovecot.log")
+        self._config_file = self.folder / "dovecot.conf"
+        self._config_file.write_text(self._config(clients_per_process))
+        self._process = self._started()
+
+    def _started(self) -> ServerProcess:
+        command: list[str | Path] = [self._binary, "-F", "-c", self._config_file]
+        return ServerProcess(command, [self.port_imap, self.port_imaps], self.folder / "dovecot.log")
 
     def access_token(self, user: str, *, lives_seconds: int = 3600) -> str:
         """A JWT that this server accepts for XOAUTH2 (Dovecot validates it itself, RFC 7519)."""
@@ -178,6 +203,11 @@ class Dovecot(MailServer):
         claims = {"sub": user, "iss": "tests", "iat": now - 7200, "nbf": now - 7200, "exp": now + lives_seconds}
         signed = b".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
         return (signed + b"." + _base64url(hmac.digest(self._oauth_key, signed, hashlib.sha256))).decode("ascii")
+
+    def put_below(self, user: str, prefix: str) -> None:
+        """The names of a user's folders begin so from now on (RFC 2342), as those of Courier do."""
+        known = f"{user}:{{PLAIN}}{self._passwords[user]}"
+        (self.folder / "users" / user).write_text(f"{known}::::::userdb_namespace/inbox/prefix={prefix}\n")
 
     def _write_user(self, name: str) -> None:
         (self.folder / "users" / name).write_text(f"{name}:{{PLAIN}}{self._passwords[name]}\n")
@@ -230,6 +260,11 @@ class Pymap(MailServer):
     def __init__(self) -> None:
         super().__init__()
         self._shadow: dict[str, str] = {}
+        self._process = self._started()
+        self._tls = Proxy(self.port_imap, certificate=self._certificate)
+        self.port_imaps = self._tls.port
+
+    def _started(self) -> ServerProcess:
         command: list[str | Path] = [
             Path(sys.executable).with_name("pymap"),
             "--host",
@@ -238,9 +273,7 @@ class Pymap(MailServer):
             str(self.port_imap),
         ]
         command += ["--cert", self._certificate.cert_file, "--key", self._certificate.key_file, "maildir", self._mail]
-        self._process = ServerProcess(command, [self.port_imap], self.folder / "pymap.log")
-        self._tls = Proxy(self.port_imap, certificate=self._certificate)
-        self.port_imaps = self._tls.port
+        return ServerProcess(command, [self.port_imap], self.folder / "pymap.log")
 
     def _folder_name(self, folder: str) -> str:
         return folder

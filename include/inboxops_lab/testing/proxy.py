@@ -20,6 +20,8 @@ class Proxy:
     cut_after: bytes from the server after which a connection is dropped in the middle; None lets it live.
     delay_seconds: how long each answer of the server is held back.
     is_silent: takes connections and passes nothing on, as a server that hangs. All may be changed while it runs.
+    holds_after: bytes from the server after which a connection hangs in the middle.
+    passed: bytes from the server, of all connections: the clock of a slow link.
     """
 
     def __init__(self, target_port: int, *, certificate: ServerCertificate | None = None) -> None:
@@ -31,7 +33,8 @@ class Proxy:
         self.cut_after: int | None = None
         self.delay_seconds = 0.0
         self.is_silent = False
-        self.connections = 0
+        self.holds_after: int | None = None
+        self.connections = self.passed = 0
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port: int = self._listener.getsockname()[1]
@@ -92,8 +95,15 @@ class Proxy:
                 if cut is not None and passed + len(data) > cut:
                     client.sendall(data[: max(0, cut - passed)])
                     return
+                hold = self.holds_after
+                if hold is not None and passed + len(data) > hold:
+                    client.sendall(data[: max(0, hold - passed)])
+                    while client.recv(_CHUNK):
+                        """Until the other side has enough."""
+                    return
                 client.sendall(data)
                 passed += len(data)
+                self.passed += len(data)
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:

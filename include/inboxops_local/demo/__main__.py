@@ -8,9 +8,9 @@ from rich.console import Console
 
 from inboxops import settings
 from inboxops.cli.world import opened
-from inboxops.settings import Ports
 from inboxops_local.demo.seed import demonstrate
 from inboxops_local.stack.home import Home
+from inboxops_local.stack.ports import Ports
 
 if __name__ == "__main__":
     with opened() as world:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from inboxops.settings import Ports
+from inboxops_local.stack.ports import Ports
 from inboxops_local.standins.running import run
 
 

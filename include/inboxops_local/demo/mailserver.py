@@ -33,10 +33,10 @@ from pymap.imap import IMAPServer, IMAPService
 from pysasl.hashing import BuiltinHash
 
 from inboxops import settings
-from inboxops.settings import Ports
 from inboxops_local.demo import certificates
 from inboxops_local.demo.mails import demonstration
 from inboxops_local.stack.home import CUSTOMER, SUPPORT, Home, read_env
+from inboxops_local.stack.ports import Ports
 
 MESSAGE_BYTES = 64 * 1024 * 1024
 HOST = "127.0.0.1"

@@ -15,10 +15,10 @@ from inboxops.composition import access, mailboxes
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.errors import InboxOpsError, TransientError
-from inboxops.settings import Ports
 from inboxops_local.demo.clouds import born
 from inboxops_local.stack.checks import HOST
 from inboxops_local.stack.home import CUSTOMER, SUPPORT, Home, read_env
+from inboxops_local.stack.ports import Ports
 from inboxops_local.standins import demo as standins
 from inboxops_local.standins.client import settings_for
 
@@ -77,23 +77,20 @@ def _imap(world: World, home: Home, ports: Ports) -> Inbox:
 def wait_until_filed(world: World, inboxes: Sequence[Inbox], console: Console) -> None:
     """Wake the inboxes' DAGs and wait until their mail is filed. Raises TransientError when that takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    waiting = {inbox.id: inbox for inbox in inboxes}
-    woken: set[int] = set()
+    waiting, woken = list(inboxes), set[int]()
     with console.status("Airflow reads the demonstration mailboxes"):
         while waiting and time.monotonic() < deadline:
-            for id_ in list(waiting):
-                waiting[id_] = world.inboxes.get(id_)
-                if not waiting[id_].cursor.is_start and not world.inboxes.has_work(id_):
-                    del waiting[id_]
-                elif id_ not in woken:
-                    with suppress(TransientError):  # Airflow has not parsed the DAG yet
-                        world.airflow.wake(id_)
-                        woken.add(id_)
+            now = [world.inboxes.get(inbox.id) for inbox in waiting]
+            waiting = [inbox for inbox in now if inbox.cursor.is_start or world.inboxes.has_work(inbox.id)]
+            for id_ in {inbox.id for inbox in waiting} - woken:
+                with suppress(TransientError):  # Airflow has not parsed the DAG yet
+                    world.airflow.wake(id_)
+                    woken.add(id_)
             time.sleep(0.2)
     if waiting:
         raise TransientError(
             f"the demonstration was not read within {PATIENCE_SECONDS:.0f} s",
-            fix=f"Look at the runs of {', '.join(inbox.dag_id for inbox in waiting.values())} in Airflow",
+            fix=f"Look at the runs of {', '.join(inbox.dag_id for inbox in waiting)} in Airflow",
         )
 
 

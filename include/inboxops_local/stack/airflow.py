@@ -5,6 +5,7 @@ Why each setting is as it is stands beside it; the figures behind them are in th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -14,21 +15,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from inboxops.core.cells import MAIN
 from inboxops.orchestrator.cells import Airflows
-from inboxops.settings import Ports
 from inboxops_local.stack import celery as celery_workers
-from inboxops_local.stack import checks, children, nursery
+from inboxops_local.stack import checks, children, nursery, stalls
 from inboxops_local.stack.home import write_private, writing
 from inboxops_local.stack.layout import Layout, checkout
 from inboxops_local.stack.part import Part
+from inboxops_local.stack.ports import Ports
 
 POOLS = {
     "inbox": (3, "fetch, classify and persist of all inboxes; below the parallelism, so that sends always find a slot"),
     "send": (2, "outbound messages"),
+    # Housekeeping and canaries, which take long, hold one each; one is left for what is short: the drain, which comes first, push
+    # channels (five minutes at most), looks.
+    "maintenance": (3, "the drain, canaries, housekeeping, push channels"),
 }
+PARALLELISM = sum(slots for slots, _ in POOLS.values()) + 1
+"""One more than the pools let run, so that the pulse, which alone is in none of them, never waits. Workers are forked as needed."""
+
 ADMIN = "admin"
 """The person's account. The API's and the tasks' own may do nothing but what they need: `inboxops_airflow.auth`."""
 
@@ -43,10 +51,12 @@ DAG_SETTINGS = (
 """DAG files read these from the environment, because reading all settings costs more than making a hundred DAGs."""
 
 COMPONENTS = {
-    "scheduler": ("scheduler", "--skip-serve-logs"),  # its log server would listen on every interface,
+    "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),  # and the API server reads the same folder anyway
+    "triggerer": ("triggerer", "--skip-serve-logs"),
 }
+"""Without servers of logs: they would listen on every interface, and the API server reads the same folder."""
+
 TUNING = {
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.25,
     # A poll is looked at in every loop until it ends, ten times or so. With 3,000 inboxes 35 are under way at any moment, and
@@ -71,7 +81,8 @@ TUNING = {
     # A task whose process was killed is tried again: its supervisor beats every second while it lives.
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
-    # Pools keep tasks from waiting in `queued`: one that does has been lost on the way to a worker.
+    # Pools keep tasks from waiting in `queued`: one that does has been lost on the way to a worker. Not sooner, because a task also
+    # waits there while Airflow's API is away (47 s were seen) or Celery's workers are replaced, and fails when it did so thrice.
     "SCHEDULER__TASK_QUEUED_TIMEOUT": 180,
     "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": 30,
     "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # 5 would hold every worker for seconds after its task has ended
@@ -118,10 +129,6 @@ def instances(layout: Layout) -> list[Instance]:
     ]
 
 
-PARALLELISM = sum(slots for slots, _ in POOLS.values()) + 1
-"""One more than the pools let run, so that the pulse never waits for mail; an idle worker keeps 25 MB."""
-
-
 def environment(layout: Layout, of: Instance | None = None, *, celery: bool = False) -> dict[str, str]:
     """The environment of every process of an Airflow, `airflow` on the command line included.
 
@@ -166,8 +173,24 @@ def environment(layout: Layout, of: Instance | None = None, *, celery: bool = Fa
         "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
         "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
     }
+    return layout.environment(
+        AIRFLOW_HOME=str(of.folder),
+        AIRFLOW_CONFIG=str(of.folder / "airflow.cfg"),  # would be read, so it must not be someone else's
+        MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
+        PYTHONWARNINGS="ignore",
+        NO_PROXY=f"{checks.HOST},localhost",
+        **{name: value for name in DAG_SETTINGS if (value := os.environ.get(name) or secrets.values.get(name))},
+        **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
+        **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in _connections(layout, of).items()},
+        **({"INBOXOPS_CELL": of.cell, "INBOXOPS_AIRFLOW_URL": url} if of.suffix else {}),
+    )
+
+
+def _connections(layout: Layout, of: Instance) -> dict[str, dict[str, Any]]:
+    """What tasks reach by connections of Airflow's."""
+    secrets = layout.secrets
     tasks = urlsplit(secrets["INBOXOPS_DATABASE_URL"])
-    connections = {
+    return {
         "INBOXOPS_DB": {
             "conn_type": "postgres",
             "host": tasks.hostname,
@@ -179,7 +202,7 @@ def environment(layout: Layout, of: Instance | None = None, *, celery: bool = Fa
         "INBOXOPS_AIRFLOW_DB": {  # for housekeeping alone
             "conn_type": "postgres",
             "host": checks.HOST,
-            "port": ports.postgres,
+            "port": layout.ports.postgres,
             "login": "airflow",
             "password": secrets["STACK_AIRFLOW_DATABASE_PASSWORD"],
             "schema": of.database,
@@ -191,17 +214,6 @@ def environment(layout: Layout, of: Instance | None = None, *, celery: bool = Fa
             "extra": {"endpoint_url": secrets["INBOXOPS_S3_ENDPOINT"], "region_name": "us-east-1"},
         },
     }
-    return layout.environment(
-        AIRFLOW_HOME=str(of.folder),
-        AIRFLOW_CONFIG=str(of.folder / "airflow.cfg"),  # would be read, so it must not be someone else's
-        MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
-        PYTHONWARNINGS="ignore",
-        NO_PROXY=f"{checks.HOST},localhost",
-        **{name: value for name in DAG_SETTINGS if (value := os.environ.get(name) or secrets.values.get(name))},
-        **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
-        **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()},
-        **({"INBOXOPS_CELL": of.cell, "INBOXOPS_AIRFLOW_URL": url} if of.suffix else {}),
-    )
 
 
 def loopback() -> str:
@@ -216,18 +228,12 @@ def parts(
 
     after: parts that are to be ready before any of these starts.
     """
-    with writing(of.folder):
-        of.folder.mkdir(mode=0o700, exist_ok=True)
-        passwords = {
-            ADMIN: layout.secrets["STACK_AIRFLOW_ADMIN_PASSWORD"],
-            layout.secrets["INBOXOPS_AIRFLOW_USERNAME"]: layout.secrets["INBOXOPS_AIRFLOW_PASSWORD"],
-        }
-        write_private(of.folder / "passwords.json", json.dumps(passwords))
+    _write_passwords(layout, of)
     env = environment(layout, of, celery=celery)
-    made_of = layout.made_of(
-        "INBOXOPS_", "STACK_AIRFLOW_ADMIN_"
-    )  # tasks read the file; the log-in reads `passwords.json`
+    # Tasks read the file of the first ones, the log-in `passwords.json`.
+    made_of = layout.made_of("INBOXOPS_", "STACK_AIRFLOW_ADMIN_")
     health, suffix = f"{of.url}/api/v2/monitor/health", of.suffix
+    told = _Health(health)
     nurseries = _nursery(layout, of, env, made_of, after)
     born = of.folder if nurseries else None
     needs = (f"airflow-db{suffix}", *(part.name for part in nurseries))
@@ -239,6 +245,7 @@ def parts(
         needs=needs,
         nursery=born,
         ready=partial(checks.http, health),
+        answers=partial(checks.http_answers, f"{of.url}/api/v2/version"),  # asks no database
         ports=(of.port,),
         deadline=120.0,
     )
@@ -254,28 +261,47 @@ def parts(
             needs=(*needs, *waits_for.get(component, ())),
             nursery=born,
             ready=_beats(health, component.replace("-", "_"), began),
+            answers=partial(told.lives, component.replace("-", "_")),
             deadline=120.0,
             # The triggerer's runner seldom hears the first signal; the second ends it in order.
             grace=2.0 if component == "triggerer" else 10.0,
-            hangs=_stalled(layout.ports, of.cell) if component == "scheduler" else None,
+            hangs=_hangs(layout, of, component, f"{name}{suffix}", celery=celery),
         )
         for component, arguments in COMPONENTS.items()
         for name in ((component, f"{component}-2") if celery and component in celery_workers.TWICE else (component,))
     ]
+    migration, pools = _jobs(layout, of, env, after)
+    workers = celery_workers.workers(layout, env) if celery else []
+    return [migration, *nurseries, server, *components, *workers, pools]
+
+
+def _write_passwords(layout: Layout, of: Instance) -> None:
+    """Of the accounts that `environment` names."""
+    with writing(of.folder):
+        of.folder.mkdir(mode=0o700, exist_ok=True)
+        passwords = {
+            ADMIN: layout.secrets["STACK_AIRFLOW_ADMIN_PASSWORD"],
+            layout.secrets["INBOXOPS_AIRFLOW_USERNAME"]: layout.secrets["INBOXOPS_AIRFLOW_PASSWORD"],
+        }
+        write_private(of.folder / "passwords.json", json.dumps(passwords))
+
+
+def _jobs(layout: Layout, of: Instance, env: Mapping[str, str], after: tuple[str, ...]) -> tuple[Part, Part]:
+    """What makes an Airflow's tables, before its processes start, and what makes its pools once its API answers."""
     migration = Part(
-        name=f"airflow-db{suffix}",
+        name=f"airflow-db{of.suffix}",
         argv=layout.python("inboxops_local.stack.jobs", "airflow-db", of.database),
         env=env,
         needs=("databases", *after),
-        deadline=180.0,
+        deadline=None,  # of a large database it takes its time
     )
     pools = Part(
-        name=f"pools{suffix}",
+        name=f"pools{of.suffix}",
         argv=layout.python("inboxops_local.stack.jobs", "pools", of.url),
         env=layout.environment(),
-        needs=(f"airflow-api{suffix}",),
+        needs=(f"airflow-api{of.suffix}",),
     )
-    return [migration, *nurseries, server, *components, *(celery_workers.workers(layout, env) if celery else []), pools]
+    return migration, pools
 
 
 def _nursery(layout: Layout, of: Instance, env: Mapping[str, str], made_of: str, after: tuple[str, ...]) -> list[Part]:
@@ -297,15 +323,60 @@ def _nursery(layout: Layout, of: Instance, env: Mapping[str, str], made_of: str,
     ]
 
 
-def _stalled(ports: Ports, cell: str) -> Callable[[], Awaitable[str]]:
-    """Why the scheduler is to be started anew: its heart beats, and no task runs. Our API reads the pulse."""
+STANDS_STILL = {"scheduler": "stalled", "triggerer": "triggerer_late"}
+"""What our API, which reads the pulse, says of a part that is to be started anew: its heart beats, and nothing runs in it."""
+
+
+def _hangs(
+    layout: Layout, of: Instance, component: str, name: str, *, celery: bool
+) -> Callable[[], Awaitable[str]] | None:
+    """Why the part of that name is to be started anew, "" while it is well; None for a component that nobody can tell it of."""
+    if component not in STANDS_STILL:
+        return None
+    late = _stands_still(layout.ports, of.cell, STANDS_STILL[component])
+    # With Celery, tasks run below other parts, and there is no lock that keeps them all.
+    if component != "scheduler" or celery:
+        return late
+    return stalls.unless_tasks_begin(late, partial(stalls.leader, layout.home.record, name))
+
+
+def _stands_still(ports: Ports, cell: str, field: str) -> Callable[[], Awaitable[str]]:
+    """Why a part is to be started anew, "" while it is well. field: of a cell in `/readyz`."""
 
     async def hangs() -> str:
         known = await checks.http_json(f"http://{checks.HOST}:{ports.api}/readyz", also=503)
         here = (known or {}).get("cells", {}).get(cell)
-        return str(here["pulse"]) if here and here["stalled"] else ""
+        return str(here["pulse"]) if here and here[field] else ""
 
     return hangs
+
+
+SILENT_SECONDS = 30.0
+"""Without a heartbeat, of which a component has one each five seconds: then it does not answer."""
+ASKED_SECONDS = 4.0
+
+
+class _Health:
+    """What Airflow's API tells of the components, asked once for all that are asked for within ASKED_SECONDS."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._asked = -ASKED_SECONDS
+        self._asking = asyncio.Lock()
+        self._answer: Any = None
+
+    async def lives(self, component: str) -> bool:
+        """Whether the component's heart beats, as far as that is known: who tells may be away himself."""
+        known = await self._told() or {}
+        beat = known.get(component, {}).get(f"latest_{component}_heartbeat")
+        return not beat or time.time() - datetime.fromisoformat(beat).timestamp() < SILENT_SECONDS
+
+    async def _told(self) -> Any:
+        async with self._asking:
+            if time.monotonic() - self._asked > ASKED_SECONDS:
+                self._answer = await checks.http_json(self._url)
+                self._asked = time.monotonic()
+            return self._answer
 
 
 def _beats(health: str, component: str, began: float) -> Callable[[], Awaitable[bool]]:

@@ -40,6 +40,7 @@ def redis(layout: Layout) -> list[Part]:
             env=layout.environment(),
             made_of=layout.made_of("STACK_REDIS_"),
             ready=partial(checks.redis, port, password),
+            answers=partial(checks.redis_answers, port),
             ports=(port,),
         )
     ]
@@ -99,6 +100,7 @@ def s3(layout: Layout) -> list[Part]:
         ),
         made_of=layout.made_of("INBOXOPS_S3_", PREVIOUS_S3_KEY),
         ready=partial(checks.http, f"http://{checks.HOST}:{ports.s3}/healthz"),
+        answers=partial(checks.http_answers, f"http://{checks.HOST}:{ports.s3}/healthz"),
         ports=(ports.s3, master, volume, filer, *ports.s3_grpc),
         grace=2.0,  # it waits for its own connections to close, which they do not; what it acknowledged is written
         leftovers=tuple(Path(f"/tmp/seaweedfs-{name}-{port}.sock") for name, port in sockets.items()),  # noqa: S108  # the name that the server itself gives it

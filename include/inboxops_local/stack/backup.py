@@ -21,11 +21,12 @@ from pathlib import Path
 from inboxops import settings
 from inboxops.composition.world import World
 from inboxops.errors import ObjectMissing, OperatorError
-from inboxops.settings import ENV_FILE, Ports
+from inboxops.settings import ENV_FILE
 from inboxops_local.stack import checks, launch
 from inboxops_local.stack.home import Home, read_env, write_private, writing
 from inboxops_local.stack.layout import Layout
 from inboxops_local.stack.lock import held
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.postgres import cluster
 from inboxops_local.stack.record import PartRecord, Record
 
@@ -94,11 +95,13 @@ def restore(home: Home, ports: Ports, path: Path, notify: Callable[[str, PartRec
     try:
         tar = tarfile.open(path)  # noqa: SIM115  # closed below
     except (OSError, tarfile.TarError) as exc:
-        raise OperatorError(f"{path} can't be read: {exc}", fix="Name a file that `inboxops backup` wrote") from exc
+        raise OperatorError(
+            f"{path} can't be read: {exc}", fix="Name a file that `inboxops backup FILE` wrote"
+        ) from exc
     with tar:
         names = set(tar.getnames())
         if not {ENV_FILE, "database"} <= names:
-            raise OperatorError(f"{path} is no backup of ours", fix="Name a file that `inboxops backup` wrote")
+            raise OperatorError(f"{path} is no backup of ours", fix="Name a file that `inboxops backup FILE` wrote")
         home.make()
         write_private(home.env_file, _read(tar, ENV_FILE).decode())
         stop = asyncio.Event()
@@ -123,6 +126,7 @@ def _fill(layout: Layout, tar: tarfile.TarFile) -> int:
     world = World(settings.load())
     count = 0
     try:
+        world.outbound.doubt_waiting("brought back from a backup: it may have left since")
         for member in tar:
             if member.isfile() and member.name.startswith(OBJECTS):
                 key = member.name.removeprefix(OBJECTS)

@@ -58,6 +58,7 @@ def workers(layout: Layout, env: Mapping[str, str]) -> list[Part]:
             env=env,
             needs=("airflow-api", "redis"),
             ready=_answers(broker(layout), f"{name}@{checks.HOST}"),
+            answers=_answers(broker(layout), f"{name}@{checks.HOST}"),
             deadline=120.0,
         )
         for name in WORKERS

@@ -9,6 +9,7 @@ import struct
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,23 @@ async def listens(port: int) -> bool:
     return True
 
 
+_PARAMETERS = b"user\0postgres\0database\0postgres\0\0"
+_STARTUP = struct.pack("!ii", len(_PARAMETERS) + 8, 196_608) + _PARAMETERS  # protocol 3.0
+
+
 async def postgres(port: int) -> bool:
     """Whether the postmaster lets clients log in: a startup message is answered by an authentication request."""
-    parameters = b"user\0postgres\0database\0postgres\0\0"
-    startup = struct.pack("!ii", len(parameters) + 8, 196_608) + parameters  # protocol 3.0
-    return (await conversation(port, startup)).startswith(b"R")
+    return (await conversation(port, _STARTUP)).startswith(b"R")
+
+
+async def postgres_answers(port: int) -> bool:
+    """Whether it says anything, and be it that it has no room for more clients."""
+    return bool(await conversation(port, _STARTUP))
+
+
+async def redis_answers(port: int) -> bool:
+    """Whether it says anything: without a password it is that one is wanted."""
+    return bool(await conversation(port, b"PING\r\n"))
 
 
 async def redis(port: int, password: str) -> bool:
@@ -65,20 +78,27 @@ async def imap(port: int, ca_file: Path) -> bool:
     return (await conversation(port, b"", tls=ssl.create_default_context(cafile=ca_file))).startswith(b"* OK")
 
 
-def get(url: str, *, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-    """Status and body of a GET; status 0 when there is no answer."""
+def get(url: str, *, headers: Mapping[str, str] | None = None, seconds: float = SECONDS) -> tuple[int, bytes]:
+    """Status and body of a GET; status 0 when there is no answer, or one that breaks off."""
     try:
-        with _DIRECT.open(urllib.request.Request(url, headers=dict(headers or {})), timeout=SECONDS) as answer:  # noqa: S310  # an http:// URL of the stack
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as exc:
-        return exc.code, exc.read()
-    except OSError:
+        try:
+            with _DIRECT.open(urllib.request.Request(url, headers=dict(headers or {})), timeout=seconds) as answer:  # noqa: S310  # an http:// URL of the stack
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as exc:
+            return exc.code, exc.read()
+    except (OSError, HTTPException):
         return 0, b""
 
 
 async def http(url: str) -> bool:
     status, _ = await asyncio.to_thread(get, url)
     return status == 200
+
+
+async def http_answers(url: str) -> bool:
+    """Whether it says anything, and be it that it is in trouble."""
+    status, _ = await asyncio.to_thread(get, url)
+    return status != 0
 
 
 async def http_json(url: str, *, also: int = 200) -> Any:

@@ -7,6 +7,7 @@ import smtplib
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,15 +19,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import inboxops
 from inboxops import settings
-from inboxops.composition import upkeep
+from inboxops.composition import mailboxes, upkeep
 from inboxops.composition.world import World
+from inboxops.core.inbox import ROSTER_DAG
 from inboxops.core.looking import Standing
 from inboxops.core.pulse import State
-from inboxops.errors import InboxOpsError, OperatorError
+from inboxops.errors import InboxOpsError, OperatorError, TransientError
 from inboxops.orchestrator.cells import Airflows
-from inboxops.settings import Ports, Settings
+from inboxops.settings import Settings
+from inboxops.stories.trust import PROPOSED
 from inboxops_local.stack.home import Home
 from inboxops_local.stack.lock import held
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.record import Record
 
 SECONDS = 10
@@ -57,6 +61,8 @@ def examine(home: Home) -> list[Finding]:
         ("api", lambda: _api(known)),
         ("pulse", lambda: _standing(known, upkeep.pulse_state)),
         ("looks", lambda: _standing(known, upkeep.looks_state)),
+        ("idle", lambda: _standing(known, mailboxes.idle_state)),
+        ("forged mail", lambda: _forged_mail(known)),
     ]
     if record is not None:
         ports = Ports(base=record.port_base)
@@ -145,6 +151,8 @@ def _airflow(airflows: Airflows, cell: str) -> str:
         login = {"username": address["username"], "password": address["password"]}
         client.post("/auth/token", json=login).raise_for_status()
     ill = [name for name, part in health.items() if part["status"] != "healthy"]
+    with suppress(TransientError):  # it has not read its DAGs yet
+        airflows.of(cell).parse_again(ROSTER_DAG)  # harmless, and answers whose Airflow it is
     if ill:
         raise OperatorError(f"Airflow {version}: {', '.join(ill)} not healthy")
     return f"Airflow {version}, {', '.join(health)} healthy"
@@ -159,7 +167,7 @@ def _api(known: Settings) -> str:
 
 
 def _standing(known: Settings, of: Callable[[World], State | Standing]) -> str:
-    """Whether tasks run and reach what they need, or inboxes are looked at."""
+    """Whether tasks run and reach what they need, inboxes are looked at, or held in IDLE."""
     world = World(known)
     try:
         found = of(world)
@@ -168,6 +176,23 @@ def _standing(known: Settings, of: Callable[[World], State | Standing]) -> str:
     if not found.well:
         raise OperatorError(found.said)
     return found.said
+
+
+def _forged_mail(known: Settings) -> str:
+    """A hint, and no fault: there are mail servers that don't say what they found."""
+    world = World(known)
+    try:
+        found = mailboxes.unguarded(world)
+    finally:
+        world.close()
+    if not found:
+        return "every inbox that answers by itself knows which mail is forged"
+    hints = (
+        f"`inboxops inbox set {one.name} --tenant {one.tenant} --trusted-server {one.proposed or 'SERVER'}`"
+        + (" (its newest mails have that on top)" if one.proposed else "")
+        for one in found[:PROPOSED]
+    )
+    return f"{len(found)} answer by themselves, also forged mail: {'; '.join(hints)}"
 
 
 def _imap(ports: Ports, ca_file: Path) -> str:

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+
 from inboxops.errors import OperatorError
-from inboxops.settings import ENV_FILE, Ports
-from inboxops_local.standins.client import CLIENT_ID, CLIENT_SECRET, settings_for
+from inboxops.settings import ENV_FILE
+from inboxops_local.stack.ports import Ports
+from inboxops_local.standins.client import settings_for
 
 SUPPORT = "support@demo.example"
 CUSTOMER = "customer@demo.example"
@@ -177,13 +181,15 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
     one stays empty. Raises OperatorError for secrets that were emptied or cut off, and for an environment that names other servers
     than ours.
     """
-    values = {name: value for name, value in read_env(home.env_file).items() if not _of_a_stand_in(name, value)}
+    values = read_env(home.env_file)
+    for name, value in _of_stand_ins(home, _ports_of(values, ports)).items():
+        if values.get(name) == value:
+            del values[name]
     _check_secrets(home, values)
     if (ends := ends_at(values)) and ends <= datetime.now(UTC):
         del values[PREVIOUS_S3_KEY]
-    if (
-        values.get("INBOXOPS_AIRFLOW_USERNAME") == "admin"
-    ):  # up to 0.1 the API was admin; a person goes on with that password
+    # Up to 0.1 the API's account was `admin`: that is a person's now, who goes on with its password.
+    if values.get("INBOXOPS_AIRFLOW_USERNAME") == "admin":
         values["STACK_AIRFLOW_ADMIN_PASSWORD"] = values.pop("INBOXOPS_AIRFLOW_PASSWORD")
     for name, make in GENERATED.items():
         values.setdefault(name, make())
@@ -205,11 +211,10 @@ def load_or_make_secrets(home: Home, ports: Ports) -> Secrets:
             fix="Unset them, or run the parts by hand with them: docs/operations.md",
         )
     if _LOOPBACK_URL.fullmatch(values.get("INBOXOPS_API_URL", f"http://{host}:0")):
-        values["INBOXOPS_API_URL"] = (
-            f"http://{host}:{ports.api}"  # moves with the ports; a public one is somebody's word
-        )
+        # It moves with the ports; a public one is somebody's word.
+        values["INBOXOPS_API_URL"] = f"http://{host}:{ports.api}"
     with writing(home.path):
-        write_private(home.env_file, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))
+        write_env(home.env_file, values)
     return Secrets(values)
 
 
@@ -226,23 +231,45 @@ OURS = (
 )  # fmt: skip
 """What the stack decides itself, since it starts the servers. Everything else an environment may set, and it wins over the file."""
 
-_LOOPBACK_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+_LOOPBACK_URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
-def _of_a_stand_in(name: str, value: str) -> bool:
-    """What versions up to 0.1 wrote here for the demonstration, where it stood in the way of real accounts."""
-    if name in settings_for("gmail", "", Path()) or name in settings_for("graph", "", Path()):
-        return value in (CLIENT_ID, CLIENT_SECRET) or "://localhost:" in value or value.endswith("/standins/ca.pem")
-    return False
+def _ports_of(values: Mapping[str, str], now: Ports) -> Ports:
+    """Where the stack stood when it wrote these values."""
+    found = _LOOPBACK_URL.fullmatch(values.get("INBOXOPS_S3_ENDPOINT", ""))
+    return Ports(base=int(found[1]) - now.s3 + now.base) if found else now
+
+
+def _of_stand_ins(home: Home, ports: Ports) -> dict[str, str]:
+    """What versions up to 0.1 wrote here for the demonstration, where it stood in the way of real accounts. Another endpoint on
+    this machine, a stand-in of one's own too, is somebody's word and stays. ports: those of the start that wrote the file."""
+    trusted = home.standins / "ca.pem"
+    gmail = settings_for("gmail", f"https://localhost:{ports.gmail}", trusted)
+    return gmail | settings_for("graph", f"https://localhost:{ports.graph}", trusted)
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """The `NAME=value` lines of a file; nothing when it does not exist."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    """What a file sets, read as `inboxops.settings` reads it; nothing when it does not exist."""
+    return {name: value or "" for name, value in dotenv_values(path).items()}
+
+
+def write_env(path: Path, values: Mapping[str, str]) -> None:
+    """Have the file set exactly these, in one step. A line that says so already stays as it was written, and so do comments."""
+    kept, left, lines = read_env(path), dict(values), []
+    if path.exists():
+        with path.open() as file:
+            bindings = list(parse_stream(file))
+        last = {one.key: number for number, one in enumerate(bindings)}
+        for number, binding in enumerate(bindings):
+            name = binding.key
+            if name is None or last[name] == number:  # of two lines the later counts, as dotenv reads them
+                if name is None or (name in left and kept.get(name) == left[name]):
+                    lines.append(binding.original.string.removesuffix("\n"))
+                elif name in left:
+                    lines.append(f"{name}={left[name]}")
+                left.pop(name or "", None)
+    lines += (f"{name}={value}" for name, value in sorted(left.items()))
+    write_private(path, "".join(f"{line}\n" for line in lines))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from inboxops import settings
 from inboxops.errors import InboxOpsError
-from inboxops.settings import Ports
 from inboxops_local.stack import postgres
 from inboxops_local.stack.home import PREVIOUS_POSTGRES_PASSWORD, Home, Secrets, read_env
+from inboxops_local.stack.ports import Ports
 
 if TYPE_CHECKING:
     from psycopg import Connection

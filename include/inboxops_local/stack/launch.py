@@ -6,20 +6,22 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
 import psutil
 
+from inboxops.cancelling import cancelled
 from inboxops.errors import OperatorError
-from inboxops.settings import Ports
 from inboxops_local.stack import airflow, backing, checks, postgres
 from inboxops_local.stack.home import Home, ends_at, load_or_make_secrets
 from inboxops_local.stack.layout import Layout
-from inboxops_local.stack.lock import exclusive
+from inboxops_local.stack.lock import Held, exclusive
 from inboxops_local.stack.part import Part
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.record import Record, clear
 from inboxops_local.stack.supervisor import Notify, Supervisor
 
@@ -61,6 +63,7 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
             env=layout.environment(),
             made_of=layout.made_of("STACK_SUPPORT_", "STACK_CUSTOMER_"),
             ready=partial(_mail_is_ready, ports, home, clouds=demo),
+            answers=partial(_mail_is_ready, ports, home, clouds=demo),
             ports=(ports.imap, ports.smtp, *((ports.gmail, ports.graph) if demo else ())),
         ),
         Part(
@@ -68,6 +71,7 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
             argv=layout.python("inboxops_local.stack.jobs", "schema"),
             env=layout.environment(),
             needs=("databases",),
+            deadline=None,  # an upgrade goes through all mail there is
         ),
         Part(
             name="api",
@@ -78,6 +82,7 @@ def application(layout: Layout, *, demo: bool, celery: bool) -> list[Part]:
             made_of=layout.made_of("INBOXOPS_"),
             needs=("schema", "redis"),
             ready=partial(checks.http, f"http://{checks.HOST}:{ports.api}/healthz"),
+            answers=partial(checks.http_answers, f"http://{checks.HOST}:{ports.api}/"),  # asks nobody else
             ports=(ports.api,),
         ),
         *_airflows(layout, roster_after="demo" if demo else "schema", celery=celery),
@@ -105,10 +110,19 @@ async def _mail_is_ready(ports: Ports, home: Home, *, clouds: bool) -> bool:
     return listening and await checks.imap(ports.imap, home.ca_file) and await checks.smtp(ports.smtp)
 
 
-async def run(home: Home, ports: Ports, notify: Notify, *, choose: Choose = whole, then: Then | None = None) -> None:
+async def run(
+    home: Home,
+    ports: Ports,
+    notify: Notify,
+    *,
+    choose: Choose = whole,
+    then: Then | None = None,
+    again: Sequence[str] = (),
+    missed: str = "",
+) -> None:
     """Start the chosen parts, await `then`, and keep everything running until SIGINT, SIGTERM or SIGHUP.
 
-    At SIGUSR1 the secrets are read again, and what is made of those that changed starts anew.
+    At SIGUSR1 the secrets are read again, and what is made of those that changed starts anew. again, missed: as `Supervisor`.
 
     Raises OperatorError (a port is taken, the folder can't be written, a part does not start) after ending what was begun.
     """
@@ -118,7 +132,7 @@ async def run(home: Home, ports: Ports, notify: Notify, *, choose: Choose = whol
         loop.add_signal_handler(number, stop.set)
     renew = asyncio.Event()
     loop.add_signal_handler(RENEW, renew.set)
-    await supervise(home, ports, notify, stop=stop, renew=renew, choose=choose, then=then)
+    await supervise(home, ports, notify, stop=stop, renew=renew, choose=choose, then=then, again=again, missed=missed)
 
 
 RENEW = signal.SIGUSR1
@@ -133,17 +147,31 @@ async def supervise(
     renew: asyncio.Event | None = None,
     choose: Choose = whole,
     then: Then | None = None,
+    again: Sequence[str] = (),
+    missed: str = "",
 ) -> None:
-    """As `run`, until `stop` is set; secrets are read again whenever `renew` is."""
-    existed = home.path.exists()
-    if existed:
+    """As `run`, until `stop` is set; secrets are read again whenever `renew` is.
+
+    missed: the watch has ended what was left, whose record stays until it is ours: so a try that fails is made again, and none is
+    once `down` has taken the record away.
+    """
+    if not missed:
         tidy(home)
     _need_free(ports)
-    home.make()
+    if not missed:
+        home.make()
     with exclusive(home.lock):
+        if missed:
+            _need_record(home)
         layout = Layout(home, ports, load_or_make_secrets(home, ports))
         supervisor = Supervisor(
-            choose(layout), home=home.path, record_path=home.record, port_base=ports.base, notify=notify
+            choose(layout),
+            home=home.path,
+            record_path=home.record,
+            port_base=ports.base,
+            notify=notify,
+            again=again,
+            missed=missed,
         )
         work = asyncio.create_task(_work(supervisor, layout, then, renew or asyncio.Event(), choose))
         stopped = asyncio.create_task(stop.wait())
@@ -153,9 +181,7 @@ async def supervise(
                 await work
         finally:
             stopped.cancel()
-            work.cancel()
-            with suppress(asyncio.CancelledError, OperatorError):
-                await work
+            await cancelled([work])
             await supervisor.stop()
 
 
@@ -191,6 +217,13 @@ def tidy(home: Home) -> None:
             home.record.unlink(missing_ok=True)
 
 
+def _need_record(home: Home) -> None:
+    """Raises OperatorError when nobody waits any more for the run whose supervisor was killed: it was stopped meanwhile."""
+    record = Record.read(home.record)
+    if record is None or record.ends:
+        raise OperatorError("the stack was stopped meanwhile", fix="Start it with `inboxops up`")
+
+
 def _need_free(ports: Ports) -> None:
     """Raises OperatorError, naming the port and who has it, when one of ours is taken."""
     for port in ports.all:
@@ -222,18 +255,26 @@ def down(home: Home, *, seconds: float = 60.0) -> bool:
 
     Returns whether there was anything to stop. Raises OperatorError when it does not stop in time.
     """
-    record = Record.read(home.record)
-    if record is None:
-        return False
-    if record.supervisor.alive:
-        os.kill(record.supervisor.pid, signal.SIGTERM)
-        with suppress(psutil.NoSuchProcess):
-            try:
-                psutil.Process(record.supervisor.pid).wait(timeout=seconds)
-            except psutil.TimeoutExpired as exc:
-                raise OperatorError(
-                    f"the supervisor, process {record.supervisor.pid}, did not stop in {seconds:.0f} s",
-                    fix=f"Kill it with `kill -9 {record.supervisor.pid}` and run `inboxops down` again",
-                ) from exc
-    tidy(home)
-    return True
+    found, deadline = False, time.monotonic() + seconds
+    while record := Record.read(home.record):
+        found = True
+        if record.supervisor.alive:
+            _stop(record.supervisor.pid, seconds)
+        try:
+            tidy(home)
+        except Held:  # by one that starts again what was killed, and has no record yet
+            if time.monotonic() > deadline:
+                raise
+    return found
+
+
+def _stop(supervisor: int, seconds: float) -> None:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        os.kill(supervisor, signal.SIGTERM)
+        try:
+            psutil.Process(supervisor).wait(timeout=seconds)
+        except psutil.TimeoutExpired as exc:
+            raise OperatorError(
+                f"the supervisor, process {supervisor}, did not stop in {seconds:.0f} s",
+                fix=f"Kill it with `kill -9 {supervisor}` and run `inboxops down` again",
+            ) from exc

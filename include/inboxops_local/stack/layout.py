@@ -10,8 +10,8 @@ from pathlib import Path
 
 import inboxops
 from inboxops.errors import OperatorError
-from inboxops.settings import Ports
 from inboxops_local.stack.home import OURS, Home, Secrets
+from inboxops_local.stack.ports import Ports
 
 
 @dataclass(frozen=True, slots=True)

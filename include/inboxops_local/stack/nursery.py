@@ -26,6 +26,7 @@ from inboxops_local.stack.spawn import die_with, open_log
 SOCKET = "nursery.sock"
 READY = b"ready"
 ANSWER_SECONDS = 20.0
+LOOK_SECONDS = 5.0  # for whether it answers at all: the supervisor, which asks, waits for ten
 ADOPTION_SECONDS = 5.0
 
 LOADED = (
@@ -63,7 +64,7 @@ class Wish:
 async def is_ready(folder: Path) -> bool:
     """Whether the nursery of this folder has loaded everything, and answers."""
     try:
-        return await _asked(folder, b"") == READY
+        return await _asked(folder, b"", seconds=LOOK_SECONDS) == READY
     except OSError:
         return False
 
@@ -79,15 +80,15 @@ async def fork(folder: Path, arguments: Sequence[str], log: Path, stop_signal: s
     Raises OSError when there is no nursery, or what it forked ended at once.
     """
     wish = Wish(tuple(arguments), str(log), os.getpid(), int(stop_signal))
-    answer = await _asked(folder, json.dumps(asdict(wish)).encode())
+    answer = await _asked(folder, json.dumps(asdict(wish)).encode(), seconds=ANSWER_SECONDS)
     if not answer.isdigit():
         raise OSError("the nursery gave no process")
     return int(answer)
 
 
-async def _asked(folder: Path, wish: bytes) -> bytes:
-    """Its answer. Raises OSError when there is none in ANSWER_SECONDS."""
-    async with asyncio.timeout(ANSWER_SECONDS):
+async def _asked(folder: Path, wish: bytes, *, seconds: float) -> bytes:
+    """Its answer. Raises OSError when there is none in that time."""
+    async with asyncio.timeout(seconds):
         with _short(folder) as path:
             reader, writer = await asyncio.open_unix_connection(path)
         try:

@@ -27,8 +27,11 @@ class Part:
     made_of: changes with what it reads of the secrets in the home's file; then, or with its environment, it starts anew when
     secrets are renewed.
     ports: TCP ports on 127.0.0.1 that it will listen on; the first one is shown.
-    hangs: asked every few seconds of a part that is ready: why it has to be started anew, "" while it is well.
-    deadline: seconds until it must be ready; grace: seconds it gets between `stop_signal` and SIGKILL.
+    answers: asked every few seconds of a part that is ready: whether it says anything at all; one that is silent for long is
+    started anew.
+    hangs: asked likewise, for what an answer does not show: why it has to be started anew, "" while it is well.
+    deadline: seconds until it must be ready, None: as long as its process lives; grace: seconds it gets between `stop_signal` and
+    SIGKILL.
     user: (uid, gid) to run as; None keeps ours.
     leftovers: files it leaves outside the home, removed after it has stopped.
     """
@@ -39,10 +42,11 @@ class Part:
     needs: tuple[str, ...] = ()
     made_of: str = field(default="", repr=False)
     ready: Check | None = None
+    answers: Check | None = None
     hangs: Callable[[], Awaitable[str]] | None = None
     hang_patience: float = 90.0
     ports: tuple[int, ...] = ()
-    deadline: float = 60.0
+    deadline: float | None = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0
     user: tuple[int, int] | None = None

@@ -95,10 +95,8 @@ def make(home: Home, password: str) -> None:
         if not found.programs.exists():
             copy_programs(found.programs)
         draft = found.data.with_name(f"{found.data.name}.new")
-        for stale in (
-            draft,
-            found.data,
-        ):  # not linked from the home: a home that was deleted left it, or a start that was cut off
+        # Not linked from the home: a home that was deleted left them, or a start that was cut off.
+        for stale in (draft, found.data):
             shutil.rmtree(stale, ignore_errors=True)
         draft.mkdir(mode=0o700)
         if found.user:
@@ -190,6 +188,7 @@ def parts(layout: Layout) -> list[Part]:
         env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"},
         needs=() if found.exists else ("cluster",),
         ready=partial(checks.postgres, port),
+        answers=partial(checks.postgres_answers, port),
         ports=(port,),
         stop_signal=signal.SIGINT,  # "fast": clients are cut off, the data is written out
         grace=20.0,

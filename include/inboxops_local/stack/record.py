@@ -1,6 +1,6 @@
 """What is running, on disk: enough for another process to show it, stop it, or clear up after a supervisor that was killed.
 
-A process is named by its id and the time it was created, so an id that the system gave to someone else is never signalled.
+A process is named by its id and when it was created, so an id that the system gave to someone else is never signalled.
 Every part leads a session of its own; whatever it forks stays in that session unless it leaves on purpose, and then it
 still carries the run's id in its environment.
 
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -27,22 +28,54 @@ RUN_VARIABLE = "INBOXOPS_STACK_RUN"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process that can't be mistaken for another one."""
+    """A process that can't be mistaken for another one.
+
+    created: seconds since the boot that `boot` names (Linux), which no step of the clock moves. Without one, elsewhere and in
+    records of versions up to 0.1, seconds since the epoch.
+    """
 
     pid: int
-    created: float  # seconds since the epoch, as psutil gives it
+    created: float
+    boot: str = ""
 
     @classmethod
     def of(cls, pid: int) -> Identity:
-        return cls(pid, psutil.Process(pid).create_time())
+        """Raises psutil.NoSuchProcess."""
+        boot = _boot()
+        return cls(pid, _since_boot(pid) if boot else psutil.Process(pid).create_time(), boot)
+
+    def is_taken(self) -> bool:
+        """Whether the id belongs to someone else now."""
+        try:
+            if self.boot:
+                return self.boot != _boot() or _since_boot(self.pid) != self.created
+            return psutil.Process(self.pid).create_time() != self.created
+        except psutil.Error:
+            return False  # it is nobody's
 
     @property
     def alive(self) -> bool:
         try:
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE and not self.is_taken()
         except psutil.Error:
             return False
+
+
+def _boot() -> str:
+    """What names this boot of the machine, "" where nothing does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _since_boot(pid: int) -> float:
+    """When the process began, in seconds since the boot: field 22 of proc_pid_stat(5). Raises psutil.NoSuchProcess."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()  # behind the name: from field 3 on
+    except OSError as exc:
+        raise psutil.NoSuchProcess(pid) from exc
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -54,11 +87,12 @@ class PartRecord:
     why: str = ""  # it was restarted the last time
     log: str = ""
     detail: str = ""
+    grace: float = 10.0  # seconds to end in, as `Part` has it
 
 
 @dataclass(slots=True)
 class Record:
-    """One run of the stack. `run` is its id; `supervisor` is None once it was stopped in good order."""
+    """One run of the stack, whose id is `run`. It goes with a run that was stopped in good order."""
 
     run: str
     supervisor: Identity
@@ -66,6 +100,9 @@ class Record:
     parts: dict[str, PartRecord] = field(default_factory=dict)
     renewals: int = 0  # how often the secrets were read again
     refused: str = ""  # why the last time came to nothing
+    missed: str = ""  # when the supervisor before this one was killed
+    ends: bool = False  # it was told to stop: should its supervisor be killed now, nobody starts it again
+    trouble: str = ""  # what keeps the supervisor from looking after logs, orphans and its watch
 
     def all_in(self, states: Collection[str]) -> bool:
         return all(part.state in states for part in self.parts.values())
@@ -100,6 +137,9 @@ class Record:
                 parts,
                 data.get("renewals", 0),
                 data.get("refused", ""),
+                data.get("missed", ""),
+                data.get("ends", False),
+                data.get("trouble", ""),
             )
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
@@ -107,9 +147,8 @@ class Record:
 
 def members(leader: Identity) -> list[psutil.Process]:
     """Every living process of the part that `leader` leads: its session, and its descendants that began sessions of their own."""
-    with suppress(psutil.Error):
-        if psutil.Process(leader.pid).create_time() != leader.created:
-            return []  # the id belongs to someone else now, so the session is long gone
+    if leader.is_taken():
+        return []  # so the session is long gone
     found: dict[int, psutil.Process] = {}
     others: list[tuple[int, psutil.Process]] = []
     for process in psutil.process_iter():
@@ -152,15 +191,21 @@ def end(find: Callable[[], Iterable[psutil.Process]], *, grace: float) -> None:
             raise OperatorError(f"processes {names} do not end even when killed", fix="Look at them with `ps`")
 
 
-def clear(record: Record, *, grace: float = 5.0) -> None:
-    """End everything that a run has left behind. Does nothing when nothing is left."""
+def clear(record: Record) -> None:
+    """End everything that a run has left behind, each part within its own grace. Does nothing when nothing is left.
 
-    def left() -> list[psutil.Process]:
-        found = {process.pid: process for process in strays(record.run)}
-        for part in record.parts.values():
-            if part.process:
-                found.update((process.pid, process) for process in members(part.process))
-        found.pop(os.getpid(), None)
-        return list(found.values())
+    Raises OperatorError as `end` does.
+    """
+    began = time.monotonic()
 
-    end(left, grace=grace)
+    def left(grace: float) -> list[psutil.Process]:
+        """What is of no part that has longer."""
+        families = [(part.grace, members(part.process)) for part in record.parts.values() if part.process]
+        spared = {process.pid for longer, family in families if longer > grace for process in family}
+        found = {
+            process.pid: process for process in (*strays(record.run), *(one for _, all_ in families for one in all_))
+        }
+        return [process for pid, process in found.items() if pid not in spared and pid != os.getpid()]
+
+    for grace in sorted({part.grace for part in record.parts.values()}):
+        end(partial(left, grace), grace=max(0.0, began + grace - time.monotonic()))

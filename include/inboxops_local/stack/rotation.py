@@ -21,7 +21,7 @@ from inboxops.composition import upkeep
 from inboxops.composition.world import World
 from inboxops.core import signing
 from inboxops.errors import InvalidInput, OperatorError
-from inboxops.settings import Ports, Settings
+from inboxops.settings import Settings
 from inboxops_local.stack import airflow
 from inboxops_local.stack.home import (
     GENERATED,
@@ -30,12 +30,13 @@ from inboxops_local.stack.home import (
     Home,
     Secrets,
     read_env,
-    write_private,
+    write_env,
     writing,
 )
 from inboxops_local.stack.launch import RENEW
 from inboxops_local.stack.layout import Layout
 from inboxops_local.stack.lock import exclusive, held
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.record import Record
 from inboxops_local.stack.show import SETTLED
 
@@ -131,13 +132,15 @@ def rotate(home: Home, names: Collection[str], *, forget: bool = False) -> Rotat
         )
     with exclusive(home.path / "rotate.lock", said="secrets in {} are being renewed already"):
         before = read_env(home.env_file)
-        _write(home.env_file, renewed(before, names, now=datetime.now(UTC), forget=forget))
+        with writing(home.env_file):
+            write_env(home.env_file, renewed(before, names, now=datetime.now(UTC), forget=forget))
         follow(home, record)
         kept = read_env(home.env_file)  # with the addresses that follow from the passwords
         if {*SEALING} & set(names):
             seal_anew(Layout(home, Ports(base=record.port_base), Secrets(kept)))
         if (done := finished(kept)) != kept:
-            _write(home.env_file, done)
+            with writing(home.env_file):
+                write_env(home.env_file, done)
             follow(home, Record.read(home.record) or record)
     return Rotated(tuple(sorted(name for name in KNOWN if before.get(name) != done.get(name))))
 
@@ -157,7 +160,8 @@ def rotate_file(path: Path, names: Collection[str], *, forget: bool, finish: boo
         )
     after = finished(before) if finish else renewed(before, names, now=datetime.now(UTC), forget=forget)
     after.pop(PREVIOUS_S3_KEY, None)  # Compose's object store has one key
-    _write(path, after)
+    with writing(path):
+        write_env(path, after)
     return Rotated(tuple(sorted(name for name in KNOWN if before.get(name) != after.get(name))))
 
 
@@ -200,17 +204,3 @@ def seal_anew(layout: Layout) -> None:
             raise OperatorError(
                 f"airflow rotate-fernet-key failed: {' '.join(done.stderr.split())[-300:]}", fix="Do it again"
             )
-
-
-def _write(path: Path, values: Mapping[str, str]) -> None:
-    """What else stands in the file, comments too, stays where it is."""
-    left, lines = dict(values), []
-    for line in path.read_text().splitlines():
-        name = line.partition("=")[0]
-        if line.startswith("#") or "=" not in line:
-            lines.append(line)
-        elif name in left:
-            lines.append(f"{name}={left.pop(name)}")
-    lines += [f"{name}={value}" for name, value in left.items()]
-    with writing(path):
-        write_private(path, "".join(f"{line}\n" for line in lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from typing import Self
@@ -12,6 +13,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
+from inboxops_local.stack import checks
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.record import PartRecord, Record, members
 
 SETTLED = frozenset({"ready", "done"})
@@ -51,7 +54,7 @@ class Progress:
 
     def heard(self, name: str, part: PartRecord) -> None:
         self._parts[name] = part
-        if self._live is None and part.state != "starting":
+        if self._live is None and (part.state != "starting" or part.detail):
             seconds = time.monotonic() - self._began
             self._console.print(
                 f"{seconds:6.1f} s  {name}: {part.state}  {part.detail}", highlight=False, soft_wrap=True, markup=False
@@ -82,6 +85,17 @@ def status_table(record: Record) -> Table:
     table.add_section()
     table.add_row("sum", "", "", "", _mb(total + own, complete), "")
     return table
+
+
+def mail_moves(ports: Ports) -> tuple[bool, list[str]]:
+    """Whether mail goes its way, as our API knows, and lines that say so: parts may all be ready, and nothing runs in them."""
+    # The API waits for its database for some seconds before it says that it is away.
+    status, body = checks.get(f"http://{checks.HOST}:{ports.api}/readyz", seconds=10.0)
+    if status not in (200, 503):
+        return False, ["pulse: not known: the API does not answer"]
+    found = json.loads(body)
+    well = found["status"] == "ok"
+    return well, [f"{name}: {found[name]}" for name in ("pulse", *(() if well else ("looks", "database", "redis")))]
 
 
 def memory(part: PartRecord) -> tuple[int, bool]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,37 +15,47 @@ from rich.console import Console
 
 from inboxops import settings
 from inboxops.errors import InvalidInput, OperatorError
-from inboxops.settings import Ports
 from inboxops_local.stack import launch
 from inboxops_local.stack.airflow import ADMIN
 from inboxops_local.stack.home import GENERATED, Home, read_env
 from inboxops_local.stack.layout import Layout, command
 from inboxops_local.stack.lock import held
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.record import Record
-from inboxops_local.stack.show import SETTLED, Progress, status_table
+from inboxops_local.stack.show import SETTLED, Progress, mail_moves, status_table
+from inboxops_local.stack.spawn import open_log
+from inboxops_local.stack.watch import LOG
 
 console = Console()
 
 
-def up(*, detach: bool, demo: bool, celery: bool, services_only: bool) -> None:
-    """Start everything and stay in front until Ctrl-C, or go to the background once it is ready."""
+def up(*, detach: bool, demo: bool, celery: bool, services_only: bool, missed: str | None) -> None:
+    """Start everything and stay in front until Ctrl-C, or go to the background once it is ready.
+
+    missed: None for who has a terminal; else when the supervisor of a stack in the background was killed, "" for never.
+    """
     home = Home(settings.home())
+    shape = ("--demo" if demo else "--no-demo", f"--only={'services' if services_only else 'all'}")
+    in_background = command("up", *shape, *(["--celery"] if celery else []), "--missed")
     if detach:
-        shape = ("--demo" if demo else "--no-demo", f"--only={'services' if services_only else 'all'}")
-        _in_background(home, *shape, *(["--celery"] if celery else []))
+        _in_background(home, *in_background, "")
         return
 
     async def then(layout: Layout) -> None:
-        progress.finish()
-        if not services_only:
-            if demo:
-                await _demonstrate(layout)
-            _print_addresses(layout.home)
-        console.print("Ctrl-C stops everything.", style="dim")
+        with suppress(OSError):  # a terminal that was closed, or a log on a full disk: what runs goes on
+            progress.finish()
+            if not services_only:
+                if demo:
+                    await _demonstrate(layout)
+                _print_addresses(layout.home)
+            console.print("Ctrl-C stops everything.", style="dim")
 
     with Progress(console) as progress:
         choose = launch.services if services_only else partial(launch.whole, demo=demo, celery=celery)
-        asyncio.run(launch.run(home, Ports(), progress.heard, choose=choose, then=then))
+        again = () if missed is None else in_background
+        asyncio.run(
+            launch.run(home, Ports(), progress.heard, choose=choose, then=then, again=again, missed=missed or "")
+        )
     console.print("Stopped.")
 
 
@@ -59,13 +71,14 @@ async def _demonstrate(layout: Layout) -> None:
             await child.wait()
 
 
-def _in_background(home: Home, *options: str) -> None:
+def _in_background(home: Home, *arguments: str) -> None:
     launch.tidy(home)
     home.make()
-    log = home.path / "up.log"
-    with log.open("w") as file:
+    log = home.path / LOG
+    with os.fdopen(open_log(log), "ab") as file:
+        before = log.stat().st_size
         child = subprocess.Popen(
-            command("up", *options),
+            arguments,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -78,7 +91,7 @@ def _in_background(home: Home, *options: str) -> None:
                 _print_addresses(home)
                 return
             time.sleep(0.2)
-    said = log.read_text().strip().splitlines() or [f"it said nothing (log: {log})"]
+    said = log.read_bytes()[before:].decode(errors="replace").strip().splitlines() or [f"it said nothing (log: {log})"]
     raise OperatorError(said[-1].removeprefix("error: "))
 
 
@@ -88,17 +101,28 @@ def down() -> None:
     console.print("Stopped." if stopped else "Nothing was running.")
 
 
-def status() -> None:
+def status() -> bool:
+    """Show how the parts are, and the pulse where there is one; whether mail goes its way."""
     home = Home(settings.home())
     record = Record.read(home.record)
     if record is None or not held(home.lock):
         raise OperatorError(f"nothing is running in {home.path}", fix="Start it with `inboxops up`")
     console.print(status_table(record))
+    if record.missed:
+        console.print(f"The supervisor was killed at {record.missed}; all of it was started again.")
+    if record.trouble:
+        console.print(record.trouble, markup=False, highlight=False, soft_wrap=True)
     for name, part in record.parts.items():
         if part.state not in SETTLED:
             console.print(f"{name}: {part.state} {part.detail}", markup=False, highlight=False, soft_wrap=True)
         if part.why:
             console.print(f"{name} was restarted at {part.why}", markup=False, highlight=False, soft_wrap=True)
+    if "api" not in record.parts:
+        return True
+    well, said = mail_moves(Ports(base=record.port_base))
+    for line in said:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return well
 
 
 def doctor() -> bool:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from inboxops.errors import OperatorError
 from inboxops.orchestrator.airflow import Airflow
-from inboxops.settings import ENV_FILE, Ports, Settings
+from inboxops.settings import ENV_FILE, Settings
 from inboxops_local.stack.airflow import ADMIN
 from inboxops_local.stack.home import Home, read_env
 from inboxops_local.stack.layout import command
+from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.postgres import erase
 from inboxops_local.stack.record import Record
 from inboxops_local.stack.show import SETTLED

@@ -90,6 +90,11 @@ class Authority:
             user = User(address, hashlib.sha256(address.encode()).hexdigest()[:16])
             return self.users.setdefault(address.lower(), user)
 
+    def rename(self, address: str, to: str) -> None:
+        """The user gets another address and stays who they are. Tokens know the old one."""
+        with self._lock:
+            self.users[to.lower()] = User(to, self.users.pop(address.lower()).id)
+
     def user(self, access_token: str, scope: str = "") -> User | None:
         """Whose token it is; None once it has expired or was withdrawn. `scope`: "" or one of the granted ones."""
         with self._lock:

@@ -81,6 +81,13 @@ class Gmail(StandIn):
                 self._mailboxes[address.lower()] = Mailbox(address, born=self.born, on_change=self.pubsub.publish)
             return self._mailboxes[address.lower()]
 
+    def rename(self, address: str, to: str) -> None:
+        """The account gets another primary address, as when its organisation does, and keeps its mail."""
+        with self.lock:
+            self.authority.rename(address, to)
+            mailbox = self._mailboxes[to.lower()] = self._mailboxes.pop(address.lower())
+            mailbox.address = to
+
     def deliver(
         self, address: str, raw: bytes, *, labels: tuple[str, ...] = ("INBOX", "UNREAD"), when: datetime | None = None
     ) -> Message:
@@ -174,6 +181,10 @@ class Gmail(StandIn):
         body = call.json()
         if not re.fullmatch(r"projects/[^/]+/topics/[^/]+", body.get("topicName", "")):
             return failure(400, "invalidArgument", "Invalid topicName", "INVALID_ARGUMENT")
+        known = mailbox.watch
+        if known is not None and known["expiration"] > time.time() * 1000 and known["topicName"] != body["topicName"]:
+            said = "Only one user push notification client allowed per developer (call /stop then try again)"
+            return failure(400, "failedPrecondition", said, "FAILED_PRECONDITION")
         expiration = int((time.time() + WATCH_SECONDS) * 1000)
         mailbox.watch = {**body, "expiration": expiration}
         return Reply.json({"historyId": str(mailbox.history_id), "expiration": str(expiration)})

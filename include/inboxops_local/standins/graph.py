@@ -74,6 +74,13 @@ class Graph(StandIn):
                 self._mailboxes[address.lower()] = mailbox
             return self._mailboxes[address.lower()]
 
+    def rename(self, address: str, to: str) -> None:
+        """The account gets another primary address, as when its organisation does, and keeps its mail."""
+        with self.lock:
+            self.authority.rename(address, to)
+            mailbox = self._mailboxes[to.lower()] = self._mailboxes.pop(address.lower())
+            mailbox.address = to
+
     def share(self, address: str, *, with_: str) -> None:
         """Let another account open this mailbox."""
         self._shared.setdefault(address.lower(), set()).add(with_.lower())
@@ -243,7 +250,10 @@ class Graph(StandIn):
         return Reply.json(chosen(resource, call.query.get("$select", "")))
 
     def _value(self, call: Call, mailbox: Mailbox, id: str, folder: str = "") -> Reply:
-        return Reply(200, found(mailbox, id).raw, {"Content-Type": "text/plain"})
+        message = found(mailbox, id)
+        if not message.converts:
+            return failure(500, "ErrorMimeContentConversionFailed", "MIME content conversion failed.")
+        return Reply(200, message.raw, {"Content-Type": "text/plain"})
 
     def _upload(self, call: Call, token: str) -> Reply:
         with self.lock:

@@ -32,6 +32,8 @@ class Message:
     received_at: datetime
     is_read: bool = False
     is_draft: bool = False
+    converts: bool = True
+    """Whether Exchange can make MIME of it: of opaque S/MIME and of reports about signed mail it often can't."""
     moves: int = 0
     entered: int = 0
     """The change that brought it into its folder."""
@@ -103,8 +105,10 @@ class Mailbox:
     folders: dict[str, str] = field(default_factory=dict)  # id -> display name
     on_created: Callable[[Message], None] = lambda message: None
     _numbers: Iterator[int] = field(init=False, repr=False)
+    _first_address: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._first_address = self.address.lower()  # folders keep their ids when it changes
         self.oldest_sequence = self.sequence = int(self.born)
         self._numbers = itertools.count(int(self.born * 1000))
         for known, name in WELL_KNOWN.items():
@@ -165,4 +169,4 @@ class Mailbox:
         self.changes.append(Change(self.sequence, kind, message.folder, message.number))
 
     def _folder_id(self, known: str) -> str:
-        return "AQMkAD" + hashlib.sha256(f"{self.address.lower()}/{known}".encode()).hexdigest()[:24]
+        return "AQMkAD" + hashlib.sha256(f"{self._first_address}/{known}".encode()).hexdigest()[:24]

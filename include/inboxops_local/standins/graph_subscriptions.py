@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 
@@ -32,6 +34,10 @@ class Subscriptions:
         ]
         if missing:
             return failure(400, "InvalidRequest", f"Missing: {', '.join(missing)}")
+        owner = re.match(r"/?users/([^/]+)/", wanted["resource"])
+        if owner and unquote(owner[1]).lower() != mailbox.address.lower():
+            # "Get Outlook messages in a shared or delegated folder": a person's consent does not do for this.
+            return failure(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
         until = _expiry(wanted["expirationDateTime"])
         for url in filter(None, (wanted["notificationUrl"], wanted.get("lifecycleNotificationUrl"))):
             _validate(url)

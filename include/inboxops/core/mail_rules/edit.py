@@ -46,6 +46,24 @@ def order(rules: RuleSet, names: Sequence[str]) -> RuleSet:
     return _next(rules, [*first, *(rule for rule in rules.rules if rule not in first)])
 
 
+def changed(
+    rules: RuleSet,
+    *,
+    on: Sequence[str] = (),
+    off: Sequence[str] = (),
+    removed: Sequence[str] = (),
+    first: Sequence[str] = (),
+) -> RuleSet:
+    """With rules switched on and off, others removed, and what is left in order, `first` first. Raises NotFound, InvalidInput."""
+    for name in on:
+        rules = switch(rules, name, enabled=True)
+    for name in off:
+        rules = switch(rules, name, enabled=False)
+    for name in removed:
+        rules = remove(rules, name)
+    return order(rules, first)
+
+
 def _next(rules: RuleSet, changed: Sequence[Rule]) -> RuleSet:
     """The same version when nothing changed."""
     if tuple(changed) == rules.rules:

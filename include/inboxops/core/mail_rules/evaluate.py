@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 
 from inboxops.core.case import Case
 from inboxops.core.classify import judge
-from inboxops.core.customer import customer, from_reply_to
+from inboxops.core.customer import LIST_HEADERS, customer, from_reply_to
 from inboxops.core.headers import addresses
 from inboxops.core.mail_rules import patterns
 from inboxops.core.mail_rules.fold import fold
@@ -16,7 +16,6 @@ from inboxops.core.mail_rules.model import Condition, Field, Match, Op, Priority
 from inboxops.core.model import Customer, Evidence, Ruling, Verdict, VerdictKind
 from inboxops.core.rules import evidence
 
-_LIST_HEADERS = ("List-Id", "List-Post", "Mailing-List", "X-Mailing-List", "X-BeenThere")
 _RECIPIENT_HEADERS = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To")
 
 _folded = lru_cache(maxsize=4_096)(fold)  # values of conditions
@@ -142,7 +141,7 @@ class _Mail:
     @cached_property
     def _lists(self) -> list[str]:
         """As the headers say it, and a list's id alone (RFC 2919: in angle brackets)."""
-        written = [value for name in _LIST_HEADERS for value in self.case.all_headers(name)]
+        written = [value for name in LIST_HEADERS for value in self.case.all_headers(name)]
         return _each(
             text
             for value in written

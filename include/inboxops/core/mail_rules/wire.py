@@ -46,7 +46,8 @@ def read_rules(given: object) -> tuple[Rule, ...]:
     """A set of rules in their order. Raises InvalidInput as `read_rule` does, for two of one name and for too many."""
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise InvalidInput(
-            "the rules are no list", fix="Write them as [{...}, {...}], as `inboxops rules list --json` does"
+            "the rules are no list",
+            fix="Write them as [{...}, {...}], as `inboxops rules list --tenant NAME --json` does",
         )
     return check_set(tuple(map(read_rule, given)))
 

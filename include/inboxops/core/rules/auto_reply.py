@@ -6,7 +6,7 @@ from inboxops.core import ids, phrases
 from inboxops.core.case import Case
 from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
-from inboxops.core.rules.auto_submitted import word
+from inboxops.core.rules.auto_submitted import by_program, word
 
 _HEADERS = (
     "X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Autoresponse", "X-AutoReply-From", "X-Mail-Autoreply",
@@ -21,13 +21,26 @@ _MEANS_NO = frozenset({"no", "false", "0"})
 
 
 def exchange_rule(case: Case) -> Finding | None:
-    """Exchange's inbox rules write both; X-Auto-Response-Suppress alone stands on human mail too."""
+    """An answer that an inbox rule of Exchange wrote has both headers; X-Auto-Response-Suppress alone stands on human mail too.
+
+    The loop header names the mailbox whose rule it was, also on mail that the rule redirects or forwards, which keeps its author
+    or its `FW:` (Microsoft, "Loop prevention in Exchange Online").
+    """
     loop = case.header("X-MS-Exchange-Inbox-Rules-Loop")
     suppress = case.header("X-Auto-Response-Suppress")
-    if loop is None or suppress is None:
+    if loop is None or suppress is None or not (_begins_out_of_office(case) or _is_of_its_own(case, loop)):
         return None
     why = (evidence("X-MS-Exchange-Inbox-Rules-Loop", loop), evidence("X-Auto-Response-Suppress", suppress))
     return Finding(VerdictKind.AUTO_REPLY, why)
+
+
+def _is_of_its_own(case: Case, mailbox: str) -> bool:
+    """Whether a program wrote this mail, in the name of the mailbox whose rule it was or in answer to us."""
+    message = case.message
+    if case.is_answer or not (by_program(case) or message.return_path == ""):
+        return False
+    domain = message.sender.address.rpartition("@")[2]
+    return mailbox.strip().lower().endswith(f"@{domain}") or _answers_us(case) is not None
 
 
 def header(case: Case) -> Finding | None:
@@ -43,7 +56,7 @@ def header(case: Case) -> Finding | None:
 
 
 def subject(case: Case) -> Finding | None:
-    """An out-of-office subject, and something that only a program's answer has. People write such subjects too."""
+    """An out-of-office subject, and something that only a program's answer has. People write such subjects too, and answer them."""
     if not case.is_out_of_office:
         return None
     second = _programs_answer(case)
@@ -51,24 +64,38 @@ def subject(case: Case) -> Finding | None:
 
 
 def _programs_answer(case: Case) -> Evidence | None:
-    """A null Return-Path, an answer to one of our ids, or what Exchange and vacation(1) write on their replies.
+    """A null Return-Path, or what Exchange and vacation(1) write on their replies, or an answer to one of our ids.
 
     Exchange: Auto-Submitted: auto-generated, or X-Auto-Response-Suppress with the phrase in front of the subject that it
-    answers. vacation(1): Precedence: bulk, where no list does.
+    answers. vacation(1): Precedence: bulk, where no list does. A person, too, answers us: there the phrase has to stand in front.
     """
     message = case.message
     if message.return_path == "":
         return evidence("Return-Path", "<>")
-    for answered in (*message.in_reply_to, *message.references):
-        if ids.read_message_id(answered, case.context.signing_key):
-            return evidence("In-Reply-To", answered)
+    if case.is_answer:
+        return None
     submitted = case.header("Auto-Submitted") or ""
     suppress = case.header("X-Auto-Response-Suppress")
-    if word(submitted) == "auto-generated" and (message.in_reply_to or suppress is not None):
+    answered, begins = _answers_us(case), _begins_out_of_office(case)
+    is_of_exchange = begins and (message.in_reply_to or suppress is not None)
+    if word(submitted) == "auto-generated" and (answered or is_of_exchange):
         return evidence("Auto-Submitted", submitted)
-    if suppress is not None and message.in_reply_to and phrases.OUT_OF_OFFICE_PREFIX.match(case.subject_lower):
+    if begins and answered:
+        return answered
+    if begins and suppress is not None and message.in_reply_to:
         return evidence("X-Auto-Response-Suppress", suppress)
     precedence = (case.header("Precedence") or "").strip()
     if precedence.lower() in {"bulk", "junk"} and case.header("List-Id") is None:
         return evidence("Precedence", precedence)
+    return None
+
+
+def _begins_out_of_office(case: Case) -> bool:
+    return phrases.OUT_OF_OFFICE_PREFIX.match(case.subject_lower) is not None
+
+
+def _answers_us(case: Case) -> Evidence | None:
+    for answered in (*case.message.in_reply_to, *case.message.references):
+        if ids.read_message_id(answered, case.context.signing_key):
+            return evidence("In-Reply-To", answered)
     return None

@@ -10,7 +10,7 @@ from inboxops.core.model import VerdictKind
 from inboxops.core.rules import Finding, evidence
 
 _WORD = re.compile(r"\s*(?:\([^()]{0,200}\)\s*)?([a-z_-]+)", re.IGNORECASE)
-_REPLIES = frozenset({"auto-replied", "auto_replied", "vacation"})
+REPLIES = frozenset({"auto-replied", "auto_replied", "vacation"})
 
 
 def word(value: str) -> str:
@@ -19,8 +19,13 @@ def word(value: str) -> str:
     return found[1].lower() if found else ""
 
 
+def by_program(case: Case) -> str:
+    """The first word by which a program says that it sent this mail, or ""."""
+    return next((token for token in map(word, case.all_headers("Auto-Submitted")) if token not in {"", "no"}), "")
+
+
 def replied(case: Case) -> Finding | None:
-    return _finding(case, VerdictKind.AUTO_REPLY, lambda token: token in _REPLIES)
+    return _finding(case, VerdictKind.AUTO_REPLY, lambda token: token in REPLIES)
 
 
 def generated(case: Case) -> Finding | None:

@@ -23,7 +23,8 @@ def feedback_report(case: Case) -> Finding | None:
     message = case.message
     report_type = message.content_type_parameters.get("report-type", "").lower()
     mislabelled = next((block["feedback-type"] for block in message.delivery_status if "feedback-type" in block), "")
-    if report_type == "feedback-report" or "message/feedback-report" in message.part_types or mislabelled:
+    has_part = "message/feedback-report" in message.part_types or mislabelled
+    if report_type == "feedback-report" or (has_part and bounce.is_report(case)):
         value = message.report_fields.get("feedback-type") or mislabelled or report_type
         found = evidence("message/feedback-report", f"Feedback-Type: {value}")
         return Finding(VerdictKind.COMPLAINT, (found,), bounce.returned(case))

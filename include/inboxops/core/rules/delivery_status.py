@@ -11,6 +11,7 @@ from inboxops.core import bounce
 from inboxops.core.case import Case
 from inboxops.core.model import Evidence, VerdictKind
 from inboxops.core.rules import Finding, evidence
+from inboxops.core.rules.auto_submitted import by_program
 from inboxops.core.rules.machine import is_nobody
 
 _SHOWN = ("final-recipient", "action", "status")
@@ -33,15 +34,24 @@ def delivered(case: Case) -> Finding | None:
 
 
 def failed_in_text(case: Case) -> Finding | None:
-    """The same fields in plain text, as some webmail services write them. People paste them too, and write a subject or an answer
-    of their own around them, or have an address."""
-    if case.answers_or_is_away or not (case.has_bounce_subject or is_nobody(case.message)):
+    """The same fields in plain text, as some webmail services write them. People paste them too: below an answer, a subject or a
+    greeting of their own."""
+    if case.answers_or_is_away or not (is_nobody(case.message) or (case.has_bounce_subject and _is_a_servers(case))):
         return None
     found = _evidence(block for block in bounce.status_in_text(case) if bounce.action(block) == "failed")
     return Finding(VerdictKind.BOUNCE, found, bounce.report(case)) if found else None
 
 
+def _is_a_servers(case: Case) -> bool:
+    """Whether a machine's sign, a returned message of ours or the way it opens says that a server wrote this text."""
+    if by_program(case) or bounce.signs(case).keys() & set("abcg"):
+        return True
+    return bounce.opening_failure(case) is not None
+
+
 def _blocks(case: Case, action: str) -> tuple[Evidence, ...]:
+    if not bounce.is_report(case):
+        return ()
     return _evidence(block for block in case.message.delivery_status if bounce.action(block) == action)
 
 

@@ -16,9 +16,9 @@ def rejected(case: Case) -> Finding | None:
     """`Disposition: automatic-action/...; deleted` with a text that tells of a refusal: nobody will read that mail."""
     message = case.message
     disposition = message.report_fields.get("disposition", "").lower()
-    if not disposition.startswith("automatic-action") or "deleted" not in disposition:
+    if not disposition.startswith("automatic-action") or "deleted" not in disposition or not bounce.is_report(case):
         return None
-    if _REFUSED.search(message.subject[:300]) or phrases.SMTP_REPLY.search(message.text[:2_000]):
+    if _REFUSED.search(message.subject[:300]) or phrases.SMTP_REPLY.search(message.text[:2_000].lower()):
         why = (evidence("Disposition", message.report_fields["disposition"]), evidence("Subject", message.subject))
         return Finding(VerdictKind.BOUNCE, why, bounce.report(case))
     return None
@@ -27,7 +27,8 @@ def rejected(case: Case) -> Finding | None:
 def receipt(case: Case) -> Finding | None:
     message = case.message
     report_type = message.content_type_parameters.get("report-type", "").lower()
-    if report_type == "disposition-notification" or "message/disposition-notification" in message.part_types:
+    has_part = "message/disposition-notification" in message.part_types
+    if report_type == "disposition-notification" or (has_part and bounce.is_report(case)):
         why = evidence("message/disposition-notification", message.report_fields.get("disposition", report_type))
         return Finding(VerdictKind.RECEIPT, (why,), bounce.returned(case))
     return None

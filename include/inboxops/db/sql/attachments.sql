@@ -6,3 +6,9 @@ RETURNING id
 -- name: attachments_by_ids
 SELECT id, message_id, file_name, storage_key, content_type, size_bytes FROM attachments
 WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::bigint[])
+
+-- name: raw_mail_there
+-- Whoever erases it just now is waited for.
+SELECT storage_key, detached_offsets FROM inbound
+WHERE tenant_id = %(tenant_id)s AND reserved_message_id = %(message_id)s AND storage_key IS NOT NULL
+FOR KEY SHARE

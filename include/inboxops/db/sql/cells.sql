@@ -25,4 +25,4 @@ WHERE m.direction = 'outbound' AND m.send_status IN ('pending', 'sending', 'unkn
   AND NOT EXISTS (SELECT FROM outbox w WHERE w.kind = 'send' AND w.done_at IS NULL AND w.tenant_id = m.tenant_id AND w.name = o.name)
 
 -- name: message_cell
-SELECT t.id AS tenant_id, t.slug AS tenant, t.cell FROM messages m JOIN tenants t ON t.id = m.tenant_id WHERE m.id = %(id)s
+SELECT t.slug AS tenant, t.cell FROM messages m JOIN tenants t ON t.id = m.tenant_id WHERE m.id = %(id)s

@@ -1,5 +1,5 @@
 -- name: erasable_messages
--- The customer's mails, what we sent to nobody else, and what came back of that.
+-- The customer's mails, what we sent to nobody else, and what came back of that: reports, and copies of either.
 WITH theirs AS (
     SELECT m.id, m.inbound_id FROM messages m
     WHERE m.tenant_id = %(tenant_id)s AND m.direction = 'inbound'
@@ -13,7 +13,8 @@ WITH theirs AS (
     SELECT m.id, b.inbound_id FROM bounces b LEFT JOIN messages m ON m.inbound_id = b.inbound_id
     WHERE b.tenant_id = %(tenant_id)s AND (b.message_id IN (SELECT id FROM ours) OR %(address)s = ANY (SELECT lower(unnest(b.recipients))))
 ), aside AS (
-    SELECT i.id FROM inbound i WHERE i.tenant_id = %(tenant_id)s AND lower(i.from_address) = %(address)s
+    SELECT i.id FROM inbound i WHERE i.tenant_id = %(tenant_id)s AND (lower(i.from_address) = %(address)s
+        OR i.state = 'duplicate' AND i.message_id IN (SELECT id FROM theirs UNION SELECT id FROM ours))
 )
 SELECT ARRAY(SELECT id FROM theirs UNION SELECT id FROM ours UNION SELECT id FROM returned WHERE id IS NOT NULL) AS messages,
        ARRAY(SELECT inbound_id FROM theirs WHERE inbound_id IS NOT NULL UNION SELECT inbound_id FROM returned UNION SELECT id FROM aside)
@@ -23,7 +24,9 @@ SELECT ARRAY(SELECT id FROM theirs UNION SELECT id FROM ours UNION SELECT id FRO
 SELECT id FROM inboxes WHERE tenant_id = %(tenant_id)s ORDER BY id
 
 -- name: erasable_frames
-SELECT id, storage_key, storage_offset AS "offset", storage_length AS length, reserved_message_id AS message_id FROM inbound
+SELECT id, storage_key, storage_offset AS "offset", storage_length AS length, reserved_message_id AS message_id, detached_bytes,
+       detached_offsets
+FROM inbound
 WHERE tenant_id = %(tenant_id)s AND id = ANY (%(inbound)s) AND storage_key IS NOT NULL
 ORDER BY storage_key, storage_offset
 FOR UPDATE
@@ -68,6 +71,9 @@ WHERE tenant_id = %(tenant_id)s AND strpos(lower(s.rules::text), %(address)s) > 
 
 -- name: being_read
 SELECT count(*) FROM inbound WHERE tenant_id = %(tenant_id)s AND state = 'stored'
+
+-- name: unreadable
+SELECT count(*) FROM inbound WHERE tenant_id = %(tenant_id)s AND state = 'parked' AND from_address IS NULL
 
 -- name: erase_corrections
 DELETE FROM corrections
@@ -127,7 +133,8 @@ RETURNING id, ticket_number
 
 -- name: erase_inbound
 UPDATE inbound
-SET state = 'erased', reason = 'erased for good', storage_key = NULL, storage_offset = NULL, storage_length = NULL, detached_bytes = NULL, message_id_header = NULL,
+SET state = 'erased', reason = 'erased for good', storage_key = NULL, storage_offset = NULL, storage_length = NULL, detached_bytes = NULL,
+    detached_offsets = NULL, message_id_header = NULL,
     content_hash = NULL, from_address = NULL, subject = NULL, evidence = NULL, mail_rules = NULL, reading = NULL, body_text = NULL, body_new = NULL,
     body_html = NULL, message_id = NULL, provider_thread_id = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = ANY (%(inbound)s)
@@ -155,6 +162,7 @@ WITH messages_ AS (DELETE FROM messages WHERE tenant_id = %(tenant_id)s RETURNIN
      notices_ AS (DELETE FROM notices WHERE tenant_id = %(tenant_id)s),
      channels_ AS (DELETE FROM notify_channels WHERE tenant_id = %(tenant_id)s),
      links_ AS (DELETE FROM login_links WHERE tenant_id = %(tenant_id)s),
+     sessions_ AS (DELETE FROM page_sessions WHERE tenant_id = %(tenant_id)s),
      keys_ AS (DELETE FROM api_keys WHERE tenant_id = %(tenant_id)s),
      outbox_ AS (DELETE FROM outbox WHERE tenant_id = %(tenant_id)s),
      tickets_ AS (DELETE FROM tickets WHERE tenant_id = %(tenant_id)s RETURNING 1),

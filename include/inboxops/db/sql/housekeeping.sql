@@ -11,15 +11,31 @@ WITH old AS (
     FOR UPDATE SKIP LOCKED
 ), unlinked AS (
     DELETE FROM bounces b USING old WHERE b.inbound_id = old.id
+), old_readings AS (
+    DELETE FROM replay_changes c USING old WHERE c.inbound_id = old.id
 )
 DELETE FROM inbound i USING old WHERE i.id = old.id
+RETURNING i.id
+
+-- name: forget_examples
+-- What replays' reports show of mail that went; their counts stay.
+UPDATE replays r SET examples = (
+    SELECT coalesce(jsonb_object_agg(g.key, g.mails), '{}') FROM (
+        SELECT g.key, (SELECT jsonb_agg(e) FROM jsonb_array_elements(g.value) AS e WHERE NOT (e ->> 'inbound_id')::bigint = ANY (%(ids)s::bigint[])) AS mails
+        FROM jsonb_each(r.examples) AS g
+    ) AS g WHERE g.mails IS NOT NULL
+)
+WHERE EXISTS (SELECT FROM jsonb_path_query(r.examples, '$.*[*].inbound_id') AS id WHERE id::text::bigint = ANY (%(ids)s::bigint[]))
 
 -- name: forget_uploads
 DELETE FROM attachments WHERE message_id IS NULL AND created_at < now() - make_interval(days => %(days)s)
 
+-- name: forget_sessions
+DELETE FROM page_sessions WHERE expires_at < now()
+
 -- name: hold_mail
 -- Who releases such a mail, or has it read again, waits for the transaction that asks, and then writes its objects anew.
-SELECT reserved_message_id, state IN ('stored', 'classified') AS in_work FROM inbound
+SELECT reserved_message_id, state IN ('stored', 'classified') AS in_work, storage_key IS NOT NULL AS kept FROM inbound
 WHERE reserved_message_id = ANY (%(message_ids)s)
 FOR UPDATE
 

@@ -1,22 +1,49 @@
 -- name: reserve_message_ids
 SELECT nextval('message_id_seq') AS id FROM generate_series(1, %(count)s)
 
+-- name: known_keys
+SELECT provider_key AS key FROM inbound WHERE inbox_id = %(inbox_id)s AND provider_key = ANY (%(keys)s::text[])
+
+-- name: erased_keys
+-- As they are, or as `give_up_keys` left them.
+SELECT r.key FROM jsonb_to_recordset(%(rows)s) AS r (key text, size_bytes bigint, received_at timestamptz)
+WHERE EXISTS (
+    SELECT FROM inbound i
+    WHERE i.inbox_id = %(inbox_id)s AND i.state = 'erased' AND i.size_bytes = r.size_bytes AND i.received_at = r.received_at
+      AND (i.provider_key = r.key OR starts_with(i.provider_key, 'before/') AND right(i.provider_key, length(r.key) + 1) = '/' || r.key)
+)
+
 -- name: add_inbound
 INSERT INTO inbound (tenant_id, inbox_id, provider_key, state, reason, storage_key, storage_offset, storage_length,
                      size_bytes, received_at, in_spam_folder, provider_thread_id, imported, reserved_message_id, detached_bytes,
-                     fetched_by)
+                     detached_offsets, fetched_by)
 SELECT %(tenant_id)s, %(inbox_id)s, r.key, r.state, r.reason, r.storage_key, r."offset", r.length, r.size_bytes, r.received_at,
-       r.in_spam_folder, r.thread_id, r.imported, r.message_id, r.detached_bytes, nullif(%(by)s, '')
+       r.in_spam_folder, r.thread_id, r.imported, r.message_id, r.detached_bytes, r.detached_offsets, nullif(%(by)s, '')
 FROM jsonb_to_recordset(%(rows)s) AS r (key text, state text, reason text, storage_key text, "offset" bigint, length bigint,
      size_bytes bigint, received_at timestamptz, in_spam_folder boolean, thread_id text, imported boolean,
-     message_id bigint, detached_bytes bigint[])
+     message_id bigint, detached_bytes bigint[], detached_offsets bigint[])
 ON CONFLICT (inbox_id, provider_key) DO NOTHING
 
+-- name: give_up_keys
+-- In a CASE, for a number is read only of a key that has one.
+UPDATE inbound SET provider_key = 'before/' || id || '/' || provider_key
+WHERE inbox_id = %(inbox_id)s
+  AND CASE WHEN starts_with(provider_key, %(prefix)s) THEN split_part(provider_key, '/', -1)::bigint >= %(first)s ELSE false END
+
 -- name: stored
-SELECT id, reserved_message_id, storage_key, storage_offset, storage_length, size_bytes, received_at, in_spam_folder, provider_thread_id
+SELECT id, reserved_message_id, storage_key, storage_offset, storage_length, size_bytes, received_at, in_spam_folder, provider_thread_id,
+       detached_offsets
 FROM inbound
 WHERE inbox_id = %(inbox_id)s AND state = 'stored' AND id > %(after)s
 ORDER BY id
+LIMIT %(limit)s
+
+-- name: newest
+SELECT id, reserved_message_id, storage_key, storage_offset, storage_length, size_bytes, received_at, in_spam_folder, provider_thread_id,
+       detached_offsets
+FROM inbound
+WHERE inbox_id = %(inbox_id)s AND storage_key IS NOT NULL
+ORDER BY id DESC
 LIMIT %(limit)s
 
 -- name: save_classified
@@ -33,10 +60,14 @@ WHERE i.id = r.id AND i.state = 'stored'
 UPDATE inbound SET state = 'parked', reason = %(reason)s, updated_at = now()
 WHERE id = %(id)s AND state IN ('stored', 'classified')
 
+-- name: first_stored
+SELECT id FROM inbound WHERE inbox_id = %(inbox_id)s AND state = 'stored' AND id > %(after)s ORDER BY id LIMIT 1
+
 -- name: classified
 SELECT id, reserved_message_id, received_at, imported, released, replay_id, provider_thread_id, reading::text
 FROM inbound
 WHERE inbox_id = %(inbox_id)s AND state = 'classified' AND id > %(after)s
+  AND id < coalesce(%(before)s::bigint, 9223372036854775807)
 ORDER BY id
 LIMIT %(limit)s
 FOR UPDATE

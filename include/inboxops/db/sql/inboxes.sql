@@ -1,14 +1,15 @@
 -- name: inbox_columns
 SELECT i.id, i.tenant_id, t.slug AS tenant, i.name, i.email_address, i.display_name, i.connection_type, i.connection,
-       i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.gmail_history_id,
-       i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
+       i.connected_at, i.paused_at, i.last_error, i.imap_last_uid, i.imap_uid_validity, i.imap_import_until, i.imap_last_seen,
+       i.imap_went_back, i.gmail_history_id, i.graph_delta_token, i.first_sync_days, i.first_sync_messages, i.spam_headers, i.trusted_authserv_ids,
        i.auto_response_enabled, i.auto_response_body, i.note, t.reopen_days, t.name AS tenant_name,
-       t.agents, t.cell, i.body_marker, i.canary_minutes, i.canary_from_id, i.canary_delete, i.resync_since
+       t.agents, t.cell, i.body_marker, i.canary_minutes, i.canary_from_id, i.canary_delete, i.resync_since,
+       i.removed_at IS NOT NULL AS is_removed
 FROM inboxes i JOIN tenants t ON t.id = i.tenant_id
-WHERE i.removed_at IS NULL
+WHERE (i.removed_at IS NULL OR %(removed)s)
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
+  AND (%(tenant_id)s::bigint IS NULL OR i.tenant_id = %(tenant_id)s)
   AND (%(tenant)s::text IS NULL OR t.slug = %(tenant)s)
-  AND (%(name)s::text IS NULL OR i.name = %(name)s)
 ORDER BY i.id
 
 -- name: roster
@@ -76,7 +77,10 @@ WHERE i.id = before.id
 RETURNING i.tenant_id, before.connected_at IS NULL AS was_disconnected
 
 -- name: pause
-UPDATE inboxes SET paused_at = CASE WHEN %(paused)s THEN coalesce(paused_at, now()) END, updated_at = now() WHERE id = %(id)s
+UPDATE inboxes
+SET paused_at = CASE WHEN %(paused)s THEN coalesce(paused_at, now()) END,
+    resumed_at = CASE WHEN NOT %(paused)s AND paused_at IS NOT NULL THEN now() ELSE resumed_at END, updated_at = now()
+WHERE id = %(id)s
 
 -- name: remove
 UPDATE inboxes
@@ -103,12 +107,15 @@ WHERE id = %(id)s AND connected_at IS NOT NULL
 
 -- name: move_cursor
 UPDATE inboxes
-SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, imap_import_until = %(import_until)s, gmail_history_id = %(history_id)s,
+SET imap_uid_validity = %(uid_validity)s, imap_last_uid = %(last_uid)s, imap_import_until = %(import_until)s,
+    imap_last_seen = %(last_seen)s, imap_went_back = %(went_back)s, gmail_history_id = %(history_id)s,
     graph_delta_token = %(delta_token)s, note = %(note)s, last_fetch_at = now(), first_read_at = coalesce(first_read_at, now())
 WHERE id = %(id)s
   AND imap_uid_validity IS NOT DISTINCT FROM %(old_uid_validity)s
   AND imap_last_uid IS NOT DISTINCT FROM %(old_last_uid)s
   AND imap_import_until IS NOT DISTINCT FROM %(old_import_until)s
+  AND imap_last_seen IS NOT DISTINCT FROM %(old_last_seen)s
+  AND imap_went_back IS NOT DISTINCT FROM %(old_went_back)s
   AND gmail_history_id IS NOT DISTINCT FROM %(old_history_id)s
   AND graph_delta_token IS NOT DISTINCT FROM %(old_delta_token)s
 
@@ -131,9 +138,13 @@ SELECT EXISTS (SELECT FROM inbound WHERE inbox_id = %(id)s AND state IN ('stored
     OR EXISTS (SELECT FROM inboxes WHERE id = %(id)s AND resync_since IS NOT NULL AND connected_at IS NOT NULL AND paused_at IS NULL)
 
 -- name: inboxes_left_behind
-SELECT DISTINCT inbox_id FROM inbound
-WHERE state IN ('stored', 'classified') AND updated_at < now() - make_interval(mins => %(minutes)s)
-  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+-- In any order: where there is no time for all, each has its turn some time, whatever becomes of the first.
+SELECT inbox_id FROM (
+    SELECT DISTINCT inbox_id FROM inbound
+    WHERE state IN ('stored', 'classified') AND updated_at < now() - make_interval(mins => %(minutes)s)
+      AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+) AS left_behind
+ORDER BY random()
 
 -- name: own_addresses
 SELECT lower(email_address) FROM inboxes WHERE tenant_id = %(tenant_id)s AND removed_at IS NULL
@@ -154,3 +165,16 @@ SET idle_since = CASE WHEN id = ANY (%(ids)s) THEN coalesce(idle_since, now()) E
     idle_seen_at = CASE WHEN id = ANY (%(ids)s) THEN now() END
 WHERE connection_type = 'imap' AND (id = ANY (%(ids)s) OR idle_since IS NOT NULL)
   AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+
+-- name: note_hub
+-- As `triggered`.
+UPDATE pulse SET idle_at = now() WHERE cell = %(cell)s
+
+-- name: idling
+SELECT count(*) AS inboxes, count(*) FILTER (WHERE idle_seen_at > now() - interval '3 minutes') AS held,
+       (SELECT extract(epoch FROM now() - idle_at)::float8 FROM pulse WHERE cell = %(cell)s) AS seconds
+FROM (SELECT * FROM inboxes
+      WHERE connection_type = 'imap' AND removed_at IS NULL AND connected_at IS NOT NULL AND paused_at IS NULL
+        AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+      ORDER BY id LIMIT %(limit)s) i
+WHERE imap_last_uid IS NOT NULL

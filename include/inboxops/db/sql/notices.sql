@@ -19,21 +19,23 @@ ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: close_notices
--- A failed answer is over when it was sent, not while it is tried again; an inbox that is not read when it was, not when it is
--- disconnected.
+-- A failed answer is over when it was sent, not while it is tried again; an inbox that is not read, or that no certificate can
+-- account for, when it was, not when it is paused or disconnected.
 UPDATE notices n SET closed_at = now()
 WHERE n.closed_at IS NULL AND n.kind <> 'reply_bounced'
   AND NOT EXISTS (SELECT FROM conditions c WHERE c.kind = n.kind AND c.subject_id = n.subject_id)
   AND NOT EXISTS (SELECT FROM certificate_conditions c WHERE c.kind = n.kind AND c.subject_id = n.subject_id)
   AND NOT EXISTS (SELECT FROM canary_conditions c WHERE c.kind = n.kind AND c.subject_id = n.subject_id)
   AND (n.kind <> 'reply_failed' OR EXISTS (SELECT FROM messages m WHERE m.id = n.subject_id AND m.send_status = 'sent'))
+  AND (n.kind <> 'inbox_not_certified' OR EXISTS (SELECT FROM inboxes i WHERE i.id = n.subject_id
+       AND (i.certified_until > n.opened_at - interval '36 hours' OR i.removed_at IS NOT NULL)))
   AND (n.kind <> 'inbox_not_read' OR EXISTS (SELECT FROM inboxes i WHERE i.id = n.subject_id AND (i.last_error IS NULL OR i.removed_at IS NOT NULL)))
 RETURNING n.id
 
 -- name: notice_facts
-SELECT n.id, n.tenant_id, n.kind, n.inbox_id, i.name AS inbox, i.email_address, n.detail, n.opened_at, n.closed_at,
+SELECT n.id, n.tenant_id, tn.slug AS tenant, n.kind, n.inbox_id, i.name AS inbox, i.email_address, n.detail, n.opened_at, n.closed_at,
        m.id AS message_id, t.id AS ticket_id, t.ticket_number
-FROM notices n JOIN inboxes i ON i.id = n.inbox_id
+FROM notices n JOIN inboxes i ON i.id = n.inbox_id JOIN tenants tn ON tn.id = n.tenant_id
 LEFT JOIN messages m ON n.kind IN ('reply_failed', 'reply_bounced') AND m.id = n.subject_id LEFT JOIN tickets t ON t.id = m.ticket_id
 WHERE n.id = ANY (%(ids)s)
 ORDER BY n.id

@@ -35,7 +35,8 @@ SELECT %(ticket_id)s, a.address, %(tenant_id)s FROM unnest(%(addresses)s::text[]
 ON CONFLICT DO NOTHING
 
 -- name: touch_answered
-UPDATE tickets SET updated_at = now(), unread = false WHERE id = %(ticket_id)s
+-- Not one that became part of another: nobody would find the answer there.
+UPDATE tickets SET updated_at = now(), unread = false WHERE id = %(ticket_id)s AND merged_into_ticket_id IS NULL
 
 -- name: claim_send
 UPDATE messages AS m
@@ -77,8 +78,11 @@ WHERE id = %(id)s AND send_status <> 'sent'
 RETURNING tenant_id, ticket_id
 
 -- name: not_sent
+-- With the tries before it, of which there may be any number: the newest are kept.
 UPDATE messages
-SET send_status = %(status)s, send_error = %(error)s, send_lease_until = NULL, send_token = NULL,
+SET send_tries = (CASE WHEN jsonb_array_length(send_tries) < 20 THEN send_tries ELSE send_tries - 0 END) || jsonb_build_object(
+        'attempt', send_attempt, 'at', now(), 'status', %(status)s::text, 'error', %(error)s::text),
+    send_status = %(status)s, send_error = %(error)s, send_lease_until = NULL, send_token = NULL,
     handed_over_attempt = %(handed_over_attempt)s
 WHERE id = %(id)s AND send_token = %(token)s
 RETURNING tenant_id, ticket_id
@@ -89,6 +93,12 @@ SET send_attempt = send_attempt + 1, send_status = 'pending', send_error = NULL,
 WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND direction = 'outbound' AND send_status IN ('pending', 'failed', 'unknown')
   AND (send_lease_until IS NULL OR send_lease_until <= now())
 RETURNING send_attempt, ticket_id
+
+-- name: doubt_waiting
+UPDATE messages
+SET send_status = 'unknown', handed_over_attempt = send_attempt, handed_over_at = coalesce(handed_over_at, created_at),
+    send_error = %(error)s, send_lease_until = NULL, send_token = NULL
+WHERE direction = 'outbound' AND send_status IN ('pending', 'sending')
 
 -- name: left_sending
 SELECT id, send_attempt FROM messages

@@ -23,6 +23,20 @@ WHERE done_at IS NULL AND kind = 'send' AND available_at <= now()
 ORDER BY id LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 
+-- name: order_left_sends
+-- Each failure for now leaves a try, and each try is followed by the next: where none came for so long, no run is there any more.
+-- What waits for longer than a day a person decides upon: it may be out of date by then. Nor is it done again and again: where the
+-- DAG is paused, the runs that there are wait.
+INSERT INTO outbox (tenant_id, kind, name, payload)
+SELECT m.tenant_id, 'send', o.name, jsonb_build_object('message_id', m.id, 'attempt', m.send_attempt)
+FROM messages m CROSS JOIN LATERAL (SELECT m.id || '-' || m.send_attempt AS name) o
+WHERE m.send_status = 'pending' AND m.tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+  AND coalesce((m.send_tries -> -1 ->> 'at')::timestamptz, m.created_at) < now() - make_interval(mins => %(minutes)s)
+  AND coalesce((m.send_tries -> -1 ->> 'at')::timestamptz, m.created_at) > now() - interval '1 day'
+  AND NOT EXISTS (SELECT FROM outbox w WHERE w.kind = 'send' AND w.tenant_id = m.tenant_id AND w.name = o.name
+                  AND (w.done_at IS NULL OR w.done_at > now() - make_interval(mins => %(minutes)s)))
+  AND (SELECT count(*) FROM outbox w WHERE w.kind = 'send' AND w.tenant_id = m.tenant_id AND w.name = o.name) < 4
+
 -- name: outbox_done
 UPDATE outbox SET done_at = now(), attempts = attempts + 1, last_error = NULL WHERE id = ANY (%(ids)s)
 

@@ -10,6 +10,9 @@ SELECT wire_message_id, id, ticket_id, direction = 'outbound', content_hash
 FROM messages
 WHERE inbox_id = %(inbox_id)s AND wire_message_id = ANY (%(keys)s::text[])
 
+-- name: sent_messages
+SELECT id, ticket_id FROM messages WHERE inbox_id = %(inbox_id)s AND id = ANY (%(ids)s) AND direction = 'outbound'
+
 -- name: children
 SELECT r.reference_id, array_agg(m.ticket_id ORDER BY m.id)
 FROM message_references r JOIN messages m ON m.id = r.message_id
@@ -29,7 +32,10 @@ CROSS JOIN LATERAL (
 GROUP BY x.reference_id
 
 -- name: originals
-SELECT id, lower(from_address) AS sender, sent_date, left(body_text, 20000) AS text, file_marks FROM messages WHERE id = ANY (%(ids)s)
+-- The author as the plan has it: whom more than a text names, else who stands in From.
+SELECT id, lower(CASE WHEN NOT (customer ->> 'claimed')::boolean THEN customer ->> 'address' ELSE from_address END) AS author,
+       sent_date, left(body_text, 20000) AS text, file_marks
+FROM messages WHERE id = ANY (%(ids)s)
 
 -- name: aside
 SELECT message_id_header, array_agg(content_hash)

@@ -46,9 +46,12 @@ ORDER BY m.id DESC
 LIMIT %(limit)s
 
 -- name: thread_attachments
-SELECT id, message_id, file_name, content_type, size_bytes, content_id, inline FROM attachments
-WHERE tenant_id = %(tenant_id)s AND message_id = ANY (%(ids)s::bigint[])
-ORDER BY id
+-- What a sender calls inline, and his text does not show, is a file like any other: many programs say so of every file.
+SELECT a.id, a.message_id, a.file_name, a.content_type, a.size_bytes, a.content_id,
+       a.inline AND a.content_id <> '' AND position('cid:' || btrim(a.content_id, '<>') IN m.body_html) > 0 AS inline
+FROM attachments a JOIN messages m ON m.id = a.message_id
+WHERE a.tenant_id = %(tenant_id)s AND a.message_id = ANY (%(ids)s::bigint[])
+ORDER BY a.id
 
 -- name: thread_bounces
 SELECT id, message_id, kind, recipients, status, diagnostic, received_at FROM bounces

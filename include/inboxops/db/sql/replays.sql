@@ -22,15 +22,19 @@ FROM replay_changes c CROSS JOIN LATERAL unnest(c.groups) AS g
 WHERE c.replay_id = %(id)s
 GROUP BY g ORDER BY g
 
+-- name: mail_to_show
+-- Of mails that a report names, those that are still there. One that is being erased is waited for, and none is erased meanwhile.
+SELECT id FROM inbound WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::bigint[]) AND storage_key IS NOT NULL ORDER BY id FOR SHARE
+
 -- name: replay_previewed
 UPDATE replays SET state = 'previewed', report = %(report)s, examples = %(examples)s, problem = '', changed_at = now()
 WHERE id = %(id)s AND state = 'asked'
 
 -- name: replay_wanted
--- From a state at rest to one that a run works at.
+-- From a state at rest to one that a run works at. Groups are added to those that others asked for, and all begins again for them.
 UPDATE replays
-SET state = %(state)s, groups = CASE WHEN %(state)s = 'applying' THEN %(groups)s::text[] ELSE groups END, done_through = 0, problem = '',
-    changed_at = now()
+SET state = %(state)s, groups = ARRAY(SELECT g FROM unnest(groups || %(groups)s::text[]) AS g GROUP BY g ORDER BY g), done_through = 0,
+    problem = '', changed_at = now()
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state = ANY (%(from)s::text[])
 RETURNING id
 
@@ -39,10 +43,13 @@ RETURNING id
 SELECT id FROM replays WHERE id = %(id)s AND state = 'applying' FOR SHARE
 
 -- name: replay_went_on
-UPDATE replays SET done_through = %(through)s, changed_at = now() WHERE id = %(id)s AND state = 'applying' AND done_through < %(through)s
+-- Of what a run did for other groups than those of now, nothing counts.
+UPDATE replays SET done_through = greatest(done_through, %(through)s), changed_at = now()
+WHERE id = %(id)s AND state = 'applying' AND groups = %(groups)s::text[]
 
 -- name: replay_ended
-UPDATE replays SET state = %(state)s, problem = '', changed_at = now() WHERE id = %(id)s AND state = %(from)s
+UPDATE replays SET state = %(state)s, problem = '', changed_at = now()
+WHERE id = %(id)s AND state = %(from)s AND groups = %(groups)s::text[]
 
 -- name: replay_failed
 UPDATE replays SET problem = %(problem)s, changed_at = now() WHERE id = %(id)s
@@ -60,10 +67,10 @@ END AS missing
 -- name: mail_to_replay
 -- No row is older than its mail, by a day that clocks differ: the index over `created_at` finds the days.
 SELECT b.id, b.inbox_id, b.reserved_message_id, b.storage_key, b.storage_offset, b.storage_length, b.size_bytes, b.received_at, b.in_spam_folder,
-       b.provider_thread_id, b.imported, b.released
+       b.provider_thread_id, b.detached_offsets, b.imported, b.released
 FROM inbound b JOIN inboxes i ON i.id = b.inbox_id AND i.removed_at IS NULL
 WHERE b.tenant_id = %(tenant_id)s AND b.id > %(after)s AND b.storage_key IS NOT NULL
-  AND b.state IN ('persisted', 'listed', 'dropped', 'conflict', 'parked')
+  AND b.state IN ('persisted', 'listed', 'dropped', 'conflict', 'parked', 'duplicate')
   AND (%(inbox_id)s::bigint IS NULL OR b.inbox_id = %(inbox_id)s)
   AND (%(inbound_id)s::bigint IS NULL OR b.id = %(inbound_id)s)
   AND (%(ticket_id)s::bigint IS NULL OR b.id IN (SELECT m.inbound_id FROM messages m WHERE m.ticket_id = %(ticket_id)s))
@@ -73,13 +80,14 @@ ORDER BY b.id
 LIMIT %(limit)s
 
 -- name: left_out_of_replay
--- What is not read again, and why. Duplicates are as what they repeat.
-SELECT CASE b.state WHEN 'erased' THEN 'erased' WHEN 'refused' THEN 'never taken in' ELSE 'being filed just now' END AS why, count(*)
-FROM inbound b
-WHERE b.tenant_id = %(tenant_id)s AND b.state IN ('erased', 'refused', 'stored', 'classified')
+-- What is not read again, and why.
+SELECT CASE WHEN b.state = 'erased' THEN 'erased' WHEN b.state = 'refused' THEN 'never taken in' WHEN i.removed_at IS NOT NULL THEN 'of a removed inbox'
+       ELSE 'being filed just now' END AS why, count(*)
+FROM inbound b JOIN inboxes i ON i.id = b.inbox_id
+WHERE b.tenant_id = %(tenant_id)s AND (i.removed_at IS NOT NULL OR b.state IN ('erased', 'refused', 'stored', 'classified'))
   AND (%(inbox_id)s::bigint IS NULL OR b.inbox_id = %(inbox_id)s)
   AND (%(inbound_id)s::bigint IS NULL OR b.id = %(inbound_id)s)
-  AND %(ticket_id)s::bigint IS NULL
+  AND (%(ticket_id)s::bigint IS NULL OR b.id IN (SELECT m.inbound_id FROM messages m WHERE m.ticket_id = %(ticket_id)s))
   AND (%(since)s::timestamptz IS NULL OR (b.received_at >= %(since)s AND b.created_at >= %(since)s - interval '1 day'))
   AND (%(until)s::timestamptz IS NULL OR b.received_at < %(until)s)
 GROUP BY 1
@@ -97,11 +105,20 @@ SELECT b.id, b.inbox_id, b.received_at, b.state, b.reason, b.released, b.verdict
        m.recipients, m.sent_date, m.marks, m.authentication,
        t.ticket_number, t.requester_rule, t.follows_ticket_id IS NOT NULL AS follows,
        NOT EXISTS (SELECT FROM messages o WHERE o.ticket_id = m.ticket_id AND o.direction = 'inbound' AND o.id < m.id) AS opened,
-       EXISTS (SELECT FROM messages o WHERE o.ticket_id = m.ticket_id AND o.direction = 'outbound' AND o.type = 'message' AND o.id > m.id)
+       EXISTS (SELECT FROM messages o WHERE o.ticket_id = m.ticket_id AND o.direction = 'outbound' AND o.type <> 'auto_response' AND o.id > m.id)
            AS answered
 FROM inbound b
 LEFT JOIN messages m ON m.id = b.message_id AND m.inbound_id = b.id LEFT JOIN tickets t ON t.id = m.ticket_id
-WHERE b.tenant_id = %(tenant_id)s AND b.id = ANY (%(ids)s::bigint[]) AND b.state IN ('persisted', 'listed', 'dropped', 'conflict', 'parked')
+WHERE b.tenant_id = %(tenant_id)s AND b.id = ANY (%(ids)s::bigint[]) AND b.state IN ('persisted', 'listed', 'dropped', 'conflict', 'parked', 'duplicate')
+
+-- name: hold_tickets
+-- Who answers in one of them just now is waited for, and who is about to waits.
+SELECT id FROM tickets WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::bigint[]) ORDER BY id FOR UPDATE
+
+-- name: written_by_agents
+SELECT id, created_at FROM messages
+WHERE tenant_id = %(tenant_id)s AND ticket_id = %(ticket_id)s AND direction = 'outbound' AND type <> 'auto_response'
+ORDER BY id
 
 -- name: kept_files
 SELECT id, message_id, file_name, storage_key, content_type, size_bytes, content_id, inline FROM attachments
@@ -176,7 +193,7 @@ SELECT DISTINCT inbox_id FROM inbound WHERE tenant_id = %(tenant_id)s AND replay
 
 -- name: changes_to_undo
 -- The newest first: what was built on another goes before it.
-SELECT id, inbound_id, message_id, inbox_id, kept FROM replay_changes
+SELECT id, inbound_id, message_id, inbox_id, kept, made_at FROM replay_changes
 WHERE replay_id = %(id)s AND undone_at IS NULL AND NOT yielded
 ORDER BY id DESC
 LIMIT %(limit)s

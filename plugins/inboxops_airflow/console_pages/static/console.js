@@ -40,9 +40,11 @@ function confirmed(question) {
   });
 }
 
-function day(id) {
-  const field = document.getElementById(id);
-  return field.reportValidity() ? field.value : "";
+// What the fields say that belong to a button, "name=id name=id", or null where one is not filled in well.
+function told(fields) {
+  const pairs = (fields ?? "").split(" ").filter(Boolean).map((pair) => pair.split("="));
+  const found = pairs.map(([name, id]) => [name, document.getElementById(id)]);
+  return found.every(([, field]) => field.reportValidity()) ? Object.fromEntries(found.map(([name, field]) => [name, field.value])) : null;
 }
 
 const number = (text) => (text ? Number(text) : null);
@@ -50,18 +52,18 @@ const number = (text) => (text ? Number(text) : null);
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-action]");
   if (!button) return;
-  const since = button.dataset.day ? day(button.dataset.day) : null;
-  if (since === "" || !(await confirmed(button.dataset.ask))) return;
+  const filled = told(button.dataset.fields);
+  if (filled === null || !(await confirmed(button.dataset.ask))) return;
   button.disabled = true;
   said.textContent = "…";
   try {
     const answer = await fetch(`act?${new URLSearchParams({ dag_id: button.dataset.dag })}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-InboxOps-Console": "1" },
-      body: JSON.stringify({ action: button.dataset.action, inbound_id: number(button.dataset.inbound), days: number(button.dataset.days), replay_id: number(button.dataset.replay), group: button.dataset.group ?? null, since }),
+      body: JSON.stringify({ action: button.dataset.action, inbound_id: number(button.dataset.inbound), days: number(button.dataset.days), replay_id: number(button.dataset.replay), group: button.dataset.group ?? null, ...filled }),
     });
-    const told = await answer.json();
-    said.textContent = told.said ?? told.detail ?? `Airflow answered ${answer.status}.`;
+    const came = await answer.json();
+    said.textContent = came.said ?? came.detail ?? `Airflow answered ${answer.status}.`;
     if (answer.ok && ["pause", "resume", "release", "reparse", "replay", "replay_apply", "replay_undo", "resync"].includes(button.dataset.action)) setTimeout(() => location.reload(), 1500);
   } catch {
     said.textContent = "Airflow can’t be reached. Try again.";

@@ -6,6 +6,7 @@ the bucket is `storage.s3`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,19 +17,17 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store as Bucket
 
 from inboxops.core.download import content_disposition, media_type
-from inboxops.errors import InboxOpsError, ObjectMissing, TransientError
-from inboxops.storage.s3 import (
-    access_refused,
-    bucket_missing,
-    object_missing,
-)
+from inboxops.errors import InboxOpsError, ObjectMissing, ServiceAway
+from inboxops.storage.s3 import access_refused, bucket_missing, object_missing, request_refused
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_REFUSED = re.compile(r"status code: 4(?!08|29)\d\d|already exists")  # of the last, obstore has a kind of its own
 
-class SwiftStore:
-    """`put` and `get` of `ports.ObjectStore`, with the endpoint and the credentials of a boto3 client. Safe to share by threads."""
+
+class BulkStore:
+    """`put`, `get` and `size` of `ports.ObjectStore`, by the endpoint and credentials of a boto3 client. Threads may share it."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         endpoint = client.meta.endpoint_url
@@ -96,4 +95,7 @@ def _translated(exc: BaseError | FileNotFoundError, bucket: str, key: str) -> In
         return bucket_missing(bucket) if "NoSuchBucket" in str(exc) else object_missing(bucket, key)
     if isinstance(exc, (PermissionDeniedError, UnauthenticatedError)):
         return access_refused(bucket, type(exc).__name__)
-    return TransientError(f"the object store is in trouble ({type(exc).__name__} at {key!r})")
+    said = str(exc).partition("\n")[0][:300]  # behind it stands obstore's own view of itself
+    if _REFUSED.search(said) and "RequestTimeout" not in said:  # Amazon's answer to a slow body is a 400 of that code
+        return request_refused(said)
+    return ServiceAway(f"the object store is in trouble ({type(exc).__name__} at {key!r}): {said}")
