@@ -1,13 +1,16 @@
-"""Whoever gets no connection to the database is told why."""
+"""Whoever gets no connection to the database is told why; a forked process has no thread for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from inboxops.db.database import Database
+from inboxops.composition.forks import Begin, spread
+from inboxops.composition.world import World
+from inboxops.db.database import Database, Transaction
 from inboxops.errors import ServiceAway
 from inboxops.settings import Settings
 from inboxops_lab.testing.processes import free_ports
@@ -36,4 +39,47 @@ def test_a_process_that_has_none_free_says_so(services: Settings) -> None:
         database.transaction(),
     ):
         pass
+    database.close()
+
+
+def one(t: Transaction) -> int:
+    return int(t.connection.execute("SELECT 1 AS one").fetchall()[0]["one"])
+
+
+def test_a_forked_process_connects_without_a_thread_that_openssl_could_hold_for_ever(services: Settings) -> None:
+    """In a new thread of a fork it waits for a lock that a thread of the parent may have held at the fork."""
+    world = World(services)
+    with world.database.transaction() as t:
+        assert one(t) == 1
+    world.database.close()
+
+    def prepare() -> Callable[[Sequence[int], Begin], tuple[int, int]]:
+        database = world.database.in_fork()
+
+        def threads_and_answer(chunk: Sequence[int], begin: Begin) -> tuple[int, int]:
+            with database.transaction() as t:
+                return threading.active_count(), one(t)
+
+        return threads_and_answer
+
+    assert list(spread(prepare, [[1], [2]], processes=1)) == [(1, 1), (1, 1)]
+    world.close()
+
+
+def test_what_a_forked_process_failed_at_is_rolled_back_and_a_connection_that_was_ended_is_made_anew(
+    services: Settings,
+) -> None:
+    database = Database(services.database_url.get_secret_value()).in_fork()
+    with pytest.raises(ValueError, match="no"), database.transaction() as t:
+        t.connection.execute("SELECT set_config('inboxops.tried', 'yes', false)")
+        raise ValueError("no")
+    with database.transaction() as t:
+        assert t.connection.execute("SELECT current_setting('inboxops.tried', true) AS it").fetchall() != [
+            {"it": "yes"}
+        ]
+        [backend] = t.connection.execute("SELECT pg_backend_pid() AS pid").fetchall()
+    with Database(services.database_url.get_secret_value()).in_fork().transaction() as other:
+        other.connection.execute("SELECT pg_terminate_backend(%s)", (backend["pid"],))
+    with database.transaction() as t:
+        assert t.connection.execute("SELECT pg_backend_pid() AS pid").fetchall() != [backend]
     database.close()

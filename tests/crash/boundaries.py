@@ -119,9 +119,6 @@ class CrossedWorld(World):
     def database(self) -> Database:
         return CrossedDatabase(self.settings.database_url.get_secret_value(), self.path)
 
-    def new_database(self) -> Database:
-        return CrossedDatabase(self.settings.database_url.get_secret_value(), self.path, connections=1)
-
     def new_objects(self) -> Any:
         return Crossed("objects", super().new_objects(), self.path)
 

@@ -77,6 +77,7 @@ def held(monkeypatch: pytest.MonkeyPatch, backlog: Mailbox) -> Callable[[int, Ho
             def waiting(rows: Sequence[StoredRow], begin: Begin) -> Classified:
                 if rows[0].id == first:
                     own = Mailbox(World(world.settings), backlog.server, backlog.user, backlog.inbox_id)
+                    own.world.database.in_fork()
                     hold(own, rows)
                     own.world.close()
                 return read(rows, begin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 
 from inboxops.composition import sending
@@ -27,7 +26,7 @@ SLICE_SECONDS = 30.0
 
 def reader(world: World, known: InboxContext) -> classifying.Reader:
     """For a forked process: what reads there, on a database connection and an S3 client of that process's own."""
-    return classifying.Reader(known, InboundStore(world.new_database()), objects_of_a_fork(world))
+    return classifying.Reader(known, InboundStore(world.database.in_fork()), objects_of_a_fork(world))
 
 
 def objects_of_a_fork(world: World) -> classifying.Objects:
@@ -61,31 +60,32 @@ def read_elsewhere(
 
 def rest(world: World, inbox: Inbox, *, in_time: Callable[[], bool]) -> persisting.Persisted:
     """File all that is classified, or what there is time for, and let its events out meanwhile."""
-    with _filing(world, inbox) as filing:
-        return persisting.persist(filing, in_time=in_time)
+    with alongside(partial(sending.publish, world, inbox.tenant_id)) as filed:
+        return persisting.persist(_filing(world, inbox, filed), in_time=in_time)
 
 
 def _file_beside(world: World, inbox_id: int, calls: Calls) -> Iterator[persisting.Persisted]:
     """In a process of its own, whose parent closed the database before: the connections are its own, and so is the bus's
-    (redis-py goes by the process's id). Ends with the slice that is under way when all is read: the rest is persist's."""
-    with _filing(world, world.inboxes.get(inbox_id, removed=True), in_order=True) as filing:
-        while calls.wait():
+    (redis-py goes by the process's id). Events leave behind each slice, not in a thread: a fork has none. Ends with the slice
+    that is under way when all is read: the rest is persist's."""
+    world.database.in_fork()
+    inbox = world.inboxes.get(inbox_id, removed=True)
+    filing = _filing(world, inbox, partial(sending.publish, world, inbox.tenant_id), in_order=True)
+    while calls.wait():
+        yield filing.slice()
+        while filing.more and not calls.over():
             yield filing.slice()
-            while filing.more and not calls.over():
-                yield filing.slice()
-        filing.close()
+    filing.close()
 
 
-@contextmanager
-def _filing(world: World, inbox: Inbox, *, in_order: bool = False) -> Iterator[persisting.Filing]:
-    with alongside(lambda: sending.publish(world, inbox.tenant_id)) as filed:
-        yield persisting.Filing(
-            inbox,
-            world.filing,
-            world.inbound,
-            own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
-            respond=responder(inbox, signing_key=world.signing_key),
-            filed=filed,
-            show=escaped if world.settings.log_addresses else partial(hidden, key=world.signing_key.current),
-            in_order=in_order,
-        )
+def _filing(world: World, inbox: Inbox, filed: Callable[[], object], *, in_order: bool = False) -> persisting.Filing:
+    return persisting.Filing(
+        inbox,
+        world.filing,
+        world.inbound,
+        own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
+        respond=responder(inbox, signing_key=world.signing_key),
+        filed=filed,
+        show=escaped if world.settings.log_addresses else partial(hidden, key=world.signing_key.current),
+        in_order=in_order,
+    )

@@ -163,7 +163,7 @@ def _compared_elsewhere(world: World, known: dict[int, story.Desk], chunks: Iter
     """`story.Spread` by forked processes. A mail that ends the process which reads it is one that can't be read."""
 
     def prepare() -> story.Comparer:
-        return story.Comparer(known, RereadStore(world.new_database()), filing.objects_of_a_fork(world))
+        return story.Comparer(known, RereadStore(world.database.in_fork()), filing.objects_of_a_fork(world))
 
     world.database.close()  # a process is forked without threads
     for outcome in spread(prepare, chunks, processes=processors() + 1):
@@ -201,9 +201,9 @@ def _renew(world: World, row: Row, rows: Sequence[ReplayRow]) -> None:
         return
 
     def prepare() -> story.Renewer:
-        return _renewer(row, known, RereadStore(world.new_database()), filing.objects_of_a_fork(world))
+        return _renewer(row, known, RereadStore(world.database.in_fork()), filing.objects_of_a_fork(world))
 
-    world.database.close()
+    world.database.close()  # a process is forked without threads
     for outcome in spread(prepare, story.in_order(rows), processes=1):
         if isinstance(outcome, Died):
             log.warning("replay_unreadable", inbound=outcome.item.stored.id, how=outcome.how)

@@ -117,10 +117,6 @@ class World:
     vault = cached_property(_vault)
     bus = cached_property(_bus)
 
-    def new_database(self) -> Database:
-        """One connection of its own, for a forked process."""
-        return Database(self.database.dsn, connections=1)
-
     @cached_property
     def looks(self) -> LookStore:
         return LookStore(self.database, self.cell)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, NoReturn
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, NoReturn, Self
 
 import msgspec
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -17,6 +17,7 @@ from inboxops.db.queries import sql
 
 Row = DictRow
 CONNECT_SECONDS = 5
+_KNOWN: dict[str, Any] = {"row_factory": dict_row, "connect_timeout": CONNECT_SECONDS, "application_name": "inboxops"}
 
 
 def jsonb(value: Any) -> Jsonb:
@@ -33,6 +34,7 @@ class Database:
     def __init__(self, dsn: str, *, connections: int = 4, patience: float = 15.0) -> None:
         self.dsn, self._connections, self._patience = dsn, connections, patience
         self._pool = self._closed_pool()
+        self._alone: _Alone | None = None
 
     def _closed_pool(self) -> ConnectionPool[Connection[DictRow]]:
         return ConnectionPool(
@@ -45,22 +47,21 @@ class Database:
             # A pool tries ever more seldom. After so long it gives up, and whoever asks next begins anew: a database that comes
             # back is seen soon, however long it was away.
             reconnect_timeout=10,
-            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_SECONDS, "application_name": "inboxops"},
+            kwargs=_KNOWN,
             check=ConnectionPool.check_connection,
         )
 
     @contextmanager
     def transaction(self, *, tenant_id: int | None = None) -> Iterator[Transaction]:
         """One transaction: committed at the end, rolled back on any exception."""
-        with translated():
-            self._pool.open()
-            with self._connected() as connection:
-                if tenant_id is not None:
-                    connection.execute("SELECT set_config('inboxops.tenant_id', %s, true)", (str(tenant_id),))
-                yield Transaction(connection)
+        with translated(), self._alone.connection() if self._alone else self._connected() as connection:
+            if tenant_id is not None:
+                connection.execute("SELECT set_config('inboxops.tenant_id', %s, true)", (str(tenant_id),))
+            yield Transaction(connection)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection[DictRow]]:
+        self._pool.open()
         with ExitStack() as stack:
             try:
                 connection = stack.enter_context(self._pool.connection())
@@ -78,14 +79,54 @@ class Database:
             f" {known.get('connections_errors', 0)} in vain"
         ) from exc
 
+    def in_fork(self) -> Self:
+        """This database in a process that was forked just now, closed before: from here on without a thread but the one that asks.
+
+        A thread that begins in a fork may wait for ever: OpenSSL, which psycopg brings along, takes a lock once in each new
+        thread (`ossl_init_thread_start`), and where another thread of the parent held it at the fork, nobody gives it back.
+        """
+        self._alone = _Alone(self.dsn)
+        return self
+
     def close(self) -> None:
         """End all connections and threads; the next transaction opens new ones."""
+        if self._alone:
+            self._alone.close()
         self._pool.close()
         self._pool = self._closed_pool()
 
     def of_tenant(self, tenant_id: int) -> Database:
         """The same pool, every transaction for one tenant: whatever store stands on it sees nothing else."""
         return _TenantDatabase(self, tenant_id)
+
+
+class _Alone:
+    """Connections that are made by the thread that asks for them, and kept for the next transaction."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._idle: list[Connection[DictRow]] = []
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection[DictRow]]:
+        connection = self._kept() or Connection.connect(self._dsn, **_KNOWN)
+        try:
+            with connection.transaction():
+                yield connection
+        finally:
+            self._idle.append(connection)
+
+    def _kept(self) -> Connection[DictRow] | None:
+        while self._idle:
+            with suppress(OperationalError):
+                connection = self._idle.pop()
+                ConnectionPool.check_connection(connection)
+                return connection
+        return None
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
 
 class _TenantDatabase(Database):

@@ -78,7 +78,7 @@ class Filing:
         own_addresses: frozenset[str],
         show: Callable[[str], str],
         respond: Callable[..., NewOutbound | None] | None = None,
-        filed: Callable[[], None] = lambda: None,
+        filed: Callable[[], object] = lambda: None,
         in_order: bool = False,
     ) -> None:
         self._inbox, self._tickets, self._parking = inbox, tickets, parking
