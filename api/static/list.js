@@ -4,7 +4,7 @@ import { get, query } from "./api.js";
 import { h, icon, toast } from "./dom.js";
 import { labels } from "./evidence.js";
 import { exactTime, initials, nameOf, shortTime, tone, withoutMark } from "./format.js";
-import { AGAIN_MS, coalesced } from "./live.js";
+import { AGAIN_MS, coalesced, released } from "./live.js";
 
 const PAGE = 50;
 const TROUBLE = { failed: "Not sent", unknown: "Check sending", bounced: "Bounced" };
@@ -123,6 +123,7 @@ export class TicketList {
       this.again = setTimeout(() => this.refresh(), AGAIN_MS);
       return;
     }
+    await released();
     if (asked !== this.filter) return this.#refresh();
     // What stands behind the first page stays, also what was in it before: news push the others down.
     const fresh = new Set(page.items.map((ticket) => ticket.id));

@@ -64,3 +64,26 @@ export function coalesced(work) {
     }
   };
 }
+
+const LONGEST_PRESS_MS = 2000;
+/** How long a click may come behind the finger that made it. */
+const CLICK_MS = 50;
+let isPressed = false;
+const waiting = [];
+
+function letGo() {
+  isPressed = false;
+  for (const go of waiting.splice(0)) go();
+}
+
+addEventListener("pointerdown", () => { isPressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(letGo, CLICK_MS), true);
+
+/** Once nothing is pressed: of an element that is replaced between press and release, the browser makes no click. */
+export async function released() {
+  if (!isPressed) return;
+  await new Promise((go) => {
+    waiting.push(go);
+    setTimeout(go, LONGEST_PRESS_MS);
+  });
+}

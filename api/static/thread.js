@@ -5,7 +5,7 @@ import { Composer, hasDraft } from "./composer.js";
 import { correctionList, ticketTasks } from "./correct.js";
 import { h, icon, toast } from "./dom.js";
 import { labels } from "./evidence.js";
-import { AGAIN_MS, coalesced } from "./live.js";
+import { AGAIN_MS, coalesced, released } from "./live.js";
 import { messageElement, retry } from "./message.js";
 
 const STATUSES = [["open", "Open"], ["pending", "Pending"], ["closed", "Closed"]];
@@ -67,6 +67,7 @@ export class Thread {
       if (!isGone(problem)) this.again = setTimeout(() => this.refresh(), AGAIN_MS);
       return;
     }
+    await released();
     if (id !== this.id) return;
     const first = !this.ticket;
     const older = this.ticket?.olderLoaded ? this.ticket.older : ticket.older;

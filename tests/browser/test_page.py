@@ -210,7 +210,12 @@ def test_a_draft_keeps_its_files_over_a_session_that_ended(agent: Agent, desk: D
     agent.page.get_by_label("Attach files").set_input_files(file)
     expect(agent.page.locator(".uploaded")).to_be_visible()
     agent.page.get_by_label("Reply", exact=True).last.fill("Here it is.")
-    agent.page.context.clear_cookies()
+
+    def end_session(route: Route) -> None:
+        assert desk.box.query("DELETE FROM page_sessions WHERE tenant_id = %s RETURNING 1", desk.tenant_id)
+        route.continue_()
+
+    agent.page.route("**/replies", end_session, times=1)
     agent.page.get_by_role("button", name="Send", exact=True).click()
     expect(agent.page.get_by_label("API key")).to_be_visible()
     agent.page.get_by_label("API key").fill(desk.world.api_keys.add(desk.tenant_id, name="Ann Agent", role="agent"))
@@ -309,6 +314,31 @@ def test_a_message_that_can_not_be_shown_just_now_says_so_and_is_shown_when_aske
     agent.page.unroute_all()
     agent.page.locator(".mail").get_by_role("button", name="Try again").click()
     expect(agent.page.frame_locator(".mail iframe").locator("body")).to_contain_text("Where is my parcel?")
+
+
+@pytest.mark.parametrize("pressed", ["the row of a ticket", "a button of the ticket"])
+def test_news_that_come_while_the_mouse_is_down_take_no_click_away(agent: Agent, desk: Desk, pressed: str) -> None:
+    ticket = desk.ticket(subject="Slow finger", id="slow-finger")
+    agent.log_in()
+    page = agent.page
+    if pressed == "the row of a ticket":
+        target = agent.row("Slow finger")
+    else:
+        agent.open("Slow finger")
+        target = page.get_by_role("group", name="Status").get_by_role("button", name="Pending")
+    target.hover()
+    asked = "/v1/tickets?" if pressed == "the row of a ticket" else f"/v1/corrections?ticket={ticket}"
+    with page.expect_response(lambda response: asked in response.url) as news:
+        page.mouse.down()
+        desk.box.deliver(mail("Re: Slow finger", answers="slow-finger"))
+        desk.box.run()
+    news.value.finished()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.mouse.up()
+    if pressed == "the row of a ticket":
+        page.get_by_role("heading", name="Slow finger").wait_for()
+    else:
+        expect(target).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_name_turns_no_address_around(agent: Agent, desk: Desk) -> None:

@@ -89,6 +89,8 @@ def test_without_the_database_everything_is_put_off(desk: Desk, own: Services) -
     with own.away("postgres"):
         answers = desk.everything(at_once=20)  # each waits for it a while
     assert refused(answers) == set(answers)
+    said = {answer.json()["detail"] for answer in answers.values()}
+    assert said == {"the application database is away"}, "where it is and who asked for it, the log says alone"
     assert refused(desk.everything()) == set()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -12,11 +13,26 @@ import pytest
 from inboxops.composition import mailboxes
 from inboxops.composition.world import World
 from inboxops.core.pulse import Pulse
+from inboxops.settings import Settings
 from inboxops_airflow import connections
 from inboxops_airflow.triggers import IdleTrigger
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_lab.testing.processes import wait_until
 from tests.stories.conftest import Mailbox, connect
+
+
+@pytest.fixture
+def world(services: Settings) -> Iterator[World]:
+    """In a cell of its own: in the common one other tests have more inboxes than are held at once."""
+    world = World(services.model_copy(update={"cell": f"c{uuid.uuid4().hex[:12]}"}))
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def tenant(world: World) -> str:
+    world.inboxes.add_tenant(f"t{world.cell}", "Test Ltd", cell=world.cell)
+    return f"t{world.cell}"
 
 
 def to_hold(world: World) -> tuple[set[int], set[int]]:
