@@ -51,8 +51,9 @@ async def events(
     `ready` says that the stream is open. Then `ticket.updated`, `ticket.message_added`, `message.failed`, `message.unknown`,
     `message.bounced`, `correction.made`, `correction.undone`, `inbox.disconnected`, `inbox.connected`; their data is JSON with
     the ids. With `Last-Event-ID` the stream goes on behind that event; `reset` says that what is between can't be told any more:
-    read the tickets again. An event may come twice, with the same `id` in its data. Every 15 seconds a comment keeps the
-    connection awake; after 15 minutes at most the stream ends and the client comes back, as browsers do by themselves.
+    read the tickets again. While Redis is away nothing can be told: `away`, then `back`. An event may come twice, with the same
+    `id` in its data. Every 15 seconds a comment keeps the connection awake; after 15 minutes at most the stream ends and the
+    client comes back, as browsers do by themselves.
     """
     feeds: Feeds = request.app.state.feeds
     frames = feeds.listen(visit.tenant_id, last_event_id)

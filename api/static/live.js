@@ -1,5 +1,5 @@
 // Events of the server, as they happen. The browser comes back by itself and says where it stopped; after a reset, or when the
-// connection had to be made anew, everything is read again.
+// connection had to be made anew, everything is read again. While no events come, it is read again from time to time.
 
 const NAMES = [
   "ticket.updated", "ticket.message_added", "message.failed", "message.unknown", "message.bounced", "inbox.disconnected",
@@ -7,15 +7,20 @@ const NAMES = [
 ];
 /** Between two tries, when the server is away. */
 export const AGAIN_MS = 3000;
+/** Between two readings, while nobody tells of news. */
+const UNTOLD_MS = 15000;
 
 export class Live extends EventTarget {
   #source = null;
   #timer = 0;
+  #untold = 0;
 
   open() {
     this.close();
+    this.#is("away");
     this.#source = new EventSource("/v1/events");
-    this.#source.addEventListener("ready", () => this.#say("state", "live"));
+    for (const name of ["ready", "back"]) this.#source.addEventListener(name, () => this.#is("live"));
+    this.#source.addEventListener("away", () => this.#is("away"));
     // A new stream begins here: what happened since the page was read, it does not tell.
     this.#source.addEventListener("ready", () => this.#say("reset"), { once: true });
     this.#source.addEventListener("reset", () => this.#say("reset"));
@@ -23,7 +28,7 @@ export class Live extends EventTarget {
       this.#source.addEventListener(name, (event) => this.#say("event", { name, ...JSON.parse(event.data) }));
     }
     this.#source.addEventListener("error", () => {
-      this.#say("state", "away");
+      this.#is("away");
       if (this.#source.readyState !== EventSource.CLOSED) return;
       // Refused, not broken off: the browser gives up, we ask again (the session may have ended, or the server restarts).
       this.#timer = setTimeout(() => {
@@ -35,8 +40,15 @@ export class Live extends EventTarget {
 
   close() {
     clearTimeout(this.#timer);
+    clearInterval(this.#untold);
     this.#source?.close();
     this.#source = null;
+  }
+
+  #is(state) {
+    this.#say("state", state);
+    clearInterval(this.#untold);
+    if (state === "away") this.#untold = setInterval(() => this.#say("reset"), UNTOLD_MS);
   }
 
   #say(name, detail) {

@@ -55,7 +55,7 @@ class Page {
   }
 
   async start() {
-    this.state = h("span", { class: "live away", role: "status" }, "Connecting …");
+    this.state = h("span", { class: "live away", role: "status" });
     this.views = VIEWS.map(([status, label, shape]) => this.#view({ filter: { status, inbox: "", unread: "", q: "" } }, label, shape, `status:${status}`));
     this.asides = Object.entries(route.ASIDE).map(([name, { title, icon: shape }]) => this.#view({ aside: name, filter: { status: "open" } }, title, shape, `aside:${name}`));
     this.proofs = this.who.role === "admin" ? [this.#view({ certificates: true }, "Certificates", "check", "certificates")] : [];
@@ -75,7 +75,7 @@ class Page {
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.thread.refresh());
     session.addEventListener("ended", () => location.reload(), { once: true });
     this.live.addEventListener("state", ({ detail }) => {
-      this.state.textContent = detail === "live" ? "Live" : "Reconnecting …";
+      this.state.textContent = detail === "live" ? "Live" : "Connecting …";
       this.state.className = `live ${detail}`;
     });
     this.live.addEventListener("reset", () => this.#refresh());

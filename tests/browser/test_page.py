@@ -10,6 +10,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Route, expect
+from pydantic import SecretStr
 
 from inboxops.composition import access, correcting, intake, mail_rules, sending
 from inboxops.composition.world import World
@@ -20,6 +21,8 @@ from inboxops.errors import AuthenticationFailed, InboxOpsError
 from inboxops.settings import Settings
 from inboxops_lab.testing.processes import free_ports
 from tests.browser.conftest import PATIENCE_MS, Agent, Customer, watched
+from tests.events.conftest import Valkey
+from tests.events.conftest import valkey as valkey
 from tests.sending.conftest import Desk
 from tests.stories.conftest import mail
 from tests.webserver import serving
@@ -592,6 +595,22 @@ def test_the_server_may_restart_and_nothing_is_missed(
     desk.ticket(subject="While you were away")
     with serving(services, port):
         expect(agent.row("While you were away")).to_be_visible(timeout=PATIENCE_MS)
+        expect(agent.page.locator(".live.live")).to_be_attached(timeout=PATIENCE_MS)
+    context.close()
+
+
+def test_without_redis_the_page_is_not_live_and_shows_what_came_all_the_same(
+    browser: Browser, world: World, desk: Desk, services: Settings, valkey: Valkey
+) -> None:
+    context = browser.new_context()
+    with serving(services.model_copy(update={"redis_url": SecretStr(valkey.url)})) as url:
+        agent = watched(context, url, world, desk.tenant_id)
+        agent.log_in()
+        valkey.stop()
+        expect(agent.page.locator(".live.away")).to_be_attached(timeout=PATIENCE_MS)
+        desk.ticket(subject="Nobody tells of me")
+        expect(agent.row("Nobody tells of me")).to_be_visible(timeout=2 * PATIENCE_MS)
+        valkey.start()
         expect(agent.page.locator(".live.live")).to_be_attached(timeout=PATIENCE_MS)
     context.close()
 

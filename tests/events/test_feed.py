@@ -158,16 +158,20 @@ def test_a_slow_listener_is_let_go_and_loses_nothing(valkey: Valkey) -> None:
     played(Scene(valkey, frames_kept=10), play)
 
 
-def test_a_redis_that_lost_its_memory_is_a_reset_and_then_goes_on() -> None:
+def test_a_redis_that_is_away_is_told_and_what_it_lost_is_a_reset() -> None:
     async def play(scene: Scene) -> None:
         listener = await scene.listener()
         await scene.publish(1)
         assert await listener.numbers(1) == [1]
         await asyncio.to_thread(server.stop)
+        assert await listener.next() == ("away", None)
+        late = Listener(scene.feeds.listen(scene.tenant_id, None))
+        hears = asyncio.ensure_future(late.next())
         await asyncio.to_thread(server.start)
-        assert await listener.next() == ("reset", None)
+        assert [await listener.next(), await listener.next()] == [("reset", None), ("back", None)]
+        assert await hears == ("ready", None), "which nobody is told while nothing can be told"
         await scene.publish(1)
-        assert await listener.numbers(1) == [2]
+        assert await listener.numbers(1) == await late.numbers(1) == [2]
 
     server = Valkey()
     try:

@@ -3,6 +3,7 @@
 One reader a tenant follows its stream on Redis and keeps the newest frames; each listener has only a place among them, so that
 five hundred of them cost one connection and one copy. A frame's `id:` is its place in the stream, which is where a listener
 that comes back goes on. What can't be told any more (trimmed, or lost by Redis) is an event `reset`: read everything again.
+While Redis is away nothing can be told: that is `away`, and `back` when it can.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ def frame(event: str, place: bytes | None, data: str) -> bytes:
     return f"{id_line}event: {event}\ndata: {data}\n\n".encode()
 
 
+_AWAY_FRAME, _BACK = frame("away", None, "{}"), frame("back", None, "{}")
+
+
 class Feeds:
     """The feeds of all tenants that somebody listens to."""
 
@@ -94,6 +98,7 @@ class _Feed:
         self._place: bytes | None = None
         self._news = asyncio.Event()
         self._is_heard = True
+        self._is_away = False
         self.reader = asyncio.create_task(self._read())
 
     def stop(self) -> None:
@@ -113,10 +118,16 @@ class _Feed:
                 elif not is_sure and not await self._knows(self._place):
                     self._place = await self._end()
                     self._add(frame("reset", self._place, "{}"))
+                if self._is_away:
+                    self._is_away = False
+                    self._add(_BACK)
                 entries = await self._entries()
                 is_sure = len(entries) < BATCH  # behind a full one more may have been trimmed away
             except _AWAY:
                 is_sure = False
+                if not self._is_away:
+                    self._is_away = True
+                    self._add(_AWAY_FRAME)
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             for place, event in entries:
@@ -152,7 +163,7 @@ class _Feed:
         ends_at = asyncio.get_running_loop().time() + LISTEN_SECONDS * random.uniform(0.8, 1.0)
         with suppress(TimeoutError, *_AWAY):
             async with asyncio.timeout_at(ends_at):
-                while self._place is None:
+                while self._place is None or self._is_away:
                     await self._news.wait()
             next_, until = self._count, self._place
             if after is None:
