@@ -194,10 +194,14 @@ class Prober(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who a message is handed over for (RFC 5321, 2.3.1). sender "" is the null reverse-path; addresses are in ASCII domains."""
+    """Who a message is handed over for (RFC 5321, 2.3.1). sender "" is the null reverse-path; addresses are in ASCII domains.
+
+    is_patient: where a recipient is refused for now, it is handed over for nobody yet.
+    """
 
     sender: str
     recipients: tuple[str, ...]
+    is_patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

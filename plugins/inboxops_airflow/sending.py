@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RETRIES = 12
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(hours=1)
+PATIENT_TRIES = 6
+"""For five minutes, which is what greylisting asks for as a rule, all recipients wait for one who is refused for now."""
 
 
 class BackOff(RetryPolicy):
@@ -57,10 +59,11 @@ class SendMessage(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         message_id, attempt = conf.number(context, "message_id"), conf.number(context, "attempt", least=0)
         ti = context["ti"]
-        return counted(self._send, message_id, attempt, last_try=ti.try_number > ti.max_tries)
+        tries = {"is_patient": ti.try_number <= PATIENT_TRIES, "last_try": ti.try_number > ti.max_tries}
+        return counted(self._send, message_id, attempt, **tries)
 
-    def _send(self, world: World, message_id: int, attempt: int, *, last_try: bool) -> Dispatch:
+    def _send(self, world: World, message_id: int, attempt: int, **tries: bool) -> Dispatch:
         from inboxops.composition import sending
 
         self.ticket_page = sending.ticket_page(world, message_id)
-        return sending.send(world, message_id, attempt, last_try=last_try)
+        return sending.send(world, message_id, attempt, **tries)

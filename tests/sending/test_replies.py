@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from airflow.sdk.bases.operator import ExecutorSafeguard
 
 from inboxops.composition import correcting, sending
 from inboxops.core.corrections import Kind, Request
 from inboxops.core.model import Address
 from inboxops.errors import AuthenticationFailed, Conflict, InvalidInput, MessageRefused, OutcomeUnknown, TransientError
 from inboxops.stories.reply import OtherRequest
+from inboxops_airflow import connections
+from inboxops_airflow.sending import PATIENT_TRIES, RETRIES, SendMessage
 from inboxops_lab.testing.processes import wait_until
 from tests.sending.conftest import Desk
 from tests.sending.smtpserver import SteppedSmtp, Submission
@@ -123,6 +128,37 @@ def test_refused_recipients_are_kept_one_by_one(desk: Desk) -> None:
     assert desk.row(accepted.message_id)["refused_recipients"] == [
         {"address": "gone@partner.example", "code": 550, "reply": "5.1.1 no such user"}
     ]
+
+
+def test_all_wait_for_a_recipient_who_is_refused_for_now_but_not_for_long(desk: Desk) -> None:
+    desk.submission.refuse["bob@partner.example"] = "450 4.2.0 greylisted"
+    accepted = desk.reply(desk.ticket(), cc=("bob@partner.example",))
+    for _ in range(2):
+        with pytest.raises(TransientError, match=r"not all recipients yet: bob@partner\.example: 450"):
+            sending.send(desk.world, accepted.message_id, 0, is_patient=True)
+    assert desk.row(accepted.message_id)["send_status"] == "pending"
+    assert desk.taken == []
+    del desk.submission.refuse["bob@partner.example"]
+    assert sending.send(desk.world, accepted.message_id, 0, is_patient=True).refused == 0
+
+
+def test_the_task_waits_for_all_recipients_in_the_tries_of_five_minutes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "world", lambda: desk.world)
+    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True, raising=False)
+    desk.submission.refuse["bob@partner.example"] = "450 4.2.0 greylisted"
+    accepted = desk.reply(desk.ticket(), cc=("bob@partner.example",))
+    order = {"message_id": accepted.message_id, "attempt": 0}
+
+    def try_(number: int) -> dict[str, Any]:
+        ti = SimpleNamespace(try_number=number, max_tries=RETRIES)
+        return SendMessage(task_id="send").execute({"dag_run": SimpleNamespace(conf=order), "params": order, "ti": ti})
+
+    with pytest.raises(TransientError, match="not all recipients yet"):
+        try_(PATIENT_TRIES)
+    assert try_(PATIENT_TRIES + 1)["refused"] == 1
+    assert [one["code"] for one in desk.row(accepted.message_id)["refused_recipients"]] == [450]
 
 
 def test_a_permanent_reply_fails_at_once_and_a_retry_goes_out(desk: Desk) -> None:

@@ -54,7 +54,9 @@ def ticket_page(world: World, message_id: int) -> str:
     return "" if ticket_id is None else f"{world.settings.api_url.rstrip('/')}/tickets/{ticket_id}"
 
 
-def send(world: World, message_id: int, attempt: int, *, last_try: bool = False) -> story.Dispatch:
+def send(
+    world: World, message_id: int, attempt: int, *, is_patient: bool = False, last_try: bool = False
+) -> story.Dispatch:
     """One attempt, then its events. Of a tenant that has moved to another cell, that cell makes it, whose drain finds the order.
 
     Raises what `stories.send` raises.
@@ -79,7 +81,9 @@ def send(world: World, message_id: int, attempt: int, *, last_try: bool = False)
         return story.Way(mailboxes.account(world, inbox), sender(inbox.connection_type))
 
     try:
-        done = story.send(message_id, attempt, world.outbound, world.objects, way_of, last_try=last_try)
+        done = story.send(
+            *(message_id, attempt, world.outbound, world.objects, way_of), is_patient=is_patient, last_try=last_try
+        )
         log.info(
             "send_ended", message=message_id, attempt=attempt, state=done.state, refused=done.refused, note=done.note
         )

@@ -230,7 +230,7 @@ def _check_starttls(smtp: smtplib.SMTP, endpoint: Endpoint) -> None:
 def _hand_over_envelope(
     smtp: smtplib.SMTP, raw: bytes, envelope: Envelope, own: str, server: str
 ) -> tuple[RefusedRecipient, ...]:
-    """MAIL and RCPT. Returns whom the server did not take; raises when it took nobody.
+    """MAIL and RCPT. Returns whom the server did not take; raises when it took nobody, or less than all for now.
 
     own: the inbox's address, for servers that take nobody but whoever logged in as the sender (RFC 6409, 6.1), and so no null
     reverse-path: what bounces comes back to the mailbox then, as with Gmail and Graph.
@@ -259,10 +259,12 @@ def _hand_over_envelope(
             raise _answer(code, reply, server, "send")
         if code not in (250, 251):
             refused.append(RefusedRecipient(address, code, _words(reply)))
-    if len(refused) == len(envelope.recipients):
-        soft = [one for one in refused if one.code < 500]
+    soft = [one for one in refused if one.code < 500]
+    is_nobody = len(refused) == len(envelope.recipients)
+    if is_nobody or (soft and envelope.is_patient):
         said = "; ".join(f"{one.address}: {one.code} {one.reply}" for one in (soft or refused)[:5])
-        raise (TransientError if soft else MessageRefused)(f"{server} takes no recipient: {said}")
+        whom = "no recipient" if is_nobody else "not all recipients yet"
+        raise (TransientError if soft else MessageRefused)(f"{server} takes {whom}: {said}")
     return tuple(refused)
 
 

@@ -74,12 +74,14 @@ def send(
     objects: ObjectStore,
     way_of: Callable[[Claim], Way],
     *,
+    is_patient: bool = False,
     last_try: bool = False,
 ) -> Dispatch:
     """Send a message, or find out what became of it.
 
-    last_try: a transient failure is final then. Raises TransientError when another try is to follow: while another run is
-    at it, the mail server or the object store is away, or the Sent folder can't be asked.
+    is_patient: a recipient who is refused for now, as greylisting does (RFC 6647), is waited for by all; else the message goes to
+    whoever is taken, and who is not stands on it. last_try: a transient failure is final then. Raises TransientError when another
+    try is to follow: while another run is at it, the mail server or the object store is away, or the Sent folder can't be asked.
     """
     claim = outbox.claim(message_id, attempt, lease_seconds=LEASE_SECONDS)
     if claim is None:
@@ -101,7 +103,7 @@ def send(
             if settled is not None:
                 return settled
             doubt = None if not claim.asked_again else doubt
-        raw, envelope = _composed(claim, outbox, objects)
+        raw, envelope = _composed(claim, outbox, objects, is_patient=is_patient)
         sent = way.sender.send(way.account, raw, envelope, commit=commit, thread_id=claim.thread_id)
     except OutcomeUnknown as exc:
         outbox.not_sent(claim, "unknown", str(exc), handed_over_attempt=claim.attempt)
@@ -145,7 +147,7 @@ def _settle(claim: Claim, outbox: Outbox, way: Way) -> Dispatch | None:
     return None
 
 
-def _composed(claim: Claim, outbox: Outbox, objects: ObjectStore) -> tuple[bytes, Envelope]:
+def _composed(claim: Claim, outbox: Outbox, objects: ObjectStore, *, is_patient: bool) -> tuple[bytes, Envelope]:
     files = outbox.files(claim.id)
     sizes = [file.size_bytes for file in files]
     if len(files) > MESSAGE_FILES or sum(sizes) > MESSAGE_BYTES or max(sizes, default=0) > FILE_BYTES:
@@ -157,7 +159,7 @@ def _composed(claim: Claim, outbox: Outbox, objects: ObjectStore) -> tuple[bytes
     # RFC 3834, 3.3: nothing answers an automatic answer, not even a bounce.
     sender = "" if claim.automatic else claim.sender.address
     addresses = dict.fromkeys(compose.wire_address(one.address) for one in (*claim.to, *claim.cc))
-    return raw, Envelope(sender, tuple(addresses))
+    return raw, Envelope(sender, tuple(addresses), is_patient)
 
 
 def _keep(claim: Claim, sent: Sent, raw: bytes, outbox: Outbox, way: Way) -> Dispatch:
