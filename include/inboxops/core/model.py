@@ -206,6 +206,8 @@ class VerdictKind(StrEnum):
 
 OPENS_TICKET = frozenset({VerdictKind.HUMAN, VerdictKind.AUTO_GENERATED, VerdictKind.BULK})
 """Verdicts that open a ticket when they join none. The others are notes, listed or dropped."""
+ABOUT_OURS = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY, VerdictKind.RECEIPT, VerdictKind.COMPLAINT})
+"""Verdicts that tell the fate of a message we sent: a note on its ticket, never a ticket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,18 @@ from inboxops.core.customer import is_agent
 from inboxops.core.ids import id_key
 from inboxops.core.labels import Labels
 from inboxops.core.mail_rules.evaluate import orders
-from inboxops.core.model import OPENS_TICKET, Bounce, Evidence, Placement, ThreadCandidates, TicketFacts, VerdictKind
+from inboxops.core.model import (
+    ABOUT_OURS,
+    OPENS_TICKET,
+    Bounce,
+    Evidence,
+    Placement,
+    ThreadCandidates,
+    TicketFacts,
+    VerdictKind,
+)
 from inboxops.core.reading import Reading
 from inboxops.core.thread import place
-
-ABOUT_OURS = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY, VerdictKind.RECEIPT, VerdictKind.COMPLAINT})
-"""Verdicts that tell the fate of a message we sent: a note on its ticket, never a ticket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from inboxops.core.keys import attachment_key, is_detached
 from inboxops.core.labels import Labels
 from inboxops.core.mail_rules.evaluate import orders
 from inboxops.core.mail_rules.model import Priority
-from inboxops.core.model import VerdictKind
-from inboxops.core.plan import ABOUT_OURS, LinkedBounce, people
+from inboxops.core.model import ABOUT_OURS, VerdictKind
+from inboxops.core.plan import LinkedBounce, people
 from inboxops.core.reading import Reading, StoredAttachment
 from inboxops.core.replay import COLUMNS, OF_ROW, Difference, Group, Kept, Today, columns, described, moves_to
 from inboxops.core.replay_words import told_rules

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from inboxops.core import ids, phrases
 from inboxops.core.customer import is_agent
 from inboxops.core.model import (
+    ABOUT_OURS,
     OPENS_TICKET,
     InboxContext,
     ParsedMessage,
@@ -28,7 +29,6 @@ MOST_IDS = 32
 
 _SCANNED = 50_000  # characters of a body that are searched for markers
 _TICKET_NUMBER = re.compile(r"\[#([1-9][0-9]{0,17})\]")
-_NOTES = frozenset({VerdictKind.BOUNCE, VerdictKind.DELAY, VerdictKind.RECEIPT, VerdictKind.COMPLAINT})
 _NEVER_JOINS = frozenset({VerdictKind.OWN_LOOP, VerdictKind.SPAM})
 
 
@@ -90,7 +90,7 @@ def place(
             gate or ticket.normalised_subject == keys.normalised_subject or ticket.participants & keys.participants
         ):
             continue
-        unknown = not gate and verdict.kind not in _NOTES
+        unknown = not gate and verdict.kind not in ABOUT_OURS
         if ticket.status != "closed" or verdict.kind not in OPENS_TICKET:
             return Placement(ticket.ticket_id, how=how, unknown_sender=unknown)
         if ticket.closed_at is None or now - ticket.closed_at <= timedelta(days=reopen_days):
