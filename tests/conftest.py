@@ -100,9 +100,10 @@ def world(services: Settings) -> Iterator[World]:
 
 @pytest.fixture
 def nothing_beat_before(world: World) -> None:
-    """Beats of other tests grow old, and then say that mail stands still."""
+    """Beats and looks of other tests grow old, and then say that mail stands still."""
     with world.database.transaction() as t:
         t.connection.execute(b"DELETE FROM pulse")
+        t.connection.execute(b"DELETE FROM inbox_looks")
 
 
 @pytest.fixture
