@@ -28,4 +28,4 @@ def serving(settings: Settings, port: int | None = None) -> Iterator[str]:
         yield url
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=60)

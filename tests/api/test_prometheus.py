@@ -44,7 +44,7 @@ def test_promtool_takes_the_rules_and_they_say_what_they_shall(command: tuple[st
 
 class Prometheus:
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, trust_env=False, timeout=10)
+        self._http = httpx.Client(base_url=url, trust_env=False, timeout=60)
 
     def ready(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from inboxops.composition import access
 from inboxops.composition.world import World
@@ -24,7 +24,8 @@ from tests.stories.conftest import connect
 from tests.webserver import serving
 
 WITHOUT_CHROMIUM = "needs Chromium, which is not installed (apt-get install chromium, or name one in CHROMIUM)"
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def chromium_binary() -> str | None:

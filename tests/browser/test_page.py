@@ -594,8 +594,8 @@ def test_the_server_may_restart_and_nothing_is_missed(
     expect(agent.page.locator(".live.away")).to_be_attached()
     desk.ticket(subject="While you were away")
     with serving(services, port):
-        expect(agent.row("While you were away")).to_be_visible(timeout=PATIENCE_MS)
-        expect(agent.page.locator(".live.live")).to_be_attached(timeout=PATIENCE_MS)
+        expect(agent.row("While you were away")).to_be_visible()
+        expect(agent.page.locator(".live.live")).to_be_attached()
     context.close()
 
 
@@ -607,11 +607,11 @@ def test_without_redis_the_page_is_not_live_and_shows_what_came_all_the_same(
         agent = watched(context, url, world, desk.tenant_id)
         agent.log_in()
         valkey.stop()
-        expect(agent.page.locator(".live.away")).to_be_attached(timeout=PATIENCE_MS)
+        expect(agent.page.locator(".live.away")).to_be_attached()
         desk.ticket(subject="Nobody tells of me")
         expect(agent.row("Nobody tells of me")).to_be_visible(timeout=2 * PATIENCE_MS)
         valkey.start()
-        expect(agent.page.locator(".live.live")).to_be_attached(timeout=PATIENCE_MS)
+        expect(agent.page.locator(".live.live")).to_be_attached()
     context.close()
 
 

@@ -53,7 +53,7 @@ def stand_in(page: str, environment: Mapping[str, str]) -> Iterator[list[str]]:
         yield [line for line in lines if line.startswith("INBOXOPS_")]
     finally:
         child.send_signal(signal.SIGINT)
-        child.wait(timeout=20)
+        child.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from inboxops.events.redis_bus import RedisBus, client
 from inboxops.ports import PublishedEvent
 from tests.events.conftest import Valkey
 
-PATIENCE = 20
+PATIENCE = 60
 tenants = count(1000)
 
 

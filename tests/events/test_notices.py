@@ -329,7 +329,7 @@ def test_a_token_that_is_renewed_meanwhile_is_not_lost(desk: Desk) -> None:
         held.read()
         sealing = threading.Thread(target=reseal)
         sealing.start()
-        assert began.wait(10)
+        assert began.wait(60)
         assert not done.wait(1)
         held.save(world.vault.seal({"refresh_token": "renewed"}))
     sealing.join(30)

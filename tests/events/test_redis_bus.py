@@ -29,10 +29,10 @@ def replayed(server: redis.Redis, tenant_id: int) -> list[dict[str, object]]:
 def test_a_subscriber_gets_its_tenants_events_and_no_others(server: redis.Redis) -> None:
     with server.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(channel(11))
-        listener.get_message(timeout=5)
+        listener.get_message(timeout=30)
         RedisBus(server).publish([event(1, 12, ticket_id=5), event(2, 11, ticket_id=6), event(3, 11, subject="Grüße")])
         received = []
-        while len(received) < 2 and (message := listener.get_message(timeout=5)) is not None:
+        while len(received) < 2 and (message := listener.get_message(timeout=30)) is not None:
             received.append(json.loads(message["data"]))
         assert received == [
             {"id": 2, "event": "ticket.updated", "tenant_id": 11, "ticket_id": 6},

@@ -122,8 +122,8 @@ def test_links_end(owner: World, victim: Victim, way: str) -> None:
     if way == "put":
         url = owner.objects.presigned_put(key, content_type="text/plain", size_bytes=3, seconds=1)
         call = {"content": b"abc", "headers": {"Content-Type": "text/plain"}}
-        wait_until("the link to end", lambda: httpx.put(url, **call).status_code == 403, seconds=15)  # type: ignore[arg-type]
+        wait_until("the link to end", lambda: httpx.put(url, **call).status_code == 403)  # type: ignore[arg-type]
     else:
         owner.objects.put(key, b"abc", content_type="text/plain")
         url = owner.objects.presigned_get(key, file_name="a.txt", content_type="text/plain", seconds=1)
-        wait_until("the link to end", lambda: httpx.get(url).status_code == 403, seconds=15)
+        wait_until("the link to end", lambda: httpx.get(url).status_code == 403)

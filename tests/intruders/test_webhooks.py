@@ -220,7 +220,7 @@ def served(settings: Settings) -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
 
 
 def calling_from(address: str, url: str) -> httpx.Client:

@@ -161,7 +161,7 @@ def test_a_token_endpoint_in_trouble_disconnects_nobody(
     server.stand_in.authority.rotating = False
     enough = threading.Event()
     if trouble == "hangs":
-        server.stand_in.at = lambda when, line: "/token" in line and when == "before" and enough.wait(20) and None
+        server.stand_in.at = lambda when, line: "/token" in line and when == "before" and enough.wait(60) and None
     else:
         server.stand_in.fail(Fault(TOKENS, status=int(trouble), times=1000))
     for _ in range(2):

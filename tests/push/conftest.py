@@ -234,7 +234,7 @@ def listening(
     eventually("the API listens", lambda: server.started, seconds=30)
     yield Listening(settings, url)
     server.should_exit = True
-    thread.join(20)
+    thread.join(60)
 
 
 @pytest.fixture

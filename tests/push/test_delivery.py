@@ -137,7 +137,7 @@ def test_one_delivery_is_under_way_and_one_waits_however_many_are_asked_for() ->
     def deliver(errand: OpenErrand) -> None:
         deliveries.append(errand)
         began.release()
-        assert go.acquire(timeout=20)
+        assert go.acquire(timeout=60)
 
     async def scenario() -> None:
         with ThreadPoolExecutor(2) as threads:

@@ -103,7 +103,7 @@ def test_nothing_is_left_behind(folder: Path, name: str, end: str) -> None:
     assert len(family) > 3
     ENDS[end](terminal)
     terminal.process.wait(timeout=SECONDS)
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert [shown(one) for one in alive if shown(one)] == []
     assert not (folder / "home" / "stack.json").exists()
     assert [path.name for path in folder.glob("inboxops-*")] == []
@@ -114,4 +114,4 @@ def test_a_stand_in_ends(folder: Path, end: str) -> None:
     terminal = Terminal(folder, "stand-in", "gmail")
     wait_until("it listens", lambda: bool(psutil.Process(terminal.process.pid).net_connections("tcp")), seconds=SECONDS)
     ENDS[end](terminal)
-    assert terminal.process.wait(timeout=20) > 0
+    assert terminal.process.wait(timeout=60) > 0

@@ -135,7 +135,7 @@ def test_one_that_has_stopped_is_not_ready_and_what_nobody_waits_for_any_more_is
             process.resume()
         monkeypatch.setattr(nursery, "ANSWER_SECONDS", 20.0)
         assert await nursery.hangs(folder) == ""
-        _, left = psutil.wait_procs([one for one in psutil.Process().children() if one not in others], timeout=20)
+        _, left = psutil.wait_procs([one for one in psutil.Process().children() if one not in others], timeout=60)
         assert left == []
 
     here(work())

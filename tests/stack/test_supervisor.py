@@ -148,7 +148,7 @@ def test_a_signal_ends_everything_and_the_record_goes(begin: Callable[..., Stack
     pids = toy.everyone()
     assert pids
     toy.process.send_signal(number)
-    assert toy.process.wait(timeout=20) == 0
+    assert toy.process.wait(timeout=60) == 0
     assert gone(pids)
     assert not toy.home.record.exists()
 
@@ -282,7 +282,7 @@ def test_what_was_stopped_before_it_came_back_stays_down(begin: Callable[..., St
     toy.kill()
     assert down(toy.home)
     again = begin(f"server={SERVER}", "12:00:00")
-    assert again.process.wait(timeout=20) == 1
+    assert again.process.wait(timeout=60) == 1
     assert again.said().splitlines()[-1].startswith("error: the stack was stopped meanwhile")
 
 
@@ -298,7 +298,7 @@ def test_down_waits_for_one_that_is_about_to_come_back(begin: Callable[..., Stac
             with pytest.raises(TimeoutError):
                 stopping.result(timeout=2 * LOOK_SECONDS)
             toy.home.record.unlink()
-        assert stopping.result(timeout=20)
+        assert stopping.result(timeout=60)
 
 
 def test_one_that_is_killed_while_it_ends_is_not_started_again(
@@ -406,7 +406,7 @@ def test_a_process_id_that_belongs_to_someone_else_now_is_left_alone(begin: Call
     toy.until_said("all ready")
     record = toy.record()
     toy.process.terminate()
-    toy.process.wait(timeout=20)
+    toy.process.wait(timeout=60)
     with subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
     ) as bystander:
@@ -460,7 +460,7 @@ def test_a_part_that_dies_is_started_again_and_this_is_shown(begin: Callable[...
 
 def test_a_part_that_cannot_start_is_one_line_with_cause_and_log_and_ends_the_rest(begin: Callable[..., Stack]) -> None:
     toy = begin(f"server={SERVER}", "broken=raise PermissionError('no access to the thing') # {port}")
-    assert toy.process.wait(timeout=20) == 1
+    assert toy.process.wait(timeout=60) == 1
     last = toy.said().splitlines()[-1]
     assert last.startswith("error: broken did not start: PermissionError: no access to the thing. Log: ")
     assert Path(last.split("Log: ")[1]).exists()
@@ -471,7 +471,7 @@ def test_a_second_supervisor_is_refused_and_does_no_harm(begin: Callable[..., St
     toy = begin(f"server={SERVER}")
     toy.until_said("all ready")
     second = begin(f"server={SERVER}")
-    assert second.process.wait(timeout=20) == 1
+    assert second.process.wait(timeout=60) == 1
     assert "is already running" in second.said().splitlines()[-1]
     assert toy.process.poll() is None
     assert not gone(toy.everyone())
@@ -481,7 +481,7 @@ def test_a_taken_port_is_named_and_nothing_is_made(tmp_path: Path) -> None:
     base = free_base()
     with create_server(("127.0.0.1", base + 3)):
         toy = Stack(Home(tmp_path / "home"), base, f"server={SERVER}")
-        assert toy.process.wait(timeout=20) == 1
+        assert toy.process.wait(timeout=60) == 1
     assert toy.said().startswith(f"error: port {base + 3} on 127.0.0.1 is taken by process {os.getpid()}")
     assert len(toy.said().splitlines()) == 1
     assert not toy.home.path.exists()

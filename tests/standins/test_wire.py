@@ -314,7 +314,7 @@ def test_a_subscription_is_validated_told_of_mail_renewed_and_deleted(
     assert made.status_code == 201
     assert "clientState" not in made.json()
     message = graph_server.stand_in.deliver(address, mail("pushed"))
-    assert listener.told.wait(10)
+    assert listener.told.wait(60)
     [notice] = listener.notices
     assert notice["clientState"] == "secret"
     assert notice["resourceData"] == {"@odata.type": "#Microsoft.Graph.Message", "id": message.immutable_id}

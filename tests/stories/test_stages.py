@@ -500,7 +500,7 @@ def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(
     upkeep.drain(world)
     names = []
     while len(names) < 2:
-        message = subscriber.get_message(timeout=10)
+        message = subscriber.get_message(timeout=30)
         assert message is not None
         if message["type"] == "message":
             names.append(json.loads(message["data"])["event"])

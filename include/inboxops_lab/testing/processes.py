@@ -26,7 +26,7 @@ def free_ports(count: int) -> list[int]:
             taken.close()
 
 
-def wait_until(what: str, condition: Callable[[], bool], *, seconds: float = 30) -> None:
+def wait_until(what: str, condition: Callable[[], bool], *, seconds: float = 60) -> None:
     """Poll `condition`; fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
