@@ -485,6 +485,24 @@ def test_a_woken_fetch_that_fails_for_now_is_tried_again_however_far_away_the_ne
 def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(mailbox: Mailbox) -> None:
     world = mailbox.world
     subscriber = redis.Redis.from_url(world.settings.redis_url.get_secret_value()).pubsub()
+def test_an_inbox_that_is_connected_again_while_its_old_password_is_refused_stays_connected(mailbox: Mailbox) -> None:
+    world = mailbox.world
+    asked = world.inboxes.to_probe(mailbox.inbox_id)
+    mailbox.server.add_user(mailbox.user, "another password")
+    world.inboxes.reconnect(
+        mailbox.inbox_id,
+        mailbox.inbox.connection,
+        world.vault.seal({"username": mailbox.user, "password": "another password"}),
+    )
+    with pytest.raises(AuthenticationFailed):
+        intake.wants_fetch(world, mailbox.inbox_id, asked)
+    assert mailbox.inbox.is_live
+    assert mailbox.inbox.last_error is None
+    mailbox.deliver(mail("One"))
+    mailbox.run()
+    assert mailbox.tickets() == [("One", 1)]
+
+
     subscriber.subscribe(channel(mailbox.inbox.tenant_id))
     working = world.bus
 
@@ -520,7 +538,7 @@ def test_mail_that_there_is_no_time_for_stays_for_the_next_run(mailbox: Mailbox)
 def test_mail_left_by_a_crash_is_filed_by_the_drain_although_its_inbox_was_disconnected(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"))
     intake.fetch(mailbox.world, mailbox.inbox_id)
-    mailbox.world.inboxes.disconnect(mailbox.inbox_id, AuthenticationFailed("gone"))
+    mailbox.world.inboxes.disconnect(mailbox.inbox, AuthenticationFailed("gone"))
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
             "UPDATE inbound SET updated_at = now() - interval '1 hour' WHERE inbox_id = %s", (mailbox.inbox_id,)

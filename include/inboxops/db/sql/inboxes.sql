@@ -90,7 +90,7 @@ WHERE id = %(id)s AND removed_at IS NULL
 -- name: disconnect
 UPDATE inboxes
 SET connected_at = NULL, last_error = %(error)s, last_error_kind = 'tenant_admin', last_error_at = now(), updated_at = now()
-WHERE id = %(id)s AND connected_at IS NOT NULL
+WHERE id = %(id)s AND connected_at = %(connected_at)s
 RETURNING tenant_id
 
 -- name: note_error
