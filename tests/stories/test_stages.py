@@ -272,6 +272,32 @@ def test_a_message_whose_raw_bytes_are_gone_is_parked_and_the_others_go_on(mailb
 
 
 def test_a_backlog_is_read_by_other_processes_and_nothing_is_lost(mailbox: Mailbox) -> None:
+def test_a_pack_that_was_cut_short_parks_what_it_lacks_and_the_others_go_on(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"), mail("Two"))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    [(key, first)] = mailbox.query(
+        "SELECT storage_key, storage_length FROM inbound WHERE inbox_id = %s ORDER BY id LIMIT 1", mailbox.inbox_id
+    )
+    objects, name = mailbox.world.objects, str(key)
+    objects.put(name, objects.get(name)[: int(str(first))], content_type="application/octet-stream")
+    mailbox.deliver(mail("Three"))
+    mailbox.run()
+    assert mailbox.tickets() == [("One", 1), ("Three", 1)]
+    [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
+    assert "nothing of it is there" in str(reason)
+
+
+def test_a_pack_of_which_nothing_is_left_parks_its_mail_and_the_others_go_on(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    [(key,)] = mailbox.query("SELECT storage_key FROM inbound WHERE inbox_id = %s", mailbox.inbox_id)
+    mailbox.world.objects.put(str(key), b"", content_type="application/octet-stream")
+    mailbox.deliver(mail("Two"))
+    mailbox.run()
+    assert mailbox.tickets() == [("Two", 1)]
+    assert mailbox.states() == {"parked": 1, "persisted": 1}
+
+
     count = 2 * FEW + 1
     mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
     mailbox.run()
