@@ -10,6 +10,7 @@ import secrets
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -549,6 +550,38 @@ def test_an_inbox_that_is_connected_again_while_its_old_password_is_refused_stay
         if message["type"] == "message":
             names.append(json.loads(message["data"])["event"])
     assert names == ["ticket.message_added", "ticket.updated"]
+
+
+@pytest.mark.parametrize("state", ["paused", "removed"])
+def test_a_run_that_reads_an_inbox_stops_behind_its_batch_when_that_is_stopped(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Many batches of one message: the inbox is stopped as the third is stored."""
+    mailbox.deliver(*(mail(f"Number {number}") for number in range(12)))
+    monkeypatch.setattr(intake, "FetchLimits", partial(FetchLimits, batch_messages=1))
+    world, stored = mailbox.world, 0
+    add = world.inbound.add_batch
+
+    def stopped_behind_the_third(*about: Any, **more: Any) -> int:
+        nonlocal stored
+        stored += 1
+        added = add(*about, **more)
+        if stored == 3 and state == "paused":
+            world.inboxes.pause(mailbox.inbox_id, paused=True)
+        elif stored == 3:
+            world.inboxes.remove(mailbox.inbox_id)
+        return added
+
+    monkeypatch.setattr(world.inbound, "add_batch", stopped_behind_the_third)
+    fetched = intake.fetch_woken(world, mailbox.inbox_id)
+    assert 3 <= fetched.stored < 12
+    assert not mailbox.query("SELECT 1 FROM outbox WHERE kind = 'wake' AND name = %s", str(mailbox.inbox_id))
+    intake.file(world, mailbox.inbox_id)
+    assert mailbox.states() == {"persisted": fetched.stored}, "what came until then is filed"
+    if state == "paused":
+        world.inboxes.pause(mailbox.inbox_id, paused=False)
+        mailbox.run()
+        assert mailbox.states() == {"persisted": 12}
 
 
 def test_mail_that_there_is_no_time_for_stays_for_the_next_run(mailbox: Mailbox) -> None:

@@ -100,7 +100,7 @@ def fetch(
             fetched = fetching.Fetched(
                 fetched.stored + again.stored, fetched.refused + again.refused, fetched.bytes + again.bytes, again.more
             )
-    if fetched.more:
+    if fetched.more and world.inboxes.get(inbox_id, removed=True).is_live:
         runs.wake(world, inbox_id)
     if not fetched.stored and not world.inboxes.has_work(inbox_id):
         why = "nothing new" if inbox.is_live else f"the inbox is {inbox.state}"
@@ -140,9 +140,16 @@ def _fetch_noting_pushes(world: World, inbox: Inbox, *, by: str) -> fetching.Fet
 
 
 def _fetch_while_ours(world: World, inbox: Inbox, *, by: str) -> fetching.Fetched:
-    """As `fetch`; once the tenant has moved to another cell no further batch is begun: the rest is that cell's."""
+    """As `fetch`; once the tenant has moved to another cell, or the inbox was stopped, no further batch is begun: the rest is that
+    cell's, or that of the run that follows when it goes on.
+    """
+
+    def is_ours_no_more() -> bool:
+        known = world.inboxes.get(inbox.id, removed=True)
+        return known.cell != world.cell or not known.is_live
+
     try:
-        return fetch(world, inbox.id, by=by, yields=lambda: world.inboxes.cell_of(inbox.tenant_id) != world.cell)
+        return fetch(world, inbox.id, by=by, yields=is_ours_no_more)
     except (ServiceAway, Overtaken):  # it is tried again here, or another run is at it
         raise
     except Exception:
