@@ -272,7 +272,6 @@ def test_a_message_whose_raw_bytes_are_gone_is_parked_and_the_others_go_on(mailb
     assert mailbox.tickets() == [("Two", 1)]
 
 
-def test_a_backlog_is_read_by_other_processes_and_nothing_is_lost(mailbox: Mailbox) -> None:
 def test_a_pack_that_was_cut_short_parks_what_it_lacks_and_the_others_go_on(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"), mail("Two"))
     intake.fetch(mailbox.world, mailbox.inbox_id)
@@ -299,6 +298,7 @@ def test_a_pack_of_which_nothing_is_left_parks_its_mail_and_the_others_go_on(mai
     assert mailbox.states() == {"parked": 1, "persisted": 1}
 
 
+def test_a_backlog_is_read_by_other_processes_and_nothing_is_lost(mailbox: Mailbox) -> None:
     count = 2 * FEW + 1
     mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
     mailbox.run()
@@ -485,6 +485,24 @@ def test_a_wrong_password_disconnects_once_and_a_new_one_goes_on_where_it_stoppe
     assert mailbox.inbox.last_error is None
 
 
+def test_an_inbox_that_is_connected_again_while_its_old_password_is_refused_stays_connected(mailbox: Mailbox) -> None:
+    world = mailbox.world
+    asked = world.inboxes.to_probe(mailbox.inbox_id)
+    mailbox.server.add_user(mailbox.user, "another password")
+    world.inboxes.reconnect(
+        mailbox.inbox_id,
+        mailbox.inbox.connection,
+        world.vault.seal({"username": mailbox.user, "password": "another password"}),
+    )
+    with pytest.raises(AuthenticationFailed):
+        intake.wants_fetch(world, mailbox.inbox_id, asked)
+    assert mailbox.inbox.is_live
+    assert mailbox.inbox.last_error is None
+    mailbox.deliver(mail("One"))
+    mailbox.run()
+    assert mailbox.tickets() == [("One", 1)]
+
+
 def test_a_server_that_is_away_disconnects_nobody_and_the_inbox_says_what_it_waits_for(mailbox: Mailbox) -> None:
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
@@ -512,24 +530,6 @@ def test_a_woken_fetch_that_fails_for_now_is_tried_again_however_far_away_the_ne
 def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(mailbox: Mailbox) -> None:
     world = mailbox.world
     subscriber = redis.Redis.from_url(world.settings.redis_url.get_secret_value()).pubsub()
-def test_an_inbox_that_is_connected_again_while_its_old_password_is_refused_stays_connected(mailbox: Mailbox) -> None:
-    world = mailbox.world
-    asked = world.inboxes.to_probe(mailbox.inbox_id)
-    mailbox.server.add_user(mailbox.user, "another password")
-    world.inboxes.reconnect(
-        mailbox.inbox_id,
-        mailbox.inbox.connection,
-        world.vault.seal({"username": mailbox.user, "password": "another password"}),
-    )
-    with pytest.raises(AuthenticationFailed):
-        intake.wants_fetch(world, mailbox.inbox_id, asked)
-    assert mailbox.inbox.is_live
-    assert mailbox.inbox.last_error is None
-    mailbox.deliver(mail("One"))
-    mailbox.run()
-    assert mailbox.tickets() == [("One", 1)]
-
-
     subscriber.subscribe(channel(mailbox.inbox.tenant_id))
     working = world.bus
 
@@ -626,6 +626,16 @@ def test_the_hourly_limit_coalesces_and_nothing_is_lost(mailbox: Mailbox) -> Non
             (mailbox.inbox_id,),
         )
     assert intake.wants_fetch(world, mailbox.inbox_id)
+
+
+def test_a_clock_that_was_put_back_shuts_no_inbox_out_of_its_hourly_limit(mailbox: Mailbox) -> None:
+    world = mailbox.world
+    with world.database.transaction() as t:
+        t.connection.execute(
+            "UPDATE inboxes SET fetch_slot_at = now() + interval '1 day' WHERE id = %s", (mailbox.inbox_id,)
+        )
+    taken = [world.inboxes.take_fetch_slot(mailbox.inbox_id, per_hour=10) for _ in range(20)]
+    assert taken.count(True) == 5
 
 
 def test_row_level_security_shows_the_api_role_only_its_tenant(mailbox: Mailbox) -> None:

@@ -121,9 +121,12 @@ WHERE id = %(id)s
 
 -- name: take_fetch_slot
 -- Generic cell rate algorithm: half the limit may come at once, the other half flows in evenly, so no hour sees more.
+-- None gives more than an hour ahead: what is further was given before the clock was put back.
 UPDATE inboxes
-SET fetch_slot_at = greatest(coalesce(fetch_slot_at, now()), now()) + %(interval)s
-WHERE id = %(id)s AND coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
+SET fetch_slot_at = CASE WHEN fetch_slot_at BETWEEN now() AND now() + interval '1 hour' THEN fetch_slot_at ELSE now() END
+                    + %(interval)s
+WHERE id = %(id)s AND (coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
+                       OR fetch_slot_at > now() + interval '1 hour')
 RETURNING id
 
 -- name: resync
