@@ -584,6 +584,23 @@ def test_a_run_that_reads_an_inbox_stops_behind_its_batch_when_that_is_stopped(
         assert mailbox.states() == {"persisted": 12}
 
 
+@pytest.mark.parametrize("fetch", [intake.fetch_woken, intake.fetch_by_clock])
+def test_a_run_that_was_queued_when_its_inbox_was_removed_files_what_came_and_asks_no_server(
+    mailbox: Mailbox, fetch: Callable[[World, int], fetching.Fetched]
+) -> None:
+    mailbox.deliver(mail("One"))
+    world, inbox_id = mailbox.world, mailbox.inbox_id
+    intake.fetch(world, inbox_id)
+    mailbox.deliver(mail("Two"))
+    world.inboxes.remove(inbox_id)
+    assert intake.wants_fetch(world, inbox_id), "mail is there that is not filed"
+    assert not fetch(world, inbox_id).skipped
+    intake.file(world, inbox_id)
+    assert mailbox.states() == {"persisted": 1}
+    assert not intake.wants_fetch(world, inbox_id)
+    assert fetch(world, inbox_id).skipped == "the inbox is removed"
+
+
 def test_mail_that_there_is_no_time_for_stays_for_the_next_run(mailbox: Mailbox) -> None:
     mailbox.deliver(*(mail(f"Mail {number}") for number in range(2 * FEW)))
     intake.fetch(mailbox.world, mailbox.inbox_id)

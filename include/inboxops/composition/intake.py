@@ -78,7 +78,7 @@ def fetch(
         ends = clock() + SECONDS_PER_RUN
         return lambda: clock() >= ends or yields()
 
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     fetched = fetching.Fetched()
     if inbox.is_live:
         limits = FetchLimits(first_sync_days=inbox.first_sync_days, first_sync_messages=inbox.first_sync_messages)
@@ -111,7 +111,7 @@ def fetch(
 
 def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     if inbox.cell != world.cell:
         runs.wake(world, inbox_id)  # whoever woke it here meant the inbox, wherever it is
         return _moved(inbox)
@@ -128,7 +128,7 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox, by=by)
 
 
@@ -169,9 +169,10 @@ def _file_what_came(world: World, inbox_id: int) -> None:
 def cut_off(world: World, inbox_id: int) -> persisting.Persisted:
     """What a fetch leaves to do that was ended from outside, as one that took too long: its inbox says so and is tried again
     soon, and what came until then is filed."""
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     world.inboxes.note_error(inbox_id, TransientError("a fetch took so long that it was cut off", fix=CUT_OFF_FIX))
-    world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
+    if not inbox.is_removed:
+        world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
     return file(world, inbox_id, careful=True)
 
 

@@ -115,9 +115,9 @@ class InboxStore:
         return found[0]
 
     def to_probe(self, inbox_id: int) -> Asked:
-        """What a probe begins with, read in one transaction. Raises NotFound as `get` does."""
+        """What a probe begins with, read in one transaction. One that was removed is found, too. Raises NotFound as `get` does."""
         with self._database.transaction() as t:
-            row = t.row("inbox_columns", id=inbox_id, tenant_id=None, tenant=None, removed=False)
+            row = t.row("inbox_columns", id=inbox_id, tenant_id=None, tenant=None, removed=True)
             if row is None:
                 raise _missing(inbox_id)
             return _inbox(row), bool(t.value("has_work", id=inbox_id)), t.value("credentials", id=inbox_id)
