@@ -696,6 +696,36 @@ def test_a_look_that_finds_nothing_is_a_look(mailbox: Mailbox) -> None:
     assert row["lag"] < 60
 
 
+def test_an_inbox_that_stands_still_without_an_error_is_in_trouble(mailbox: Mailbox) -> None:
+    """Its DAG is paused in Airflow, or its runs fail behind fetch: nothing of that is noted on the inbox."""
+
+    def stands() -> list[object]:
+        rows = mailbox.world.console.inboxes(
+            ids=[mailbox.inbox_id], q="", state="", kind="", trouble=True, sort="lag", down=True, offset=0, limit=1
+        )
+        return [row["stands"] for row in rows]
+
+    mailbox.deliver(mail("One"))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    assert stands() == []
+    made = "UPDATE inbound SET updated_at = now() - interval '31 minutes' WHERE inbox_id = %s RETURNING 1"
+    mailbox.query(made, mailbox.inbox_id)
+    assert stands() == ["not_filed"]
+    intake.file(mailbox.world, mailbox.inbox_id)
+    assert stands() == []
+    ago = "UPDATE inboxes SET {} = now() - interval '{} minutes' WHERE id = %s RETURNING 1"
+    for column in ("last_fetch_at", "connected_at"):
+        mailbox.query(ago.format(column, 121), mailbox.inbox_id)
+    assert stands() == ["not_read"]
+    mailbox.world.inboxes.pause(mailbox.inbox_id, paused=True)
+    assert stands() == []
+    mailbox.world.inboxes.pause(mailbox.inbox_id, paused=False)
+    assert stands() == [], "it was resumed a moment ago"
+    mailbox.query(ago.format("resumed_at", 121), mailbox.inbox_id)
+    mailbox.query(ago.format("idle_seen_at", 1), mailbox.inbox_id)
+    assert stands() == [], "it is held in IDLE, however seldom it is polled"
+
+
 def test_the_consoles_list_is_planned_for_who_looks_at_it(mailbox: Mailbox) -> None:
     """A plan that PostgreSQL keeps for whatever is asked took ten times as long with 3,000 inboxes."""
     ids = list(range(mailbox.inbox_id, mailbox.inbox_id + 3_000))
