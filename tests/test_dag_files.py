@@ -208,6 +208,21 @@ def test_the_list_of_inboxes_is_read_by_a_connection_as_safe_as_that_of_the_task
     assert "inbox_7__acme__support" not in {seat.dag_id for seat in roster()}, "this one is the database's"
 
 
+def test_a_list_that_can_not_be_kept_is_the_list_all_the_same(
+    world: World, tenant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of AIRFLOW_HOME is full or may only be read: no DAG vanishes for that."""
+    inbox_id = world.inboxes.add(
+        tenant_id=world.inboxes.tenant_id(tenant), name="support", email_address="support@kept.example", display_name="",
+        connection_type="imap", connection={}, credentials=world.vault.seal({}), first_sync_days=7, first_sync_messages=500,
+    )  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "not there"))
+    monkeypatch.setenv("AIRFLOW_CONN_INBOXOPS_DB", world.settings.database_url.get_secret_value())
+    with capture_logs() as said:
+        assert inbox_id in {seat.inbox_id for seat in roster()}
+    assert [(line["event"], line["log_level"]) for line in said] == [("list_of_inboxes_not_kept", "warning")]
+
+
 def test_every_inbox_that_is_held_in_idle_is_watched(world: World) -> None:
     """Else its arrivals would reach nobody, while it is polled seldom because it is held."""
     world.inboxes.add_tenant("watched", "Watched")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from inboxops.composition.forks import Begin, spread
 from inboxops.composition.world import World
 from inboxops.db.database import Database, Transaction
-from inboxops.errors import ServiceAway
+from inboxops.errors import InboxOpsError, OperatorError, ServiceAway
 from inboxops.settings import Settings
 from inboxops_lab.testing.processes import free_ports
 
@@ -82,4 +83,61 @@ def test_what_a_forked_process_failed_at_is_rolled_back_and_a_connection_that_wa
         other.connection.execute("SELECT pg_terminate_backend(%s)", (backend["pid"],))
     with database.transaction() as t:
         assert t.connection.execute("SELECT pg_backend_pid() AS pid").fetchall() != [backend]
+    database.close()
+
+
+def sleeps(t: Transaction) -> None:
+    t.connection.execute("SET LOCAL statement_timeout = '50ms'")
+    t.connection.execute("SELECT pg_sleep(30)")
+
+
+def waits_for_a_lock(t: Transaction) -> None:
+    t.connection.execute("SET LOCAL lock_timeout = '50ms'")
+    t.connection.execute("SELECT pg_advisory_xact_lock(4242)")
+
+
+def idles(t: Transaction) -> None:
+    t.connection.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+    assert select.select([t.connection.fileno()], [], [], 30)[0], "the server ends the session"
+    t.connection.execute("SELECT 1")
+
+
+def raises(code: str) -> Callable[[Transaction], None]:
+    def raised(t: Transaction) -> None:
+        t.connection.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '{code}'; END $$".encode())
+
+    return raised
+
+
+def asks_for_anothers_statement(t: Transaction) -> None:
+    t.connection.execute("EXECUTE _pg3_of_another_connection")
+
+
+@pytest.mark.parametrize(
+    ("fails", "kind", "why", "to_do"),
+    [
+        (sleeps, ServiceAway, "cut a statement off: canceling statement due to statement timeout", "statement_timeout"),
+        (waits_for_a_lock, ServiceAway, "cut a statement off: canceling statement due to lock timeout", "locks"),
+        (idles, ServiceAway, "cut a statement off: terminating connection due to idle-in-transaction", "time-outs"),
+        (raises("53100"), ServiceAway, "short of room: no room", "disk or memory"),
+        (raises("53200"), ServiceAway, "short of room: no room", "disk or memory"),
+        (asks_for_anothers_statement, OperatorError, "_pg3_of_another_connection", "PgBouncer"),
+    ],
+    ids=["statement time-out", "lock time-out", "idle time-out", "disk full", "out of memory", "pooler"],
+)
+def test_a_database_that_answers_and_can_not_do_it_says_why_and_is_not_said_to_be_away(
+    services: Settings, fails: Callable[[Transaction], None], kind: type[InboxOpsError], why: str, to_do: str
+) -> None:
+    database = Database(services.database_url.get_secret_value())
+    with (
+        Database(services.database_url.get_secret_value()).in_fork().transaction() as other,
+        pytest.raises(kind, match=why) as told,
+        database.transaction() as t,
+    ):
+        other.connection.execute("SELECT pg_advisory_xact_lock(4242)")
+        fails(t)
+    assert to_do in told.value.fix
+    assert "away" not in str(told.value)
+    with database.transaction() as t:
+        assert one(t) == 1
     database.close()

@@ -143,7 +143,7 @@ def test_an_inbox_that_disconnects_and_comes_back_is_heard(server: str, api: Api
     sealed = desk.world.inboxes.credentials(inbox.id)
     assert sealed is not None
     with listening(server, api) as heard:
-        desk.world.inboxes.disconnect(inbox.id, AuthenticationFailed("the password is wrong"))
+        desk.world.inboxes.disconnect(inbox, AuthenticationFailed("the password is wrong"))
         desk.world.inboxes.reconnect(inbox.id, inbox.connection, sealed)
         sending.publish(desk.world, desk.tenant_id)
         assert heard.next()["event"] == "inbox.disconnected"

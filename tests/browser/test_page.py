@@ -487,7 +487,7 @@ def test_a_disconnected_inbox_is_told_of_and_forgotten_when_it_is_back(agent: Ag
     sealed = desk.world.inboxes.credentials(inbox.id)
     assert sealed is not None
     agent.log_in()
-    desk.world.inboxes.disconnect(inbox.id, AuthenticationFailed("the server refuses the password"))
+    desk.world.inboxes.disconnect(inbox, AuthenticationFailed("the server refuses the password"))
     sending.publish(desk.world, desk.tenant_id)
     expect(agent.page.locator(".inbox-trouble")).to_contain_text("refuses the password")
     desk.world.inboxes.reconnect(inbox.id, inbox.connection, sealed)

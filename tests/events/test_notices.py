@@ -43,7 +43,7 @@ def watch(desk: Desk, receiver: Receiver, *kinds: str) -> str:
 
 
 def disconnect(desk: Desk) -> None:
-    desk.world.inboxes.disconnect(desk.box.inbox_id, AuthenticationFailed("the server refuses the password"))
+    desk.world.inboxes.disconnect(desk.box.inbox, AuthenticationFailed("the server refuses the password"))
 
 
 def reconnect(desk: Desk) -> None:

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from inboxops.errors import TransientError
-from inboxops.events.redis_bus import RedisBus, channel, client, stream
+from inboxops.events.redis_bus import TRIED_ON, RedisBus, channel, client, stream
 from inboxops.ports import PublishedEvent
 from tests.events.conftest import Valkey
 
@@ -63,6 +63,27 @@ def test_a_payload_cannot_pose_as_another_event(server: redis.Redis) -> None:
 
 def test_nothing_to_publish_needs_no_redis() -> None:
     RedisBus(client("redis://127.0.0.1:1/0")).publish([])
+
+
+def test_one_that_is_full_or_only_reads_takes_no_events_although_it_answers(
+    valkey: Valkey, server: redis.Redis
+) -> None:
+    RedisBus(server).try_out()
+    server.config_set("maxmemory", "1")
+    try:
+        assert server.ping()
+        with pytest.raises(TransientError, match="OOM"):
+            RedisBus(server).try_out()
+    finally:
+        server.config_set("maxmemory", "0")
+    server.replicaof("127.0.0.1", "1")
+    try:
+        with pytest.raises(TransientError, match="read only replica"):
+            RedisBus(server).try_out()
+    finally:
+        server.replicaof("NO", "ONE")
+    RedisBus(server).try_out()
+    assert server.xlen(TRIED_ON) == 1
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis://no-such-host.invalid:6379/0"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from inboxops.composition import upkeep
 from inboxops.core.push import Errand, OpenErrand
+from inboxops.db import outbox
 from inboxops.errors import TransientError
 from inboxops.stories.push import Couriers, Together
 from tests.e2e.conftest import eventually
@@ -91,6 +94,40 @@ def test_what_nobody_delivers_to_the_end_is_free_again_after_the_lease(office: O
     office.run("UPDATE outbox SET available_at = available_at - interval '60 seconds' WHERE name = %s", str(inbox.id))
     store.deliver_errands(Errand.WAKE, lambda inbox_id, _, __: seen.append(inbox_id))
     assert inbox.id in seen
+
+
+@pytest.fixture
+def each_takes_25_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """What an Airflow takes to answer that has too much to do."""
+    passed = list[None]()
+    monkeypatch.setattr(outbox, "time", SimpleNamespace(monotonic=lambda: 25 * len(passed)))
+    return lambda *about: passed.append(None)
+
+
+def test_a_slow_airflow_holds_up_no_longer_than_the_lease_and_the_rest_is_the_next_ones(
+    office: Office, each_takes_25_seconds: Callable[..., None]
+) -> None:
+    """Else the drain was cut off while it delivered, and came to nothing that stands behind."""
+    store, inboxes = office.world.outbox, [office.inbox("gmail") for _ in range(5)]
+    office.run("UPDATE outbox SET done_at = now() WHERE done_at IS NULL AND kind IN ('wake', 'send')")
+    for inbox in inboxes:
+        store.add_errand(Errand.WAKE, inbox.tenant_id, inbox.id)
+    assert store.deliver_errands(Errand.WAKE, each_takes_25_seconds) == (3, 2)
+    assert sum(office.open_errands(inbox) for inbox in inboxes) == 2
+
+
+def test_so_it_does_with_sends_of_which_those_that_began_are_not_begun_again(
+    office: Office, each_takes_25_seconds: Callable[..., None]
+) -> None:
+    store, tenant_id = office.world.outbox, office.inbox("gmail").tenant_id
+    office.run(
+        "INSERT INTO outbox (tenant_id, kind, name, payload)"
+        " SELECT %s, 'send', 'slow-' || n, jsonb_build_object('message_id', n, 'attempt', 0) FROM generate_series(0, 4) n",
+        tenant_id,
+    )
+    assert store.deliver_sends(each_takes_25_seconds, tenant_id=tenant_id) == (3, 2)
+    left = office.query("SELECT name FROM outbox WHERE tenant_id = %s AND kind = 'send' AND done_at IS NULL", tenant_id)
+    assert left == [("slow-3",), ("slow-4",)]
 
 
 # -- in one process

@@ -126,7 +126,7 @@ def test_an_inbox_that_is_not_read_is_not_woken(office: Office, state: str) -> N
     if state == "paused":
         office.world.inboxes.pause(inbox.id, paused=True)
     elif state == "disconnected":
-        office.world.inboxes.disconnect(inbox.id, OperatorError("gone"))
+        office.world.inboxes.disconnect(inbox, OperatorError("gone"))
     else:
         office.world.inboxes.remove(inbox.id)
     assert office.push_gmail(office.pubsub.envelope(inbox.email_address, 7)).status_code == 204

@@ -513,7 +513,9 @@ def test_what_a_server_says_stops_no_looker(world: World, many: list[int]) -> No
     last = world.looks.last(many[0])
     assert last is not None
     assert last["error"] == "the server says: NO bad\ufffdpass\ufffdword"
-    assert world.inboxes.disconnect(many[0], AuthenticationFailed("the server says: NO bad\x00password"))
+    assert world.inboxes.disconnect(
+        world.inboxes.get(many[0]), AuthenticationFailed("the server says: NO bad\x00password")
+    )
     assert world.inboxes.get(many[0]).state == "disconnected"
 
 

@@ -10,6 +10,7 @@ import secrets
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -271,6 +272,32 @@ def test_a_message_whose_raw_bytes_are_gone_is_parked_and_the_others_go_on(mailb
     assert mailbox.tickets() == [("Two", 1)]
 
 
+def test_a_pack_that_was_cut_short_parks_what_it_lacks_and_the_others_go_on(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"), mail("Two"))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    [(key, first)] = mailbox.query(
+        "SELECT storage_key, storage_length FROM inbound WHERE inbox_id = %s ORDER BY id LIMIT 1", mailbox.inbox_id
+    )
+    objects, name = mailbox.world.objects, str(key)
+    objects.put(name, objects.get(name)[: int(str(first))], content_type="application/octet-stream")
+    mailbox.deliver(mail("Three"))
+    mailbox.run()
+    assert mailbox.tickets() == [("One", 1), ("Three", 1)]
+    [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
+    assert "nothing of it is there" in str(reason)
+
+
+def test_a_pack_of_which_nothing_is_left_parks_its_mail_and_the_others_go_on(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail("One"))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    [(key,)] = mailbox.query("SELECT storage_key FROM inbound WHERE inbox_id = %s", mailbox.inbox_id)
+    mailbox.world.objects.put(str(key), b"", content_type="application/octet-stream")
+    mailbox.deliver(mail("Two"))
+    mailbox.run()
+    assert mailbox.tickets() == [("Two", 1)]
+    assert mailbox.states() == {"parked": 1, "persisted": 1}
+
+
 def test_a_backlog_is_read_by_other_processes_and_nothing_is_lost(mailbox: Mailbox) -> None:
     count = 2 * FEW + 1
     mailbox.deliver(*(mail(f"File {number}", body=TWO_FILES, more=FILES) for number in range(count)))
@@ -458,6 +485,24 @@ def test_a_wrong_password_disconnects_once_and_a_new_one_goes_on_where_it_stoppe
     assert mailbox.inbox.last_error is None
 
 
+def test_an_inbox_that_is_connected_again_while_its_old_password_is_refused_stays_connected(mailbox: Mailbox) -> None:
+    world = mailbox.world
+    asked = world.inboxes.to_probe(mailbox.inbox_id)
+    mailbox.server.add_user(mailbox.user, "another password")
+    world.inboxes.reconnect(
+        mailbox.inbox_id,
+        mailbox.inbox.connection,
+        world.vault.seal({"username": mailbox.user, "password": "another password"}),
+    )
+    with pytest.raises(AuthenticationFailed):
+        intake.wants_fetch(world, mailbox.inbox_id, asked)
+    assert mailbox.inbox.is_live
+    assert mailbox.inbox.last_error is None
+    mailbox.deliver(mail("One"))
+    mailbox.run()
+    assert mailbox.tickets() == [("One", 1)]
+
+
 def test_a_server_that_is_away_disconnects_nobody_and_the_inbox_says_what_it_waits_for(mailbox: Mailbox) -> None:
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
@@ -507,6 +552,55 @@ def test_events_leave_in_order_after_the_commit_and_redis_being_away_loses_none(
     assert names == ["ticket.message_added", "ticket.updated"]
 
 
+@pytest.mark.parametrize("state", ["paused", "removed"])
+def test_a_run_that_reads_an_inbox_stops_behind_its_batch_when_that_is_stopped(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Many batches of one message: the inbox is stopped as the third is stored."""
+    mailbox.deliver(*(mail(f"Number {number}") for number in range(12)))
+    monkeypatch.setattr(intake, "FetchLimits", partial(FetchLimits, batch_messages=1))
+    world, stored = mailbox.world, 0
+    add = world.inbound.add_batch
+
+    def stopped_behind_the_third(*about: Any, **more: Any) -> int:
+        nonlocal stored
+        stored += 1
+        added = add(*about, **more)
+        if stored == 3 and state == "paused":
+            world.inboxes.pause(mailbox.inbox_id, paused=True)
+        elif stored == 3:
+            world.inboxes.remove(mailbox.inbox_id)
+        return added
+
+    monkeypatch.setattr(world.inbound, "add_batch", stopped_behind_the_third)
+    fetched = intake.fetch_woken(world, mailbox.inbox_id)
+    assert 3 <= fetched.stored < 12
+    assert not mailbox.query("SELECT 1 FROM outbox WHERE kind = 'wake' AND name = %s", str(mailbox.inbox_id))
+    intake.file(world, mailbox.inbox_id)
+    assert mailbox.states() == {"persisted": fetched.stored}, "what came until then is filed"
+    if state == "paused":
+        world.inboxes.pause(mailbox.inbox_id, paused=False)
+        mailbox.run()
+        assert mailbox.states() == {"persisted": 12}
+
+
+@pytest.mark.parametrize("fetch", [intake.fetch_woken, intake.fetch_by_clock])
+def test_a_run_that_was_queued_when_its_inbox_was_removed_files_what_came_and_asks_no_server(
+    mailbox: Mailbox, fetch: Callable[[World, int], fetching.Fetched]
+) -> None:
+    mailbox.deliver(mail("One"))
+    world, inbox_id = mailbox.world, mailbox.inbox_id
+    intake.fetch(world, inbox_id)
+    mailbox.deliver(mail("Two"))
+    world.inboxes.remove(inbox_id)
+    assert intake.wants_fetch(world, inbox_id), "mail is there that is not filed"
+    assert not fetch(world, inbox_id).skipped
+    intake.file(world, inbox_id)
+    assert mailbox.states() == {"persisted": 1}
+    assert not intake.wants_fetch(world, inbox_id)
+    assert fetch(world, inbox_id).skipped == "the inbox is removed"
+
+
 def test_mail_that_there_is_no_time_for_stays_for_the_next_run(mailbox: Mailbox) -> None:
     mailbox.deliver(*(mail(f"Mail {number}") for number in range(2 * FEW)))
     intake.fetch(mailbox.world, mailbox.inbox_id)
@@ -520,7 +614,7 @@ def test_mail_that_there_is_no_time_for_stays_for_the_next_run(mailbox: Mailbox)
 def test_mail_left_by_a_crash_is_filed_by_the_drain_although_its_inbox_was_disconnected(mailbox: Mailbox) -> None:
     mailbox.deliver(mail("One"))
     intake.fetch(mailbox.world, mailbox.inbox_id)
-    mailbox.world.inboxes.disconnect(mailbox.inbox_id, AuthenticationFailed("gone"))
+    mailbox.world.inboxes.disconnect(mailbox.inbox, AuthenticationFailed("gone"))
     with mailbox.world.database.transaction() as t:
         t.connection.execute(
             "UPDATE inbound SET updated_at = now() - interval '1 hour' WHERE inbox_id = %s", (mailbox.inbox_id,)
@@ -549,6 +643,16 @@ def test_the_hourly_limit_coalesces_and_nothing_is_lost(mailbox: Mailbox) -> Non
             (mailbox.inbox_id,),
         )
     assert intake.wants_fetch(world, mailbox.inbox_id)
+
+
+def test_a_clock_that_was_put_back_shuts_no_inbox_out_of_its_hourly_limit(mailbox: Mailbox) -> None:
+    world = mailbox.world
+    with world.database.transaction() as t:
+        t.connection.execute(
+            "UPDATE inboxes SET fetch_slot_at = now() + interval '1 day' WHERE id = %s", (mailbox.inbox_id,)
+        )
+    taken = [world.inboxes.take_fetch_slot(mailbox.inbox_id, per_hour=10) for _ in range(20)]
+    assert taken.count(True) == 5
 
 
 def test_row_level_security_shows_the_api_role_only_its_tenant(mailbox: Mailbox) -> None:
@@ -590,6 +694,36 @@ def test_a_look_that_finds_nothing_is_a_look(mailbox: Mailbox) -> None:
         ids=[mailbox.inbox_id], q="", state="", kind="", trouble=False, sort="lag", down=True, offset=0, limit=1
     )
     assert row["lag"] < 60
+
+
+def test_an_inbox_that_stands_still_without_an_error_is_in_trouble(mailbox: Mailbox) -> None:
+    """Its DAG is paused in Airflow, or its runs fail behind fetch: nothing of that is noted on the inbox."""
+
+    def stands() -> list[object]:
+        rows = mailbox.world.console.inboxes(
+            ids=[mailbox.inbox_id], q="", state="", kind="", trouble=True, sort="lag", down=True, offset=0, limit=1
+        )
+        return [row["stands"] for row in rows]
+
+    mailbox.deliver(mail("One"))
+    intake.fetch(mailbox.world, mailbox.inbox_id)
+    assert stands() == []
+    made = "UPDATE inbound SET updated_at = now() - interval '31 minutes' WHERE inbox_id = %s RETURNING 1"
+    mailbox.query(made, mailbox.inbox_id)
+    assert stands() == ["not_filed"]
+    intake.file(mailbox.world, mailbox.inbox_id)
+    assert stands() == []
+    ago = "UPDATE inboxes SET {} = now() - interval '{} minutes' WHERE id = %s RETURNING 1"
+    for column in ("last_fetch_at", "connected_at"):
+        mailbox.query(ago.format(column, 121), mailbox.inbox_id)
+    assert stands() == ["not_read"]
+    mailbox.world.inboxes.pause(mailbox.inbox_id, paused=True)
+    assert stands() == []
+    mailbox.world.inboxes.pause(mailbox.inbox_id, paused=False)
+    assert stands() == [], "it was resumed a moment ago"
+    mailbox.query(ago.format("resumed_at", 121), mailbox.inbox_id)
+    mailbox.query(ago.format("idle_seen_at", 1), mailbox.inbox_id)
+    assert stands() == [], "it is held in IDLE, however seldom it is polled"
 
 
 def test_the_consoles_list_is_planned_for_who_looks_at_it(mailbox: Mailbox) -> None:

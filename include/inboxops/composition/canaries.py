@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from inboxops.composition import mailboxes
 from inboxops.composition.world import World
+from inboxops.core.inbox import Inbox
 from inboxops.core.model import InboxContext, Listed
 from inboxops.db.database import Row
 from inboxops.errors import AuthenticationFailed, InboxOpsError, NotFound
@@ -65,7 +66,7 @@ def _clear(world: World, inbox_id: int, returned: list[story.Returned]) -> int:
         for _ in story.clear(returned, context, opened, world.canaries):
             cleared += 1
     except AuthenticationFailed as exc:
-        world.inboxes.disconnect(inbox_id, exc)  # invariant 6
+        world.inboxes.disconnect(inbox, exc)  # invariant 6
     except InboxOpsError:  # kept with the canaries, and logged there
         pass
     return cleared
@@ -107,13 +108,17 @@ def send(world: World, inbox_id: int, *, even_if_not_due: bool = True) -> int | 
             raise NotFound(f"there is no inbox {inbox_id}", fix="`inboxops inbox list` shows them")
         return None
 
+    opened: list[Inbox] = []
+
     def way_of() -> story.Way:
         inbox = world.inboxes.get(canary.sender_id)
+        opened.append(inbox)
         return story.Way(inbox, mailboxes.account(world, inbox), sender(inbox.connection_type))
 
     try:
         story.send(canary, watched, way_of, world.canaries, signing_key=world.signing_key)
     except AuthenticationFailed as exc:
-        world.inboxes.disconnect(canary.sender_id, exc)  # invariant 6
+        for inbox in opened:
+            world.inboxes.disconnect(inbox, exc)  # invariant 6
         raise
     return canary.id

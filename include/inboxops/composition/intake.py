@@ -78,7 +78,7 @@ def fetch(
         ends = clock() + SECONDS_PER_RUN
         return lambda: clock() >= ends or yields()
 
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     fetched = fetching.Fetched()
     if inbox.is_live:
         limits = FetchLimits(first_sync_days=inbox.first_sync_days, first_sync_messages=inbox.first_sync_messages)
@@ -100,7 +100,7 @@ def fetch(
             fetched = fetching.Fetched(
                 fetched.stored + again.stored, fetched.refused + again.refused, fetched.bytes + again.bytes, again.more
             )
-    if fetched.more:
+    if fetched.more and world.inboxes.get(inbox_id, removed=True).is_live:
         runs.wake(world, inbox_id)
     if not fetched.stored and not world.inboxes.has_work(inbox_id):
         why = "nothing new" if inbox.is_live else f"the inbox is {inbox.state}"
@@ -111,7 +111,7 @@ def fetch(
 
 def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     if inbox.cell != world.cell:
         runs.wake(world, inbox_id)  # whoever woke it here meant the inbox, wherever it is
         return _moved(inbox)
@@ -128,7 +128,7 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox, by=by)
 
 
@@ -140,9 +140,16 @@ def _fetch_noting_pushes(world: World, inbox: Inbox, *, by: str) -> fetching.Fet
 
 
 def _fetch_while_ours(world: World, inbox: Inbox, *, by: str) -> fetching.Fetched:
-    """As `fetch`; once the tenant has moved to another cell no further batch is begun: the rest is that cell's."""
+    """As `fetch`; once the tenant has moved to another cell, or the inbox was stopped, no further batch is begun: the rest is that
+    cell's, or that of the run that follows when it goes on.
+    """
+
+    def is_ours_no_more() -> bool:
+        known = world.inboxes.get(inbox.id, removed=True)
+        return known.cell != world.cell or not known.is_live
+
     try:
-        return fetch(world, inbox.id, by=by, yields=lambda: world.inboxes.cell_of(inbox.tenant_id) != world.cell)
+        return fetch(world, inbox.id, by=by, yields=is_ours_no_more)
     except (ServiceAway, Overtaken):  # it is tried again here, or another run is at it
         raise
     except Exception:
@@ -162,9 +169,10 @@ def _file_what_came(world: World, inbox_id: int) -> None:
 def cut_off(world: World, inbox_id: int) -> persisting.Persisted:
     """What a fetch leaves to do that was ended from outside, as one that took too long: its inbox says so and is tried again
     soon, and what came until then is filed."""
-    inbox = world.inboxes.get(inbox_id)
+    inbox = world.inboxes.get(inbox_id, removed=True)
     world.inboxes.note_error(inbox_id, TransientError("a fetch took so long that it was cut off", fix=CUT_OFF_FIX))
-    world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
+    if not inbox.is_removed:
+        world.outbox.add_errand(Errand.WAKE, inbox.tenant_id, inbox_id, delay=TRY_AGAIN)
     return file(world, inbox_id, careful=True)
 
 

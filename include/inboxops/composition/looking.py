@@ -37,6 +37,8 @@ def look(world: World, inbox_id: int) -> Found:
         inbox, has_work, sealed = world.inboxes.to_probe(inbox_id)
     except NotFound:
         return Found(mail=False, asked=False)
+    if inbox.is_removed:
+        return Found(mail=False, asked=False)
     asked = inbox.is_live and not has_work
     return Found(has_work or intake.has_news(world, inbox, sealed, disconnects=False), asked)
 

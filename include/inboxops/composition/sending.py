@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inboxops.composition import mailboxes, runs
 from inboxops.composition.world import World
+from inboxops.core.inbox import Inbox
 from inboxops.core.outbound import Accepted, Claim, ReplyRequest, inbox_removed
 from inboxops.errors import AuthenticationFailed, InboxOpsError
 from inboxops.providers import sender
@@ -69,12 +70,14 @@ def send(
         log.info("send_handed_on", message=message_id, attempt=attempt, why=said)
         return story.Dispatch("skipped", message_id, note=said)
     claims: list[Claim] = []
+    opened: list[Inbox] = []
 
     def way_of(claim: Claim) -> story.Way:
         claims.append(claim)
         inbox = world.inboxes.get(claim.inbox_id, removed=True)
         if inbox.is_removed:
             raise inbox_removed()
+        opened.append(inbox)
         log.info(
             "send_began", message=claim.id, attempt=attempt, inbox=inbox.name, recipients=len(claim.to) + len(claim.cc)
         )
@@ -89,8 +92,8 @@ def send(
         )
         return done
     except AuthenticationFailed as exc:
-        for claim in claims:
-            world.inboxes.disconnect(claim.inbox_id, exc)  # invariant 6
+        for inbox in opened:
+            world.inboxes.disconnect(inbox, exc)  # invariant 6
         raise
     except InboxOpsError as exc:
         log.warning("send_failed", message=message_id, attempt=attempt, kind=type(exc).__name__, server=str(exc))

@@ -88,7 +88,9 @@ class Inbox:
 
     @property
     def state(self) -> str:
-        """One word for a person: connected, paused or disconnected."""
+        """One word for a person: connected, paused, disconnected or removed."""
+        if self.is_removed:
+            return "removed"
         if self.connected_at is None:
             return "disconnected"
         return "paused" if self.paused_at else "connected"

@@ -52,6 +52,8 @@ def spans(
 
 def unpack(frame: bytes) -> tuple[bytes, bytes]:
     """(the message in one frame, byte for byte, the note on it). Raises ValueError when the frame was erased or is damaged."""
+    if not frame:
+        raise ValueError("the stored raw message is damaged (nothing of it is there)")
     if not any(frame):
         raise ValueError("the raw message was erased")
     start = length = 0

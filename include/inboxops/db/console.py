@@ -32,7 +32,8 @@ class ConsoleStore:
         """One page; each row has `total`, the number of all that fit, `lag` in seconds, `rate`, mails of the last day.
 
         `canary`: the state of the last canary that something is known of, where that did not come back well.
-        `canary_from`: the inbox that sends them, None for itself.
+        `canary_from`: the inbox that sends them, None for itself. `stands`: "not_filed" or "not_read" of one whose mail is
+        durable or behind its cursor for too long, whatever the reason: a DAG that is paused in Airflow notes no error.
 
         cell: whose inboxes, None for all. ids: those that the reader may see, None for all. sort: one of `SORTS`.
         """

@@ -10,10 +10,21 @@ from psycopg_pool import PoolTimeout
 
 from inboxops.errors import OperatorError, ServiceAway
 
+_CUT_OFF = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
+_SHORT_OF_ROOM = (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory, psycopg.errors.ConfigurationLimitExceeded)
+_POOLER = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
+"""A statement that was prepared on one connection is asked for on another."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises ServiceAway for a database that is away, a standby or a conflict worth retrying, OperatorError for a wrong set-up.
+    """Raises ServiceAway for a database that is away or short of room, a standby, a time-out or a conflict worth retrying,
+    OperatorError for a wrong set-up.
 
     What is wrong with a row passes as psycopg's own error: whoever wrote it keeps the other rows apart from it.
     """
@@ -35,6 +46,22 @@ def translated() -> Iterator[None]:
         raise OperatorError(
             f"the application database refuses: {exc}",
             fix="Run `inboxops prepare` as the owner of the tables (INBOXOPS_OWNER_DATABASE_URL): docs/operations.md, Roles",
+        ) from exc
+    except _POOLER as exc:
+        raise OperatorError(
+            f"the application database refuses: {exc}",
+            fix="A pooler before PostgreSQL has to keep prepared statements apart: PgBouncer from 1.21 with"
+            " max_prepared_statements above 0, or in session mode",
+        ) from exc
+    except _CUT_OFF as exc:
+        raise ServiceAway(
+            f"the application database cut a statement off: {exc}",
+            fix="Another try may be quicker. If it lasts, raise the time-outs that are set for this role or database"
+            " (statement_timeout and its like), or look what holds the locks",
+        ) from exc
+    except _SHORT_OF_ROOM as exc:
+        raise ServiceAway(
+            f"the application database is short of room: {exc}", fix="Give PostgreSQL the disk or memory that it lacks"
         ) from exc
     except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as exc:
         raise ServiceAway(f"the database asks for another try: {exc}") from exc

@@ -115,9 +115,9 @@ class InboxStore:
         return found[0]
 
     def to_probe(self, inbox_id: int) -> Asked:
-        """What a probe begins with, read in one transaction. Raises NotFound as `get` does."""
+        """What a probe begins with, read in one transaction. One that was removed is found, too. Raises NotFound as `get` does."""
         with self._database.transaction() as t:
-            row = t.row("inbox_columns", id=inbox_id, tenant_id=None, tenant=None, removed=False)
+            row = t.row("inbox_columns", id=inbox_id, tenant_id=None, tenant=None, removed=True)
             if row is None:
                 raise _missing(inbox_id)
             return _inbox(row), bool(t.value("has_work", id=inbox_id)), t.value("credentials", id=inbox_id)
@@ -186,13 +186,16 @@ class InboxStore:
         with self._database.transaction() as t:
             t.run("remove", id=inbox_id)
 
-    def disconnect(self, inbox_id: int, error: InboxOpsError) -> bool:
-        """Invariant 6: `last_error` set, `connected_at` cleared, one event for the admins. False when that was so before."""
+    def disconnect(self, inbox: Inbox, error: InboxOpsError) -> bool:
+        """Invariant 6: `last_error` set, `connected_at` cleared, one event for the admins. False when that was so before.
+
+        inbox: as it stood when its credentials were read. One that was connected again since then has others, and stays.
+        """
         with self._database.transaction() as t:
-            tenant_id = t.value("disconnect", id=inbox_id, error=str(error))
+            tenant_id = t.value("disconnect", id=inbox.id, connected_at=inbox.connected_at, error=str(error))
             if tenant_id is None:
                 return False
-            add_event(t, tenant_id, "inbox.disconnected", {"inbox_id": inbox_id, "error": str(error)})
+            add_event(t, tenant_id, "inbox.disconnected", {"inbox_id": inbox.id, "error": str(error)})
             return True
 
     def note_error(self, inbox_id: int, error: InboxOpsError) -> None:

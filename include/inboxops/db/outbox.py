@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -15,7 +16,10 @@ from inboxops.ports import EventBus, PublishedEvent
 SLICE = 500
 ERRANDS = 200
 LEASE_SECONDS = 60.0
-"""How long whoever delivers errands may take for all that it claimed. A second delivery would do no harm."""
+"""How long whoever delivers errands or sends may take for all that it claimed: what is left then is the next one's.
+
+So an Airflow that is slow to answer keeps nobody from what comes behind. A second delivery would do no harm.
+"""
 
 
 class OutboxStore:
@@ -66,8 +70,10 @@ class OutboxStore:
             rows = t.rows(
                 "claim_errands", kind=kind, name=name, claim=claim, lease=LEASE_SECONDS, limit=ERRANDS, cell=cell
             )
-        delivered = 0
+        ends, delivered = time.monotonic() + LEASE_SECONDS, 0
         for row in rows:
+            if time.monotonic() >= ends:  # the claims are free again by now
+                break
             try:
                 deliver(int(row["name"]), row["id"], row["cell"])
             except InboxOpsError as exc:
@@ -92,10 +98,12 @@ class OutboxStore:
 
         (started, kept). The first that can't be started keeps the others waiting too: it is Airflow that is away.
         """
-        started = 0
+        ends, started = time.monotonic() + LEASE_SECONDS, 0
         with self._database.transaction() as t:
             rows = t.rows("due_sends", tenant_id=tenant_id, name=name, cell=cell, limit=SLICE)
             for position, row in enumerate(rows):
+                if time.monotonic() >= ends:
+                    return started, len(rows) - position
                 try:
                     ordered = row["payload"]
                     start(int(ordered["message_id"]), int(ordered["attempt"]), row["id"], row["cell"])

@@ -15,6 +15,7 @@ from inboxops.errors import ServiceAway
 from inboxops.ports import PublishedEvent
 
 STREAM_LENGTH = 10_000  # events a tenant's stream keeps, about
+TRIED_ON = "inboxops:pulse:stream"
 
 
 def channel(tenant_id: int) -> str:
@@ -46,10 +47,10 @@ class RedisBus:
         self._client = client
         self._stream_length = stream_length
 
-    def ping(self) -> None:
-        """Raises ServiceAway when it does not answer."""
-        with _speaking("does not answer"):
-            self._client.ping()
+    def try_out(self) -> None:
+        """Raises ServiceAway when it takes no events: one that is full, or a replica, answers a ping as ever."""
+        with _speaking("takes no events"):
+            self._client.xadd(TRIED_ON, {"event": "pulse"}, maxlen=1, approximate=False)
 
     def forget(self, tenant_id: int) -> None:
         """A tenant's stream goes, with what was kept of it. Raises ServiceAway when Redis is away."""

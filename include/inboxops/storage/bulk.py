@@ -17,8 +17,15 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store as Bucket
 
 from inboxops.core.download import content_disposition, media_type
-from inboxops.errors import InboxOpsError, ObjectMissing, ServiceAway
-from inboxops.storage.s3 import access_refused, bucket_missing, object_missing, request_refused
+from inboxops.errors import InboxOpsError, ServiceAway
+from inboxops.storage.s3 import (
+    access_refused,
+    bucket_missing,
+    no_object_store,
+    object_cut_short,
+    object_missing,
+    request_refused,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,11 +67,11 @@ class BulkStore:
 
     def size(self, key: str) -> int | None:
         """Bytes of an object, None when there is none."""
-        try:
-            with self._speaking(key):
+        with self._speaking(key):
+            try:
                 return int(obstore.head(self._bucket, key)["size"])
-        except ObjectMissing:
-            return None
+            except FileNotFoundError:  # an answer to HEAD has no body that could say more
+                return None
 
     @contextmanager
     def _speaking(self, key: str) -> Iterator[None]:
@@ -92,10 +99,14 @@ def _credentials(client: S3Client) -> Any:
 
 def _translated(exc: BaseError | FileNotFoundError, bucket: str, key: str) -> InboxOpsError:
     if isinstance(exc, FileNotFoundError):  # obstore knows objects only, and keeps the store's answer in its text
-        return bucket_missing(bucket) if "NoSuchBucket" in str(exc) else object_missing(bucket, key)
+        if "NoSuchBucket" in str(exc):
+            return bucket_missing(bucket)
+        return object_missing(bucket, key) if "NoSuchKey" in str(exc) else no_object_store("404 without a word of S3's")
     if isinstance(exc, (PermissionDeniedError, UnauthenticatedError)):
         return access_refused(bucket, type(exc).__name__)
     said = str(exc).partition("\n")[0][:300]  # behind it stands obstore's own view of itself
+    if "status code: 416" in said:
+        return object_cut_short(bucket, key)
     if _REFUSED.search(said) and "RequestTimeout" not in said:  # Amazon's answer to a slow body is a 400 of that code
         return request_refused(said)
     return ServiceAway(f"the object store is in trouble ({type(exc).__name__} at {key!r}): {said}")

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.parsers import ResponseParserError
 
 from inboxops.core.download import content_disposition, media_type
 from inboxops.errors import InboxOpsError, ObjectMissing, OperatorError, ServiceAway
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
 
 _DELETES_PER_CALL = 1000  # DeleteObjects takes no more
 _THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "503"}
-_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "403"}
+_REFUSED = {
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "AuthFailure",
+    "RequestTimeTooSkewed",
+    "ExpiredToken",
+    "403",
+}
 
 
 def client(settings: Settings) -> S3Client:
@@ -109,6 +118,8 @@ class S3Store:
         wanted: Any = {} if offset is None and length is None else {"Range": f"bytes={start}-{end}"}
         with self._speaking(key):
             answer = self.client.get_object(Bucket=self._bucket, Key=key, **wanted)
+            if "ETag" not in answer or (wanted and "ContentRange" not in answer):
+                raise no_object_store("200 without what S3 says of an object")
             return answer["Body"].read()
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -182,6 +193,8 @@ class S3Store:
     def _speaking(self, key: str = "") -> Iterator[None]:
         try:
             yield
+        except ResponseParserError as exc:
+            raise no_object_store(str(exc).partition("\n")[0]) from exc
         except (BotoCoreError, ClientError) as exc:
             raise _translated(exc, self._bucket, key) from exc
 
@@ -196,6 +209,19 @@ def bucket_missing(bucket: str) -> OperatorError:
 
 def object_missing(bucket: str, key: str) -> ObjectMissing:
     return ObjectMissing(f"the object {key!r} is missing from bucket {bucket!r}", fix="Restore it from a backup")
+
+
+def object_cut_short(bucket: str, key: str) -> ObjectMissing:
+    return ObjectMissing(
+        f"the object {key!r} in bucket {bucket!r} ends before what is to be read of it", fix="Restore it from a backup"
+    )
+
+
+def no_object_store(how: str) -> ServiceAway:
+    """Of a proxy's page. A store itself says `NoSuchKey`: nothing else proves that an object is gone."""
+    return ServiceAway(
+        f"what answers in place of the object store is none ({how})", fix="Check INBOXOPS_S3_ENDPOINT if this lasts"
+    )
 
 
 def access_refused(bucket: str, how: str) -> OperatorError:
@@ -217,8 +243,12 @@ def _translated(exc: BotoCoreError | ClientError, bucket: str, key: str) -> Inbo
         status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code == "NoSuchBucket":
             return bucket_missing(bucket)
-        if code in {"NoSuchKey", "404"}:
+        if code == "NoSuchKey":
             return object_missing(bucket, key)
+        if code == "InvalidRange":
+            return object_cut_short(bucket, key)
+        if status == 404 and code in {"404", ""}:
+            return no_object_store("404 without a word of S3's")
         if code in _REFUSED:
             return access_refused(bucket, code)
         if code in _THROTTLED:

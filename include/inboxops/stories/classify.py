@@ -179,7 +179,7 @@ def read_row(frame: bytes | None, row: StoredRow, context: InboxContext, objects
     frame: its part of a pack, None when the object is gone. Raises TransientError when the object store is away.
     """
     if frame is None:
-        return f"its raw bytes are gone: no object {row.storage_key}"
+        return f"its raw bytes are gone: the object {row.storage_key} is missing, or ends before them"
     try:
         message = parsed(frame, row, context, objects)
         reading = read_stored(message, row, context)

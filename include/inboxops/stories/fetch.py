@@ -54,7 +54,7 @@ class Puts(Protocol):
 class Standing(Protocol):
     """How an inbox stands, kept for its admins (invariant 6)."""
 
-    def disconnect(self, inbox_id: int, error: InboxOpsError) -> bool: ...
+    def disconnect(self, inbox: Inbox, error: InboxOpsError) -> bool: ...
 
     def note_error(self, inbox_id: int, error: InboxOpsError) -> None: ...
 
@@ -87,7 +87,7 @@ def standing(inbox: Inbox, store: Standing, *, disconnects: bool = True) -> Iter
         yield
     except AuthenticationFailed as exc:
         if disconnects:
-            store.disconnect(inbox.id, exc)
+            store.disconnect(inbox, exc)
         raise
     except Overtaken:
         raise

@@ -9,6 +9,10 @@ from typing import Protocol
 
 from inboxops.errors import TransientError
 from inboxops.ports import EventBus
+from inboxops.stories.telling import log
+
+GIVES_UP_AFTER = 3
+"""One tenant's events may be what the bus does not take."""
 
 
 class EventOutbox(Protocol):
@@ -18,15 +22,19 @@ class EventOutbox(Protocol):
 def publish(outbox: EventOutbox, bus: EventBus, tenant_ids: list[int]) -> int:
     """Publish what is open for these tenants; returns how many events went out.
 
-    A bus that is away delays events and loses none: they stay open for `drain_outbox`, and mail goes on (invariant 7).
+    A bus that is away delays events and loses none: they stay open for `drain_outbox`, and mail goes on (invariant 7). It is away
+    for all, and may take seconds to say so: after a few tenants the others are not tried.
     """
-    sent = 0
+    sent = failed = 0
     for tenant_id in tenant_ids:
         try:
             while count := outbox.publish_open(tenant_id, bus):
                 sent += count
-        except TransientError:
-            continue
+        except TransientError as exc:
+            log.warning("events_kept", tenant=tenant_id, why=str(exc.args[0]), to_do=exc.fix)
+            failed += 1
+            if failed == GIVES_UP_AFTER:
+                break
     return sent
 
 

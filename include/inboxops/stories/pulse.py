@@ -29,7 +29,7 @@ class Objects(Protocol):
 class Bus(Protocol):
     """What the pulse asks of the event bus."""
 
-    def ping(self) -> None: ...
+    def try_out(self) -> None: ...
 
 
 class Heart(Protocol):
@@ -44,7 +44,7 @@ def pulse(heart: Heart, objects: Objects, bus: Bus, *, due_at: datetime, clock: 
     Raises the database's errors: then there is no beat, which says so, too.
     """
     began_at = clock()
-    of_objects, of_events = _asked(lambda: _round_trip(objects, began_at)), _asked(bus.ping)
+    of_objects, of_events = _asked(lambda: _round_trip(objects, began_at)), _asked(bus.try_out)
     told = Pulse(due_at, began_at, of_objects(), of_events())
     heart.beat(told)
     return told

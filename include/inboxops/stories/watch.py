@@ -30,7 +30,7 @@ class Channels(Protocol):
 
 
 class Standing(Protocol):
-    def disconnect(self, inbox_id: int, error: InboxOpsError) -> bool: ...
+    def disconnect(self, inbox: Inbox, error: InboxOpsError) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def register(
     except InboxOpsError as exc:
         channels.failed(inbox.id, str(exc))
         if isinstance(exc, AuthenticationFailed):
-            inboxes.disconnect(inbox.id, exc)  # invariant 6
+            inboxes.disconnect(inbox, exc)  # invariant 6
         raise
     channels.registered(
         inbox.id,

@@ -1,7 +1,8 @@
 -- name: console_inboxes
 -- Every inbox of a cell that may be seen, with how it stands; the counts come from partial indexes of unfinished work, not from the mail.
 WITH unfiled AS (
-    SELECT inbox_id, count(*) AS unfiled, extract(epoch FROM now() - min(created_at))::float8 AS waiting
+    SELECT inbox_id, count(*) AS unfiled, extract(epoch FROM now() - min(created_at))::float8 AS waiting,
+           min(updated_at) < now() - interval '30 minutes' AS stands -- longer than any of its tasks takes
     FROM inbound WHERE state IN ('stored', 'classified') GROUP BY inbox_id
 ), parked AS (
     SELECT inbox_id, count(*) AS parked FROM inbound WHERE state = 'parked' GROUP BY inbox_id
@@ -16,6 +17,9 @@ WITH unfiled AS (
                 WHEN i.push_error IS NOT NULL THEN 'failed' WHEN i.push_missed_in_row > 0 THEN 'silent'
                 WHEN i.push_registered_at IS NOT NULL
                       AND coalesce(i.gmail_watch_expires_at, i.graph_subscription_expires_at) > now() THEN 'push' ELSE 'polled' END AS push,
+           CASE WHEN u.stands THEN 'not_filed'
+                WHEN i.connected_at IS NOT NULL AND i.paused_at IS NULL AND coalesce(i.idle_seen_at < now() - interval '3 minutes', true)
+                     AND greatest(i.last_fetch_at, i.connected_at, i.resumed_at) < now() - interval '2 hours' THEN 'not_read' END AS stands,
            CASE WHEN c.state NOT IN ('back', 'back_late') THEN c.state END AS canary,
            f.name || CASE WHEN f.removed_at IS NULL THEN '' ELSE ' (removed)' END AS canary_from
     FROM inboxes i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN unfiled u ON u.inbox_id = i.id LEFT JOIN parked p ON p.inbox_id = i.id
@@ -32,7 +36,8 @@ FROM shown s
 WHERE (%(q)s::text = '' OR strpos(lower(s.tenant || ' ' || s.name || ' ' || s.email_address), lower(%(q)s)) > 0)
   AND (%(state)s::text = '' OR s.state = %(state)s)
   AND (%(kind)s::text = '' OR s.kind = %(kind)s)
-  AND (NOT %(trouble)s OR s.last_error IS NOT NULL OR s.parked > 0 OR s.push IN ('failed', 'silent') OR s.canary IS NOT NULL)
+  AND (NOT %(trouble)s OR s.last_error IS NOT NULL OR s.parked > 0 OR s.push IN ('failed', 'silent') OR s.canary IS NOT NULL
+       OR s.stands IS NOT NULL)
 ORDER BY
     CASE WHEN NOT %(down)s THEN CASE %(sort)s WHEN 'tenant' THEN s.tenant WHEN 'name' THEN s.name WHEN 'kind' THEN s.kind
                                               WHEN 'state' THEN s.state WHEN 'push' THEN s.push END END,

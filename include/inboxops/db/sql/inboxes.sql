@@ -90,7 +90,7 @@ WHERE id = %(id)s AND removed_at IS NULL
 -- name: disconnect
 UPDATE inboxes
 SET connected_at = NULL, last_error = %(error)s, last_error_kind = 'tenant_admin', last_error_at = now(), updated_at = now()
-WHERE id = %(id)s AND connected_at IS NOT NULL
+WHERE id = %(id)s AND connected_at = %(connected_at)s
 RETURNING tenant_id
 
 -- name: note_error
@@ -121,9 +121,12 @@ WHERE id = %(id)s
 
 -- name: take_fetch_slot
 -- Generic cell rate algorithm: half the limit may come at once, the other half flows in evenly, so no hour sees more.
+-- None gives more than an hour ahead: what is further was given before the clock was put back.
 UPDATE inboxes
-SET fetch_slot_at = greatest(coalesce(fetch_slot_at, now()), now()) + %(interval)s
-WHERE id = %(id)s AND coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
+SET fetch_slot_at = CASE WHEN fetch_slot_at BETWEEN now() AND now() + interval '1 hour' THEN fetch_slot_at ELSE now() END
+                    + %(interval)s
+WHERE id = %(id)s AND (coalesce(fetch_slot_at, now()) <= now() + interval '1 hour' - %(interval)s
+                       OR fetch_slot_at > now() + interval '1 hour')
 RETURNING id
 
 -- name: resync

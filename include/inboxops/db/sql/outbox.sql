@@ -7,8 +7,12 @@ FROM jsonb_to_recordset(%(rows)s) AS r (kind text, name text, payload jsonb, del
 SELECT pg_advisory_xact_lock(hashtext('inboxops.events'), %(tenant_id)s::integer)
 
 -- name: tenants_with_open_events
-SELECT DISTINCT tenant_id FROM outbox WHERE done_at IS NULL AND kind = 'event' AND available_at <= now()
-  AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+-- In any order: where not all are tried, each has its turn some time.
+SELECT tenant_id FROM (
+    SELECT DISTINCT tenant_id FROM outbox WHERE done_at IS NULL AND kind = 'event' AND available_at <= now()
+      AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
+) AS with_events
+ORDER BY random()
 
 -- name: open_events
 SELECT id, tenant_id, name, payload FROM outbox
