@@ -251,7 +251,7 @@ def _header_recipients(case: Case) -> Iterator[str]:
 
 
 def _spoken_recipients(case: Case) -> tuple[str, ...]:
-    """Addresses in the words of the report; at last whom the returned message was for, when that was one."""
+    """Addresses in the words of the report, or whom the returned message was for, when one; at last the only address there is."""
     message = case.message
     found = recipients.named(
         case.spoken, not_these=_aside(case), local_domain=message.sender.address.rpartition("@")[2]
@@ -263,7 +263,7 @@ def _spoken_recipients(case: Case) -> tuple[str, ...]:
         addressed = recipients.ADDRESS.findall(to[1]) if to else []
         if len(addressed) == 1:
             return (addressed[0],)
-    return ()
+    return found.alone
 
 
 def _original_ids(case: Case) -> tuple[str, ...]:

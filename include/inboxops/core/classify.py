@@ -24,7 +24,7 @@ from inboxops.core.rules import (
     spam,
 )
 
-RULESET = "2026.4"
+RULESET = "2026.5"
 """Stored with every verdict. It changes whenever a rule, its phrases or the order change."""
 
 Check = Callable[[Case], Finding | None]

@@ -83,19 +83,25 @@ BOUNCE_SUBJECT = re.compile(
     \bdelayed \d+ (?:hours|days) | \bbounced? (?:mail|message|e-?mail) | \[bounce\] | error sending your (?:mail|message) | \bmailbox (?:is )?full | \buser unknown\b
     \bunknown user\b | \bprocessing error\b | \bautomatically rejected mail\b | \bpostmaster notify\b
     \bnameserver error report\b | \brejected (?:mail|message|e-?mail)\b | \bmail rejected\b
-    \bdsn\b.{0,30}\b(?:fail|delay) | \bndr\b | \bmessage blocked\b | \bdelivery has been delayed\b | unzustellbar
+    \bdsn\b.{0,30}\b(?:fail|delay) | \bndr\b | \bmessage (?:you sent )?(?:was )?blocked\b | \bdelivery has been delayed\b | unzustellbar
     nicht zustellbar | nicht zugestellt | zustell(?:ung|fehler|status|barkeit)
     zurückgesand?te? (?:mail|nachricht|e-?mail) | non remis | non distribu | non d[ée]livr
     [ée]chec de (?:la )?(?:remise|livraison|distribution|l.envoi) | [ée]tat de remise
     notification d.[ée]tat de remise | non recens[ée] | no se (?:ha )?(?:pudo|podido|puede) (?:entregar|enviar)
     no entregado | no se entreg | entrega (?:fallida|no realizada) | error (?:de|en la) entrega | devuelto
-    n[ãa]o (?:foi )?entreg | falha (?:na|de) entrega | n[ãa]o (?:foi )?poss[íi]vel (?:a )?entreg
+    n[ãa]o (?:foi )?entreg | falha (?:na|de) entrega | n[ãa]o (?:foi |é )?poss[íi]vel (?:a )?entreg
     mancat[oa] (?:recapito|consegna) | recapito non riuscito | non (?:è stato )?(?:recapitat|consegnat)
-    impossibile (?:recapitare|consegnare) | onbestelbaar | niet (?:bezorgd|afgeleverd|besteld)
-    bezorging (?:mislukt|is mislukt) | kunde inte leverera | går inte att leverera | ej levererat
-    kunne ikke (?:leveres|afleveres) | ikke leveret | ikke levert | toimitus epäonnistui | ei voitu toimittaa
-    nie (?:zosta[łl][ao]? )?dostarczon | niedostarczon | zwrot (?:wiadomo|poczty) | nedoru[čc] | nelze doru[čc]it
-    nem k[ée]zbes[íi]t | k[ée]zbes[íi]t[ée]si? (?:hiba|sikertelen) | teslim edileme | iletileme | μη παραδο
+    impossibile (?:recapitare|consegnare) | non recapitabile | onbestelbaar | niet (?:te )?(?:bezorg|aflever|bestel)
+    bezorging (?:mislukt|is mislukt) | kunde inte leverera | (?:kan inte|går inte att) leverera | ej levererat
+    (?:kunne|kan) ikke (?:leveres|afleveres) | ikke leveret | ikke levert | levering (?:mislyktes|mislykkedes)
+    toimitus epäonnistui | toimittaminen epäonnistui | ei (?:voitu|voi|voida) toimittaa | toimittamat(?:on|ta) viesti
+    nie (?:zosta[łl][ao]? )?dostarczon | niedostarcz | zwrot (?:wiadomo|poczty) | nedoru[čc] | nelze doru[čc]it
+    nem k[ée]zbes[íi]t | k[ée]zbes[íi](?:t[ée]si? (?:hiba|sikertelen)|thetetlen) | teslim edileme | iletileme | μη παραδο
+    δεν (?:είναι|ήταν) δυνατή η παράδοση | nelivra(?:t|bil) | (?:imposibil|nu (?:se poate|a putut)) (?:de |fi )?livra
+    ni (?:mogoče|bilo mogoče) dostaviti | nedostav(?:ljiv|ljen) | ni(?:je)? (?:bilo )?moguće (?:isporuč|dostav) | (?:ni)?je isporučen | neisporuč
+    није (?:било )?могуће (?:испоруч|достав) | неиспоруч | недоставим | не може да (?:бъде|се) достав | kohale(?: ei)? toimeta
+    kättetoimetamat | nepristatyt | nepavyko pristatyti | nav piegād | nepiegād | no (?:s'ha pogut|es pot) lliurar
+    không (?:thể )?gửi được | không thể gửi | tidak (?:dapat|bisa) (?:di)?kirim | tidak terkirim | ไม่สามารถส่ง | ส่งไม่สำเร็จ
     αποτυχία παράδοσης | не(?: было| был)? ?доставлен | недоставлен | не удалось доставить | невозможно доставить
     сбой доставки | ошибка доставки | возврат (?:письма|почты) | не вдалося доставити | 配信(?:不能|でき|エラー|に失敗|失敗)
     配送(?:不能|でき|エラー) | 送信(?:エラー|できません|失敗) | 不達 | エラーメール | (?:メール|送信|配信)?エラー通知 | 未配(?:信|達) | 届けでき
@@ -149,13 +155,21 @@ FAILURE = re.compile(
     imposible entregar | no se entreg[óo] | n[ãa]o (?:p[ôo]de|pode|foi|foi poss[íi]vel)(?: ser)? (?:entreg|envi)
     falha na entrega | (?:impossibile|non è stato possibile) (?:recapitare|consegnare|inviare)
     non (?:è stato|ha potuto essere|può essere) (?:recapitat|consegnat)
-    kon niet worden (?:bezorgd|afgeleverd|verzonden) | niet (?:bezorgd|afgeleverd) | kunde inte levereras
-    kunne ikke (?:leveres|afleveres) | ei voitu toimittaa | ei voida toimittaa
+    (?:kan|kon) niet worden (?:bezorgd|afgeleverd|verzonden|bereikt) | niet (?:bezorgd|afgeleverd)
+    n[ãa]o (?:foi|é) poss[íi]vel (?:a )?entreg | kunde inte levereras | (?:går|gick) inte att leverera | leveransen misslyckades
+    (?:kunne|kan) ikke (?:leveres|afleveres) | levering .{0,60}(?:mislyktes|mislykkedes) | ei (?:voitu|voida|voi) toimittaa
+    toimi(?:tus|ttaminen) .{0,80}epäonnistui
     nie (?:mog[łl][ao]|m[óo]g[łl]|mo[żz]na|zosta[łl][ao]?|uda[łl]o si[ęe])(?: by[ćc]| zosta[ćc]| go| jej)? ?dostarcz
-    nelze doru[čc]it | nepoda[řr]ilo (?:se )?doru[čc]it | nem (?:lehetett|siker[üu]lt) k[ée]zbes[íi]teni
-    teslim edilem | iletilem | δεν (?:ήταν δυνατή|μπόρεσε)
-    не (?:может быть|могло быть|удалось|было|был|может)(?: быть)? доставл?[еи] | не удалось доставить
+    (?:nelze|ne[šs]lo|nebylo mo[žz]n[ée]|nebolo mo[žz]n[ée]) doru[čc]i[tť] | nepoda[řr]ilo (?:se |sa )?doru[čc]i[tť]
+    doru[čc]en[íi]e? .{0,80}nezda[řr]ilo | nem (?:lehetett|siker[üu]lt|tudtuk|lehet) k[ée]zbes[íi]teni | nem k[ée]zbes[íi]thet
+    teslim edilem | iletilem | δεν (?:ήταν δυνατή|είναι δυνατή|μπόρεσε) | nu (?:a|au|poate|s-a) (?:putut )?(?:fi )?livra
+    livrarea .{0,80}(?:eșuat|nereușit) | ni (?:bilo )?mogoče dostaviti | dostava .{0,80}ni uspela
+    ni(?:je)? (?:bilo )?moguće (?:isporuč|dostav) | није (?:било )?могуће (?:испоруч|достав) | ei (?:saanud|saa|õnnestunud) .{0,40}toimetada
+    pristatyti nepavyko | nepavyko pristatyti | (?:nevarēja|neizdevās) piegādāt | no (?:s'ha pogut|es pot|s’ha pogut) lliurar
+    không (?:thể )?gửi được | không thể gửi | tidak (?:dapat|bisa) (?:di)?kirim | ไม่สามารถส่ง
+    не (?:может быть|могло быть|удалось|было|был|может)(?: быть)? (?:доставл?[еи]|отправл) | не удалось (?:доставить|выполнить доставку)
     невозможно доставить | не доставлено | не вдалося доставити | пользователь не найден
+    не може да (?:бъде|се) достав | не може бути доставлен
     配(?:信|送|達)(?:でき|が?できなかった|に失敗|不能|されません) | 送信(?:でき|に失敗|エラー) | 届け(?:でき|ることができ)
     (?:宛先|あて先).{0,30}(?:見つか|存在し|不明|ありません) | エラー(?:メール|内容) | 受信者.{0,20}(?:存在し|見つか)
     (?:无法|無法|不能|未能)(?:正常)?(?:投递|投遞|送达|送達|传递|傳遞|傳送|发送|發送|寄達|接收|接受) | (?:投递|投遞|传输|傳輸|发送|發送|傳送)失[败敗] | 退信
