@@ -25,7 +25,7 @@ _LABELS = {
     "to": """to an à a al para per aan till til vastaanottaja do komu кому προς kime alıcı címzett către destinataire destinatario
         destinatário empfänger ontvanger mottagare modtager mottaker adresát получатель kepada đến tới kam adressaat kellele prima прима za ถึง אל إلى 收件人 收件者 宛先""",
     "subject": """subject betreff objet sujet asunto assunto oggetto onderwerp ämne emne aihe otsikko temat předmět predmet тема θέμα konu
-        tárgy subiect zadeva teema tēma относно наслов perihal subjek chủ เรื่อง נושא الموضوع 主题 主旨 主題 件名 제목""",
+        tárgy subiect zadeva tema teema tēma относно наслов perihal subjek chủ เรื่อง נושא الموضوع 主题 主旨 主題 件名 제목""",
 }
 _SEVERAL_WORDS = {"보낸 사람": "from", "보낸사람": "from", "de la": "from", "보낸 날짜": "date", "받는 사람": "to", "chủ đề": "subject",
                   "reply-to": "", "sent by": "from", "envoyé le": "date", "per a": "to", "от кого": "from", "đã gửi": "date", "enviado el": "date", "gesendet am": "date"}  # fmt: skip
@@ -64,7 +64,7 @@ def is_forward(subject: str, text: str, *, answers: bool) -> bool:
 def authors(text: str) -> Iterator[Address]:
     """Who wrote what is passed on within a text, by its header blocks, the outermost first, as far as they name an address."""
     lines = text[:_SCANNED].splitlines()
-    labels = [_label(line) for line in lines]
+    labels = [label(line) for line in lines]
     for number, (kind, value) in enumerate(labels):
         if mark := _MARK.search(lines[number][:500]):
             yield from _beside_mark(lines[number][mark.end() :], lines[number + 1 : number + 4])
@@ -81,7 +81,7 @@ def authors(text: str) -> Iterator[Address]:
 
 def _beside_mark(behind: str, below: list[str]) -> Iterator[Address]:
     """The author where the whole block stands in the mark's line (Yahoo), or a line that ends in a colon in its place (Yandex)."""
-    kind, value = _label(behind.lstrip(" -*_"))
+    kind, value = label(behind.lstrip(" -*_"))
     introductions = [line.strip()[:500] for line in below if line.rstrip().endswith(":")]
     for text in ([value] if kind == "from" else []) + introductions:
         if found := ADDRESS.search(text):
@@ -89,7 +89,7 @@ def _beside_mark(behind: str, below: list[str]) -> Iterator[Address]:
             yield Address(name.strip(" \"'"), _lower_domain(found[0].strip(".'")))
 
 
-def _label(line: str) -> tuple[str, str]:
+def label(line: str) -> tuple[str, str]:
     """(kind, what stands behind the label) of a line of a header block; ("", "") of any other."""
     found = _LINE.match(line[:500])
     kind = _KINDS.get(" ".join(found[1].casefold().split()), "") if found else ""
