@@ -276,7 +276,8 @@ def _original_ids(case: Case) -> tuple[str, ...]:
             block.get("x-original-message-id", ""),
             block.get("message-id", ""),
         ]
-    found = [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
+    found = case.all_headers("X-Riferimento-Message-ID")[:1]
+    found += [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
     found += [*fields, case.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
     normal = [ids.normalise_message_id(one) for one in found]
     normal += [*message.in_reply_to, *message.references[::-1]]

@@ -20,7 +20,7 @@ _AUTOMATIC_ANSWER = _any(r"""
     out[- ]of[- ](?:the[- ])?office | \bauto(?:matic|mated|matically)?[- ]?(?:generated )?(?:reply|response|responder)\b
     auto: .{1,80}\bout of the office | \bvacation (?:reply|message|response|notice) | abwesenheit | \babwesend\b
     automatische antwort | urlaubs(?:benachrichtigung|meldung|notiz) | réponse automatique | reponse automatique
-    absence du bureau | absente? du bureau | (?:message|notification|réponse) d.absence | respuesta autom[aá]tica
+    absence du bureau | absent(?:e|\(e\))? du bureau | (?:message|notification|réponse) d.absence | respuesta autom[aá]tica
     fuera de (?:la )?oficina | ausente de la oficina | resposta autom[aàá]tica | fora do escrit[óo]rio
     fora de l.oficina | aus[êe]ncia tempor[áa]ria | ausente do escrit[óo]rio | erantzun automatiko | risposta automatica
     fuori (?:sede|ufficio) | assenza dall.ufficio | automatische? (?:ant|beant)woord | outomatiese antwoord | \bafwezig
@@ -54,6 +54,14 @@ OUT_OF_OFFICE_PREFIX = re.compile(
     rf"\s*(?:\[[^\[\]]{{1,40}}\]\s*){{0,3}}{_AUTOMATIC_ANSWER}\w*\s*(?:[:：|(\[]|\s[-–—]|$)"
 )
 """As programs write it: in front of the subject that they answer, or alone. A gateway's `[EXTERNAL]` may stand before it."""
+
+OUT_OF_OFFICE_NOTES = re.compile(rf"\s*auto ?: .{{1,120}}(?:{_AUTOMATIC_ANSWER}|{_AWAY})")
+"""As HCL Notes writes it, with the person's name in between."""
+NOTE_OF_A_PROGRAM = re.compile(
+    r"automat\w{1,4} (?:response|reply) to your (?:message|e-?mail)|automatische antwort auf ihre nachricht"
+    r"|réponse automatique à votre message|respuesta automática a su mensaje|risposta automatica al (?:suo|tuo|vostro) messaggio"
+)
+"""What HCL Notes and others put below it, in lower-cased text."""
 
 _ANSWERS = (
     r"(?:re|aw|antw|antwort|sv|vs|vb|vl|odp|pd|atb|bls|rif|ref|res|r|fwd?|wg|tr|trs|rv|enc|i|doorst|ynt|ilt|yml|vá|továbbít(?:ás)?|ang|hl|na"
