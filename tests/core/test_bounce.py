@@ -123,6 +123,28 @@ def test_a_warning_without_status_is_a_delay() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Die Zustellung an x@y.example verzögert sich.",
+        "La remise de votre message à x@y.example est retardée.",
+        "Il recapito del messaggio a x@y.example è in ritardo.",
+        "A entrega da mensagem a x@y.example está atrasada.",
+        "De bezorging aan x@y.example is vertraagd.",
+        "Dostarczenie wiadomości do x@y.example jest opóźnione.",
+        "Leveransen till x@y.example är försenad.",
+        "Levering til x@y.example er forsinket.",
+        "x@y.example adresine teslim gecikti.",
+        "x@y.example로의 배달이 지연되고 있습니다.",
+    ],
+)
+def test_a_warning_in_other_languages_is_a_delay(text: str) -> None:
+    found = verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Delivery status", Return_Path="<>"))
+    assert found.kind is VerdictKind.DELAY
+    assert found.bounce is not None
+    assert found.bounce.recipients == ("x@y.example",)
+
+
 def test_a_servers_final_reply_is_no_delay_whatever_the_words_around_it() -> None:
     text = "Your message has not been delivered to\n\n  x@y.example\n\nhost mx.y.example said: 550 5.1.1 no such user"
     found = verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Returned mail: deferred"))

@@ -195,7 +195,10 @@ DELAY = re.compile(
     do not need to (?:resend|take any) | no action is required
     will (?:continue|keep) (?:to try|trying|to attempt|to be) | delivery attempts will continue | will be retried
     \(delay\) | verzögert | wird weiter versucht | retard[ée] ?(?:e|s)?\b.{0,30}(?:remise|livraison)
-    remise .{0,30}retard | retras(?:o|ad[oa]) | задерж | 遅延|配信が遅れ | 延迟|延遲|暫時無法
+    remise .{0,80}retard | retras(?:o|ad[oa]) | (?:recapito|consegna).{0,60}ritard | ritard.{0,30}(?:recapito|consegna) | opóźni
+    (?:entrega|mensagem).{0,60}atras | atras.{0,30}entrega | vertraag | vertraging | försen(?:ad|ing) | forsinke | viiväst | zpožd[ěe]n
+    opožd[ěe]n | oneskor | késlelte | késik | gecik(?:ti|me) | καθυστέρ | întârzi | затрим | забав(?:я|ен) | 지연 | 遅れて
+    задерж | 遅延|配信が遅れ | 延迟|延遲|暫時無法
     """)
 )
 """... when it has not delivered yet ..."""
