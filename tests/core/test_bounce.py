@@ -123,6 +123,28 @@ def test_a_warning_without_status_is_a_delay() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Die Zustellung an x@y.example verzögert sich.",
+        "La remise de votre message à x@y.example est retardée.",
+        "Il recapito del messaggio a x@y.example è in ritardo.",
+        "A entrega da mensagem a x@y.example está atrasada.",
+        "De bezorging aan x@y.example is vertraagd.",
+        "Dostarczenie wiadomości do x@y.example jest opóźnione.",
+        "Leveransen till x@y.example är försenad.",
+        "Levering til x@y.example er forsinket.",
+        "x@y.example adresine teslim gecikti.",
+        "x@y.example로의 배달이 지연되고 있습니다.",
+    ],
+)
+def test_a_warning_in_other_languages_is_a_delay(text: str) -> None:
+    found = verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Delivery status", Return_Path="<>"))
+    assert found.kind is VerdictKind.DELAY
+    assert found.bounce is not None
+    assert found.bounce.recipients == ("x@y.example",)
+
+
 def test_a_servers_final_reply_is_no_delay_whatever_the_words_around_it() -> None:
     text = "Your message has not been delivered to\n\n  x@y.example\n\nhost mx.y.example said: 550 5.1.1 no such user"
     found = verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Returned mail: deferred"))
@@ -144,6 +166,24 @@ def test_a_servers_final_reply_is_no_delay_whatever_the_words_around_it() -> Non
         ("配信不能", "次の宛先に配信できませんでした\n x@y.example"),
         ("邮件投递失败", "无法投递到以下地址\n x@y.example"),
         ("배달되지 않음", "메일이 배달되지 않았습니다\n x@y.example"),
+        ("Kan inte levereras: hej", "Det gick inte att leverera ditt meddelande till x@y.example."),
+        ("Kan ikke leveres: hej", "Din meddelelse til x@y.example kunne ikke leveres."),
+        ("Ei voi toimittaa: hei", "Viestiä vastaanottajalle x@y.example ei voitu toimittaa."),
+        ("Niet te bestellen: hallo", "De geadresseerde x@y.example kan niet worden bereikt."),
+        ("Non recapitabile: ciao", "Impossibile recapitare il messaggio inviato a x@y.example."),
+        ("Não é possível entregar: oi", "Não foi possível entregar a sua mensagem a x@y.example."),
+        ("Niedostarczalne: hej", "Nie można dostarczyć wiadomości do x@y.example."),
+        ("Nedoručitelné: ahoj", "Vaši zprávu pro x@y.example nebylo možné doručit."),
+        ("Nedoručiteľné: ahoj", "Správu pre x@y.example sa nepodarilo doručiť."),
+        ("Kézbesíthetetlen: szia", "A x@y.example címzettnek küldött üzenet nem kézbesíthető."),
+        ("Δεν είναι δυνατή η παράδοση: γεια", "Δεν ήταν δυνατή η παράδοση του μηνύματος στο x@y.example."),
+        ("Nelivrabil: salut", "Mesajul către x@y.example nu a putut fi livrat."),
+        ("Ni mogoče dostaviti: zdravo", "Sporočila za x@y.example ni bilo mogoče dostaviti."),
+        ("Nije isporučeno: bok", "Vašu poruku za x@y.example nije bilo moguće isporučiti."),
+        ("Недоставимо: здравей", "Съобщението до x@y.example не може да бъде доставено."),
+        ("Nepristatyta: labas", "Jūsų laiško x@y.example pristatyti nepavyko."),
+        ("Không thể gửi được: chào", "Không thể gửi thư của bạn tới x@y.example."),
+        ("ไม่สามารถส่งได้: hi", "ไม่สามารถส่งข้อความของคุณถึง x@y.example"),
     ],
 )
 def test_bounces_speak_many_languages(subject: str, text: str) -> None:
@@ -151,6 +191,34 @@ def test_bounces_speak_many_languages(subject: str, text: str) -> None:
     assert found.kind is VerdictKind.BOUNCE
     assert found.bounce is not None
     assert found.bounce.recipients == ("x@y.example",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your message to x@y.example couldn't be delivered.",
+        "Your message to x@y.example couldn’t be delivered.",
+        "x@y.example에게 보낸 메시지를 배달할 수 없습니다.",
+        "您发往x@y.example的邮件无法送达。",
+        "收件人邮箱x@y.example不存在，邮件无法投递。",
+        "x@y.exampleへのメッセージを配信できませんでした。",
+        "Twoja wiadomość (x@y.example) jest tutaj.",
+    ],
+)
+def test_the_address_in_a_sentence_is_who_did_not_get_it(text: str) -> None:
+    found = verdict(mail(text, From="MAILER-DAEMON@mx.example", Subject="Returned mail"))
+    assert found.bounce is not None
+    assert found.bounce.recipients == ("x@y.example",)
+
+
+def test_a_report_that_is_a_page_returns_its_headers_line_by_line() -> None:
+    headers = (
+        f"Received: from a by b\nMessage-ID: &lt;{OWN}&gt;\nFrom: support@shop.example\nTo: x@y.example\nSubject: hi"
+    )
+    page = f"<p>Your message couldn't be delivered.</p><p>Original message headers:</p><pre>{headers}</pre>"
+    found = verdict(mail(page, From="postmaster@mx.example", Subject="Undeliverable: hi", Content_Type="text/html"))
+    assert found.bounce is not None
+    assert (found.bounce.recipients, found.bounce.original_ids) == (("x@y.example",), (OWN,))
 
 
 def test_amazons_notifications_are_what_they_tell_of() -> None:

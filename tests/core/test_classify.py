@@ -27,6 +27,8 @@ CASES = {
         Subject="unsubscribe",
         Auto_Submitted="auto-replied",
     ),
+    "bounce.certified_mail": mail(From="posta-certificata@pec.example", X_Ricevuta="errore-consegna"),
+    "receipt.certified_mail": mail(From="posta-certificata@pec.example", X_Ricevuta="avvenuta-consegna"),
     "bounce.rejected_disposition": mail(
         "--b\n\nQuota exceeded\n--b\nContent-Type: message/disposition-notification\n\n"
         "Final-Recipient: rfc822; x@y.example\nDisposition: automatic-action/MDN-sent-automatically; deleted\n--b--\n",
@@ -173,6 +175,62 @@ def test_old_exchange_and_vacation_programs_are_known_by_their_subject_and_one_h
     assert verdict(mail(Subject="I am out of office next week", **exchange)).kind is VerdictKind.HUMAN
     assert verdict(mail(Subject="Out of office", Precedence="bulk")).kind is VerdictKind.AUTO_REPLY
     assert verdict(mail(Subject="Out of office", Precedence="bulk", List_Id="<x.y>")).kind is VerdictKind.BULK
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "headers"),
+    [
+        (
+            "AUTO: Jan Huber is out of the office (returning 12.05.2026)",
+            "Back soon",
+            {"Auto_Submitted": "auto-generated"},
+        ),
+        ("AUTO: Jan Huber ist außer Haus (Rückkehr am 12.05.2026)", "Bis bald", {"Auto_Submitted": "auto-generated"}),
+        (
+            "AUTO : Jan Huber est absent du bureau (retour 12/05/2026)",
+            "A bientôt",
+            {"Auto_Submitted": "auto-generated"},
+        ),
+        (
+            "Jan Huber is out of the office.",
+            'x\n\nNote: This is an automated response to your message  "hi" sent on 1.5.',
+            {},
+        ),
+        ("自动回复:Re: hi", "您好", {"In_Reply_To": "<x@y.example>"}),
+    ],
+)
+def test_programs_that_answer_with_little_in_their_headers(subject: str, text: str, headers: dict[str, str]) -> None:
+    assert verdict(mail(text, Subject=subject, **headers)).rule == "auto_reply.subject"
+    assert verdict(mail(text, Subject=f"Re: {subject}", In_Reply_To="<x@y.example>")).kind is VerdictKind.HUMAN
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict_kind"),
+    [
+        ("accettazione", VerdictKind.RECEIPT),
+        ("presa-in-carico", VerdictKind.RECEIPT),
+        ("avvenuta-consegna", VerdictKind.RECEIPT),
+        ("preavviso-errore-consegna", VerdictKind.DELAY),
+        ("errore-consegna", VerdictKind.BOUNCE),
+        ("non-accettazione", VerdictKind.BOUNCE),
+    ],
+)
+def test_the_receipts_of_italian_certified_mail_are_about_ours(kind: str, verdict_kind: VerdictKind) -> None:
+    text = """nel messaggio proveniente da "support@shop.example"\ned indirizzato all'utente "x@y.example"\n5.1.1 - non valido"""
+    headers = {"From": "posta-certificata@pec.example", "X_Riferimento_Message_ID": f"<{OWN}>", "X_Ricevuta": kind}
+    found = verdict(mail(text, **headers))
+    assert found.kind is verdict_kind
+    assert found.bounce is not None
+    assert found.bounce.original_ids == (OWN,)
+    if verdict_kind is not VerdictKind.RECEIPT:
+        assert found.bounce.recipients == ("x@y.example",)
+    envelope = {
+        **headers,
+        "X_Ricevuta": "",
+        "X_Trasporto": "posta-certificata",
+        "Subject": "POSTA CERTIFICATA: reclamo",
+    }
+    assert verdict(mail("Buongiorno", **envelope)).kind is VerdictKind.HUMAN
 
 
 def test_a_null_return_path_alone_is_a_program_and_no_bounce() -> None:

@@ -10,6 +10,7 @@ from inboxops.core.autorespond import addressee
 from inboxops.core.case import Case
 from inboxops.core.customer import agent_names, customer
 from inboxops.core.model import Address, Customer, ParsedMessage
+from inboxops.core.outbound import people
 from inboxops.errors import InvalidInput
 from inboxops.stories.classify import read_message
 from tests.core.mails import INBOX, mail
@@ -43,6 +44,16 @@ FORWARDS = {
     "chinese": "发件人：Lena Frost <lena@frost.example>\n发送时间：2026年11月2日\n收件人：Bea\n主题：锅炉",
     "korean": "보낸 사람: Lena Frost <lena@frost.example>\n날짜: 2026\n받는 사람: Bea\n제목: 보일러",
     "quoted": "> From: Lena Frost <lena@frost.example>\n> Date: Mon\n> Subject: Boiler\n> To: Bea",
+    "bulgarian": "От: Lena Frost <lena@frost.example>\nИзпратено: 2 ноември\nДо: Bea\nОтносно: x",
+    "croatian": "Šalje: Lena Frost <lena@frost.example>\nPoslano: 2. studenoga\nPrima: Bea\nPredmet: x",
+    "lithuanian": "Nuo: Lena Frost <lena@frost.example>\nIšsiųsta: 2026\nKam: Bea\nTema: x",
+    "latvian": "No: Lena Frost <lena@frost.example>\nNosūtīts: 2026\nKam: Bea\nTēma: x",
+    "estonian": "Saatja: Lena Frost <lena@frost.example>\nSaadetud: 2026\nAdressaat: Bea\nTeema: x",
+    "vietnamese": "Từ: Lena Frost <lena@frost.example>\nĐã gửi: 2026\nTới: Bea\nChủ đề: x",
+    "catalan": "De: Lena Frost <lena@frost.example>\nEnviat: 2026\nPer a: Bea\nTema: x",
+    "mail.ru": "-------- Пересылаемое сообщение --------\nОт кого: Lena Frost <lena@frost.example>\nКому: Bea\nДата: 2 ноября",
+    "yandex": '-------- Пересылаемое сообщение --------\n02.11.2026, 09:12, "Lena Frost" <lena@frost.example>:',
+    "yahoo": "----- Forwarded Message ----- From: Lena Frost <lena@frost.example>To: Bea <bea@desk.example>Sent: MondaySubject: x",
     "on two lines": "From: Lena Frost of the Department of Very Long Names\n<lena@frost.example>\nDate: Mon\nTo: Bea\nSubject: Boiler",
 }
 
@@ -115,6 +126,20 @@ FORMS = {
     "Italian": {"From": "Shop <info@shop.example>", "Subject": "Richiesta dal sito"},
     "Russian": {"From": "Shop <info@shop.example>", "Subject": "Заявка с сайта"},
     "Japanese": {"From": "Shop <info@shop.example>", "Subject": "お問い合わせフォーム"},
+    "Japanese, come in": {"From": "Shop <info@shop.example>", "Subject": "【Shop】お問い合わせがありました"},
+    "Chinese": {"From": "Shop <info@shop.example>", "Subject": "您有一条新的网站询盘"},
+    "Korean": {"From": "Shop <info@shop.example>", "Subject": "홈페이지 문의"},
+    "Hungarian": {"From": "Shop <info@shop.example>", "Subject": "Új üzenet a weboldalról"},
+    "Romanian": {"From": "Shop <info@shop.example>", "Subject": "Mesaj nou de pe site"},
+    "Finnish": {"From": "Shop <info@shop.example>", "Subject": "Yhteydenotto verkkosivuilta"},
+    "Slovak": {"From": "Shop <info@shop.example>", "Subject": "Správa z kontaktného formulára"},
+    "Italian, what for": {"From": "Shop <info@shop.example>", "Subject": "Richiesta informazioni dal sito web"},
+    "a site's name": {"From": "Shop <info@host.example>", "Subject": "Nachricht über shop.example"},
+    "submitted": {"From": "Shop <info@shop.example>", "Subject": "Contact Us Form submitted on Shop"},
+    "an order": {"From": "Shop <orders@shop.example>", "Subject": "[Shop]: Neue Bestellung #1177"},
+    "the web server of SUSE": {"From": "wwwrun <wwwrun@web1.shop.example>"},
+    "via, in brackets": {"From": "Carla (via Files) <files@share.example>"},
+    "certified mail": {"From": '"Per conto di: carla@kunde.example" <posta-certificata@pec.example>'},
 }
 
 
@@ -122,6 +147,81 @@ FORMS = {
 def test_a_form_is_from_who_filled_it_in(headers: dict[str, str]) -> None:
     found = of(mail("Where is it?", Reply_To="Carla Kunde <carla@kunde.example>", **headers))
     assert (found.address.address, found.rule, found.claimed) == ("carla@kunde.example", "reply_to", False)
+
+
+FORM_WORDS = {
+    "Contact Form 7": "From: Carla\nSubject: x\n\nMessage Body:\nWhere is it?",
+    "Contact Form 7, its foot": "x\n\n-- \nThis e-mail was sent from a contact form on Shop (https://shop.example)",
+    "Contact Form 7, newer": "x\n\n-- \nThis is a notification that a contact form was submitted on your website (Shop).",
+    "German": "x\n\n-- \nDiese E-Mail wurde von einem Kontaktformular von Shop (https://shop.example) gesendet",
+    "German, newer": "x\n\nDiese E-Mail ist eine Benachrichtigung, dass ein Kontaktformular auf deiner Website abgeschickt wurde.",
+    "French": "x\n\n-- \nCet e-mail a été envoyé via le formulaire de contact de Shop",
+    "Dutch": "x\n\n-- \nDit e-mailbericht is verzonden vanaf een contactformulier op Shop",
+    "Japanese": "x\n\n-- \nこのメールは Shop のお問い合わせフォームから送信されました",
+    "Elementor": "x\n\n---\n\nDate: 17. November\nRemote IP: 192.0.2.4\nPowered by: Elementor",
+    "Shopify": "You received a new message from your online store's contact form.\n\nBody:\nx",
+    "Joomla": "This is an enquiry email via https://shop.example/ from:\nCarla <carla@kunde.example>\n\nx",
+    "its fields": "Vorname: Carla\nNachname: Kunde\nE-Mail-Adresse: carla@kunde.example\n\nNachricht:\nx",
+}
+
+
+@pytest.mark.parametrize("text", FORM_WORDS.values(), ids=FORM_WORDS)
+def test_a_form_is_known_by_the_words_of_its_program(text: str) -> None:
+    headers = {"From": "Shop <info@shop.example>", "Reply_To": "carla@kunde.example", "Subject": "Shop"}
+    assert of(mail(text, **headers)).address.address == "carla@kunde.example"
+    assert of(mail(text, **headers | {"Subject": "Re: Shop"})).address.address == (
+        "carla@kunde.example" if text == FORM_WORDS["its fields"] else "info@shop.example"
+    )
+
+
+FIELDS = {
+    "English": "Name: Carla Kunde\nEmail: carla@kunde.example\nPhone: 12\nMessage: Where is it?",
+    "German": "Name: Carla Kunde\nE-Mail: carla@kunde.example<mailto:carla@kunde.example>\n\nNachricht:\nWo?",
+    "Spanish": "Nombre y apellidos: Carla Kunde\nCorreo electrónico: carla@kunde.example\nMensaje: hola",
+    "Russian": "Имя: Carla Kunde\nПочта: carla@kunde.example\nСообщение: где?",
+    "Japanese": "お名前：Carla Kunde\nメールアドレス：carla@kunde.example\n内容：x",
+    "below": "Name\n\nCarla Kunde\n\nEmail\n\ncarla@kunde.example\n\nMessage\n\nWhere?",
+}
+
+
+@pytest.mark.parametrize("sender", ["noreply@shop.example", "wordpress@shop.example", "support@desk.example"])
+@pytest.mark.parametrize("text", FIELDS.values(), ids=FIELDS)
+def test_who_filled_a_form_in_is_a_claim_where_its_fields_alone_say_so(text: str, sender: str) -> None:
+    found = of(mail(text, From=sender, Subject="Contact"))
+    assert (found.address, found.rule, found.claimed) == (Address("Carla Kunde", "carla@kunde.example"), "form", True)
+    machine = Address("", "noreply@shop.example")
+    assert people((machine,), Address("", sender), customer=found.address, rule=found.rule) == (found.address,)
+
+
+@pytest.mark.parametrize(
+    ("sender", "text"),
+    [
+        ("ivo@work.example", FIELDS["English"]),
+        ("noreply@vendor.example", "Your new manager\nName: John\nEmail: john@vendor.example"),
+        ("noreply@vendor.example", "Your account\nName: Desk\nEmail: billing@shop.example"),
+        ("noreply@vendor.example", "Thank you.\n\nCarla Kunde\nE-Mail: carla@kunde.example"),
+        ("noreply@vendor.example", "Name: Carla\nWrite to us by e-mail: carla@kunde.example or call."),
+    ],
+    ids=["a person", "of the machine's own", "of ours", "a signature", "a sentence"],
+)
+def test_an_address_in_other_mail_is_nobody_who_filled_in_a_form(sender: str, text: str) -> None:
+    assert of(mail(text, From=sender, Subject="Contact")).rule == "from"
+    assert (
+        of(mail(FIELDS["English"], From="noreply@shop.example", Subject="Re: Contact", In_Reply_To="<x@y>")).rule
+        == "from"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This contact form on your site does not work.",
+        "I sent it by your web form.\n\nIvo\nE-Mail: ivo.private@mail.example",
+    ],
+)
+def test_a_person_who_writes_of_a_form_is_no_form(text: str) -> None:
+    found = of(mail(text, From="Ivo <ivo@work.example>", Reply_To="ivo.private@mail.example", Subject="Question"))
+    assert (found.address.address, found.rule) == ("ivo@work.example", "from")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +277,7 @@ LISTS = {
     "reply-to": {"Reply_To": "Kim Lee <kim@lee.example>"},
     "google groups": {"X_Original_From": "Kim Lee <kim@lee.example>", "Reply_To": "list@groups.example"},
     "original sender": {"X_Original_Sender": "kim@lee.example"},
+    "in copy": {"Reply_To": "list@groups.example", "Cc": "Kim Lee <kim@lee.example>"},
     "without a list's headers": {"X_Original_From": "Kim Lee <kim@lee.example>", "List_Id": "", "List_Post": ""},
 }
 

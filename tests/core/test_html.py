@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.mail_view import view
-from inboxops.core.html import is_tangled
+from inboxops.core.html import is_tangled, to_text
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,8 @@ def test_a_mail_that_would_keep_a_core_busy_for_minutes_is_shown_as_its_text(pie
 )
 def test_what_people_and_their_programs_write_is_shown_as_it_is(written: str) -> None:
     assert not is_tangled(written)
+
+
+def test_what_is_preformatted_keeps_its_lines_and_the_spaces_before_them() -> None:
+    page = "<p>It\nsays:</p><pre>a:\r\n  b &amp; <b>c</b>\n\nd</pre><p>What\nnow?</p>"
+    assert to_text(page).splitlines() == ["It says:", "", "a:", "  b & c", "", "d", "", "What now?"]

@@ -175,6 +175,33 @@ def test_servers_with_those_names_are_servers(author: str, more: dict[str, str])
     assert found.bounce.recipients == ("x@y.example",)
 
 
+# Addresses that nobody reads, and people whose names come close
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "noreply", "No.Reply", "no-reply+ab12", "orders-noreply", "noreply-orders", "noresponse", "do_not_reply", "noresponder",
+        "nepasrepondre", "ne-pas-repondre", "keine-antwort", "keineantwort", "bitte-nicht-antworten", "naoresponda",
+        "nao-responder", "nonrispondere", "niet-beantwoorden", "svarainte", "svar-ikke", "neodpovidat", "nie-odpowiadaj",
+        "voicemail", "asterisk",
+    ],
+)  # fmt: skip
+def test_what_tells_nobody_to_answer_is_a_machine(local: str) -> None:
+    assert verdict(mail("Order 12", From=f"Acme <{local}@acme.example>")).kind is VerdictKind.AUTO_GENERATED
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "nora.reply", "norman.response", "notreplying", "alertagomez", "max.root", "bouncehouse", "nori.notify", "norman.mailer",
+        "nicht.antworter", "svara", "system", "webmaster", "abuse",
+    ],
+)  # fmt: skip
+def test_people_whose_names_come_close_to_a_machines_are_people(local: str) -> None:
+    assert verdict(mail("Where is my order?", From=f"A. Person <{local}@cust.example>")).kind is VerdictKind.HUMAN
+
+
 # Parcels and orders that did not come
 
 

@@ -26,10 +26,38 @@ from inboxops.core.quote import new_part
         ("On Monday I wrote to you:\nnobody answered.", "On Monday I wrote to you:\nnobody answered."),
         ("Dear all: hello\nNote: 5 items", "Dear all: hello\nNote: 5 items"),
         ("", ""),
+        ("Sí\n\nEl mar, 2 mar 2026 a las 10:00, Bob (<b@x.example>) escribió:\n\nviejo", "Sí"),
+        ("Tak\n\npon., 2 mar 2026 o 10:00 Bob <b@x.example> napisał(a):\n\nstare", "Tak"),
+        ("Da\n\n2. ožu 2026. u 10:00 Bob <b@x.example> napisao je:\nstaro", "Da"),
+        ("Да\n\nпн, 2 мар. 2026 г. в 10:00, Bob <b@x.example>:\n\nбыло", "Да"),
+        ("はい\n\n2026/03/02 10:00、Bob <b@x.example>のメール:\n\n旧", "はい"),
+        ("Ok\n\nBob <b@x.example> şunları yazdı (2 Mar 2026 10:00):\n\neski", "Ok"),
+        ("Ok\n\nW dniu 02.03.2026 o 10:00, Bob pisze:\n> stare", "Ok"),
+        ("Ok\n\n    On Monday, March 2, 2026 at 10:00:00 AM GMT+1, Bob <b@x.example> wrote:  \n \n old", "Ok"),
+        ("Ok\n\n---- On Mon, 02 Mar 2026 10:00:00 +0100 Bob <b@x.example> wrote ---\n\nold", "Ok"),
+        ("Ok\n\nΑπό: Bob <b@x.example>\nΣτάλθηκε: Δευτέρα\nΠρος: Anna\nΘέμα: x\n\nπαλιό", "Ok"),
+        ("Ok\n\n*Kimden:* Bob\n*Gönderildi:* Pazartesi\n*Kime:* Anna\n*Konu:* x\n\neski", "Ok"),
+        ("Ok\n\nGesendet: Montag um 10:00\nVon: Bob <b@x.example>\nAn: Anna\nBetreff: x\n\nalt", "Ok"),
+        ("Ok\n\n------------------ 原始邮件 ------------------\n发件人: Bob\n\n旧", "Ok"),
     ],
 )
 def test_the_new_part(text: str, new: str) -> None:
     assert new_part(text) == new
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi\n\nFrom: my side all is fine.\nTo: be honest, no.\n\nBye",
+        "Bis 2.3.2026 10:00 an <b@x.example> senden",
+        "Bitte am 2.3.2026 um 10:00:\n- eins",
+        "New:\n\nFrom: Bo <b@x.example>\nDate: 2.3.\nSubject: x\nText: y",
+        "Voicemail\n\nFrom: 0421 5550\nTo: 200\nDate: 2.3.2026\nDuration: 12",
+        "Meeting\nDate: 2.3.2026\nSubject: Review\nBye",
+    ],
+)
+def test_what_only_looks_like_a_quotations_beginning_is_kept(text: str) -> None:
+    assert new_part(text) == text
 
 
 @given(st.text(max_size=500))

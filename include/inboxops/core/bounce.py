@@ -251,7 +251,7 @@ def _header_recipients(case: Case) -> Iterator[str]:
 
 
 def _spoken_recipients(case: Case) -> tuple[str, ...]:
-    """Addresses in the words of the report; at last whom the returned message was for, when that was one."""
+    """Addresses in the words of the report, or whom the returned message was for, when one; at last the only address there is."""
     message = case.message
     found = recipients.named(
         case.spoken, not_these=_aside(case), local_domain=message.sender.address.rpartition("@")[2]
@@ -263,7 +263,7 @@ def _spoken_recipients(case: Case) -> tuple[str, ...]:
         addressed = recipients.ADDRESS.findall(to[1]) if to else []
         if len(addressed) == 1:
             return (addressed[0],)
-    return ()
+    return found.alone
 
 
 def _original_ids(case: Case) -> tuple[str, ...]:
@@ -276,7 +276,8 @@ def _original_ids(case: Case) -> tuple[str, ...]:
             block.get("x-original-message-id", ""),
             block.get("message-id", ""),
         ]
-    found = [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
+    found = case.all_headers("X-Riferimento-Message-ID")[:1]
+    found += [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
     found += [*fields, case.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
     normal = [ids.normalise_message_id(one) for one in found]
     normal += [*message.in_reply_to, *message.references[::-1]]

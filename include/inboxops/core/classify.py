@@ -14,6 +14,7 @@ from inboxops.core.rules import (
     bulk,
     calendar,
     canary,
+    certified_mail,
     complaint,
     delivery_status,
     disposition_notification,
@@ -24,7 +25,7 @@ from inboxops.core.rules import (
     spam,
 )
 
-RULESET = "2026.4"
+RULESET = "2026.5"
 """Stored with every verdict. It changes whenever a rule, its phrases or the order change."""
 
 Check = Callable[[Case], Finding | None]
@@ -35,6 +36,8 @@ RULES: tuple[tuple[str, Check], ...] = (
     ("complaint.feedback_report", complaint.feedback_report),
     ("complaint.junk_mail_report", complaint.junk_mail_report),
     ("complaint.unsubscribe", complaint.unsubscribe),
+    ("bounce.certified_mail", certified_mail.failed),
+    ("receipt.certified_mail", certified_mail.delivered),
     ("bounce.rejected_disposition", disposition_notification.rejected),
     ("receipt.disposition_notification", disposition_notification.receipt),
     ("bounce.delivery_status", delivery_status.failed),

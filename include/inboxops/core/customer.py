@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from inboxops.core import forward, headers
+from inboxops.core import forms, forward, headers
 from inboxops.core.case import Case
 from inboxops.core.model import Address, Customer, Evidence
 from inboxops.core.rules import evidence
@@ -18,13 +18,18 @@ from inboxops.core.rules.machine import is_machine
 from inboxops.errors import InvalidInput
 
 _FROM_LINE = re.compile(r"^from:[ \t]*(.{1,500})$", re.IGNORECASE | re.MULTILINE)
-_VIA = re.compile(r"\s(?:via|über|par|przez|через|mediante|através de|por medio de)\s", re.IGNORECASE)
+_VIA = re.compile(
+    r"[\s(](?:via|über|par|przez|через|mediante|através de|por medio de)\s"
+    r"|\b(?:per conto di|im auftrag von|on behalf of|de la part de|en nombre de|em nome de|namens|w imieniu|от имени)\b",
+    re.IGNORECASE,
+)
+FORM = "form"
 LIST_HEADERS = ("List-Id", "List-Post", "Mailing-List", "X-Mailing-List", "X-BeenThere")
 """Of a mailing list: RFC 2919 and RFC 2369, and what lists wrote before there were these."""
 
 _ORIGINAL = ("X-Original-From", "Original-From", "X-Original-Sender", "X-Google-Original-From")
 _FORM_ADDRESS = re.compile(
-    r"^(?:www(?:[-_.]?data)?|web(?:site|form|forms|mail|server|page)?|wordpress|wp|apache|httpd|nobody|drupal|joomla|typo3|shopify"
+    r"^(?:www(?:[-_.]?data|run)?|_www|web(?:site|form|forms|mail|server|page)?|wordpress|wp|apache|httpd|nobody|drupal|joomla|typo3|shopify"
     r"|form(?:s|ular|ulario|ulaire|mail|[-_.]?submissions?)?|submissions?|contact[-_.]?(?:us|form)|kontakt(?:formular)|formulario|formulaire"
     r"|mailer|mail[-_.]?form|server|system|site|daemon|cgi|php|bounces?)(?:[-_.+\d].*)?$",
     re.IGNORECASE,
@@ -34,18 +39,26 @@ _SITE = (
     r"|\w{0,20}formulara?|formulario|formulaire|formulário|formularza|formuláře)\b"
 )
 _FORM_PHRASES = (
-    r"contact form|web ?form|form submission|enquiry form|new (?:message|enquiry|inquiry|submission) (?:from|via|on)"
+    r"contact form|web ?form|forms? submi(?:ssion|tted)|enquiry form|new (?:message|enquiry|inquiry|submission) (?:from|via|on)"
     r"|web ?site (?:contact|enquiry|inquiry|submission|message|lead|form)\b"
     r"|(?:kontakt|web|anfrage|online-?)formular|formulareingang|formulaire (?:de contact|web|en ligne)|formulario (?:de contacto|web)"
     r"|formulário (?:de conta|do site|web)|modulo (?:di )?contatt|form di contatto|contactformulier|kontaktformulär|kontaktskjema"
     r"|yhteydenottolomak|formularza? kontaktow|kontaktní\w* formulář|форм\w{1,2} обратной связи|お問い?合わ?せフォーム"
-    r"|联系表单|聯絡表單|网站留言|網站留言|문의 ?양식|iletişim formu"
+    r"|お問い?合わ?せ(?:が(?:あり|届き)|を(?:受け?付|受信)|内容の|通知)|联系表单|聯絡表單|(?:网站|網站)(?:留言|询盘|詢盤|咨询|諮詢)|문의 ?양식"
+    r"|(?:홈페이지|웹 ?사이트) ?(?:문의|상담)|iletişim formu|kontaktn\w{1,4} formul[áa]r|kontakt(?:ni|nog|nega)? (?:obrazac|obrasca|obrazec|obrazca)"
+    r"|φόρμας? επικοινωνίας|формул?яр за контакт|форма за контакт|форм\w зворотного зв|formular(?:ul)? de contact|mesaj (?:nou )?de pe (?:site|web)"
+    r"|üzenet a (?:web ?oldal|honlap)|kapcsolat(?:felvétel)?i űrlap|yhteydenotto (?:verkko|koti|nettisivu)|kontaktivorm|kontaktforma"
+    r"|formulir kontak|(?:biểu mẫu|form) liên hệ|แบบฟอร์มติดต่อ|טופס (?:יצירת )?קשר|نموذج (?:ال)?اتصال|mensaje de contacto"
+    r"|(?:anfrage|nachricht|message|enquiry|inquiry) (?:über|via) (?:https?://)?(?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,20}\b"
+    r"|\[feedback zur website\]|^\s*\[[^\[\]]{1,80}\] ?:? (?:new (?:customer )?order|neue bestellung|nouvelle commande|nuevo pedido|nuovo ordine"
+    r"|nieuwe bestelling|novo pedido|nova encomenda|nowe zamówienie|ny (?:beställning|ordre|bestilling)|uusi tilaus|nová objednávka|новый заказ"
+    r"|yeni sipariş|新規(?:の?ご)?注文|新订单)"
     rf"|\bvia (?:the )?web ?site\b|\b(?:message|enquiry|inquiry|submission|request|question|contact|lead|feedback) (?:from (?:[^:;,!?]{{1,80}} via )?|via |through ){_SITE}"
     rf"|(?:anfrage|nachricht|mitteilung|kontakt|e-?mail) (?:über|von|via|aus) {_SITE}"
     rf"|(?:message|contact|courriel) d[eu] {_SITE}|(?:message|demande|contact|courriel) (?:depuis|via) {_SITE}"
     rf"|mensaje de {_SITE}|(?:mensaje|consulta|contacto|solicitud) (?:desde|vía|a través de) {_SITE}"
     rf"|(?:mensagem|contacto?|contato|pedido) (?:do|pelo|via|através do) {_SITE}"
-    rf"|(?:messaggio|richiesta|contatto) dal {_SITE}|(?:bericht|aanvraag) via {_SITE}"
+    rf"|(?:messaggio|richiesta|contatto)(?: \w{{1,20}}){{0,2}} dal {_SITE}|(?:bericht|aanvraag) via {_SITE}"
     rf"|(?:wiadomość|zapytanie) ze? {_SITE}|(?:zpráva|dotaz) z (?:webu|webov\w{{1,3}} strán\w{{1,3}}|{_SITE})"
     rf"|(?:сообщение|заявка|письмо|вопрос|запрос|обращение|заказ) с {_SITE}|(?:サイト|ホームページ)(?:から|より)のお?問"
 )
@@ -113,6 +126,33 @@ def reply_to(case: Case) -> Customer | None:
     return None
 
 
+def copied(case: Case) -> Customer | None:
+    """A list that rewrites From, and has answers go to itself, keeps the author in Cc (Mailman, `from_is_list`)."""
+    name, _, _ = case.message.sender.name.partition(" via ")
+    if not name or not _is_list(case):
+        return None
+    author = next((one for one in case.message.cc if _is_somebody(case, one) and one.name == name.strip("' ")), None)
+    return _found(author, "list_cc", ("From", case.message.sender.name), ("Cc", author.address)) if author else None
+
+
+def form(case: Case) -> Customer | None:
+    """A form's program, or one of our mailboxes that a form writes as, tells in the text alone who filled it in."""
+    message = case.message
+    if message.in_reply_to or message.returned or case.answers_or_is_away:
+        return None
+    address = message.sender.address.lower()
+    is_program = is_machine(address) or _is_own(case, address) or _FORM_ADDRESS.match(address.partition("@")[0])
+    if not (is_program or any(one.address.lower() == address for one in message.to)):
+        return None
+    author = forms.filled_in(message.text_new)
+    if author is None or not _is_somebody(case, author) or is_machine(author.address):
+        return None
+    at_home = {one.address.lower().rpartition("@")[2] for one in (message.sender, *message.to)}
+    if author.address.rpartition("@")[2] in at_home:
+        return None
+    return _found(author, FORM, ("form's field", f"{author.name} <{author.address}>".strip()), claimed=True)
+
+
 def from_reply_to(case: Case, rule: str, why: tuple[Evidence, ...]) -> Customer | None:
     """The person outside whom Reply-To names, because a rule of the tenant says so."""
     person = next((one for one in case.message.reply_to if _is_somebody(case, one)), None)
@@ -132,7 +172,7 @@ def without_from(case: Case) -> Customer | None:
     return None
 
 
-RULES: tuple[Check, ...] = (attached, inline, original, reply_to, without_from)
+RULES: tuple[Check, ...] = (attached, inline, original, reply_to, copied, form, without_from)
 
 
 def customer(case: Case) -> Customer:
@@ -201,6 +241,9 @@ def _writes_for_somebody(case: Case) -> bool:
         return True
     if _FORM_ADDRESS.match(address.partition("@")[0]) or _VIA.search(f" {name} "):
         return True
+    filled_in = forms.filled_in(message.text_new) if message.reply_to else None
+    if filled_in and any(one.address.lower() == filled_in.address.lower() for one in message.reply_to):
+        return True
     replies = {one.address.lower().rpartition("@")[2] for one in message.reply_to}
     is_elsewhere = bool(replies) and address.rpartition("@")[2] not in replies
     return is_elsewhere and any(_form_signs(case))
@@ -210,6 +253,7 @@ def _form_signs(case: Case) -> Iterator[bool]:
     yield bool(_FORM_PROGRAMS.search((case.header("X-Mailer") or "")[:200]))
     yield from (case.header(name) is not None for name in _FORM_HEADERS)
     yield bool(_FORM_NAME.search(case.message.sender.name[:200]))
+    yield not case.answers_or_is_away and forms.is_by_program(case.message.text)
     yield not case.answers_or_is_away and bool(_FORM_SUBJECT.search(case.message.subject[:200]))
 
 

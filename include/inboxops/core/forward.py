@@ -18,17 +18,17 @@ _NEAR = 7  # lines of a block above and below its author
 _LABELS = {
     "from": """from von de da van från fra lähettäjä od от від από kimden gönderen feladó expéditeur remitente emisor mittente afzender
         absender avsändare afsender avsender nadawca odesílatel odosielateľ отправитель відправник expeditor pošiljatelj saatja nuo no
-        dari pengirim từ จาก מאת من 发件人 寄件者 寄件人 發件人 差出人 送信者 送信元""",
+        šalje шаље từ dari pengirim từ จาก מאת من 发件人 寄件者 寄件人 發件人 差出人 送信者 送信元""",
     "date": """date sent datum gesendet envoyé enviado enviada data inviato verzonden skickat skickades sendt dato lähetetty päivämäärä
         päiväys wysłano odesláno odoslané отправлено дата надіслано ημερομηνία στάλθηκε gönderildi gönderme tarih elküldve dátum trimis
-        fecha poslano kuupäev datums dikirim tanggal ngày วันที่ תאריך נשלח التاريخ 发送时间 发送日期 日期 寄件日期 傳送時間 寄件時間 日時 送信日時 날짜""",
+        изпратено послато išsiųsta nosūtīts saadetud enviat fecha poslano kuupäev datums dikirim tanggal ngày วันที่ תאריך נשלח التاريخ 发送时间 发送日期 日期 寄件日期 傳送時間 寄件時間 日時 送信日時 날짜""",
     "to": """to an à a al para per aan till til vastaanottaja do komu кому προς kime alıcı címzett către destinataire destinatario
-        destinatário empfänger ontvanger mottagare modtager mottaker adresát получатель kepada đến ถึง אל إلى 收件人 收件者 宛先""",
+        destinatário empfänger ontvanger mottagare modtager mottaker adresát получатель kepada đến tới kam adressaat kellele prima прима za ถึง אל إلى 收件人 收件者 宛先""",
     "subject": """subject betreff objet sujet asunto assunto oggetto onderwerp ämne emne aihe otsikko temat předmět predmet тема θέμα konu
-        tárgy subiect zadeva teema perihal subjek chủ เรื่อง נושא الموضوع 主题 主旨 主題 件名 제목""",
+        tárgy subiect zadeva tema teema tēma относно наслов perihal subjek chủ เรื่อง נושא الموضوع 主题 主旨 主題 件名 제목""",
 }
 _SEVERAL_WORDS = {"보낸 사람": "from", "보낸사람": "from", "de la": "from", "보낸 날짜": "date", "받는 사람": "to", "chủ đề": "subject",
-                  "reply-to": "", "sent by": "from", "envoyé le": "date", "enviado el": "date", "gesendet am": "date"}  # fmt: skip
+                  "reply-to": "", "sent by": "from", "envoyé le": "date", "per a": "to", "от кого": "from", "đã gửi": "date", "enviado el": "date", "gesendet am": "date"}  # fmt: skip
 _KINDS = {word: kind for kind, words in _LABELS.items() for word in words.split()} | _SEVERAL_WORDS
 _LINE = re.compile(
     r"^[\s>|*_•-]{0,20}([^\s:：*<>@][^:：*<>@\n]{0,24}?)\s{0,3}[*_]{0,2}\s{0,3}[:：]\s{0,8}[*_]{0,2}\s*(.*)$"
@@ -64,8 +64,10 @@ def is_forward(subject: str, text: str, *, answers: bool) -> bool:
 def authors(text: str) -> Iterator[Address]:
     """Who wrote what is passed on within a text, by its header blocks, the outermost first, as far as they name an address."""
     lines = text[:_SCANNED].splitlines()
-    labels = [_label(line) for line in lines]
+    labels = [label(line) for line in lines]
     for number, (kind, value) in enumerate(labels):
+        if mark := _MARK.search(lines[number][:500]):
+            yield from _beside_mark(lines[number][mark.end() :], lines[number + 1 : number + 4])
         if kind != "from":
             continue
         near = labels[max(0, number - _NEAR) : number + _NEAR + 1]
@@ -77,7 +79,17 @@ def authors(text: str) -> Iterator[Address]:
             yield Address(_NAME_END.sub("", value[: found.start()]).strip(" \"'"), _lower_domain(found[0].strip(".'")))
 
 
-def _label(line: str) -> tuple[str, str]:
+def _beside_mark(behind: str, below: list[str]) -> Iterator[Address]:
+    """The author where the whole block stands in the mark's line (Yahoo), or a line that ends in a colon in its place (Yandex)."""
+    kind, value = label(behind.lstrip(" -*_"))
+    introductions = [line.strip()[:500] for line in below if line.rstrip().endswith(":")]
+    for text in ([value] if kind == "from" else []) + introductions:
+        if found := ADDRESS.search(text):
+            name = _NAME_END.sub("", text[: found.start()]).rpartition(", ")[2]
+            yield Address(name.strip(" \"'"), _lower_domain(found[0].strip(".'")))
+
+
+def label(line: str) -> tuple[str, str]:
     """(kind, what stands behind the label) of a line of a header block; ("", "") of any other."""
     found = _LINE.match(line[:500])
     kind = _KINDS.get(" ".join(found[1].casefold().split()), "") if found else ""

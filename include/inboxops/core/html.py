@@ -56,6 +56,7 @@ def to_text(source: str) -> str:
     line: list[str] = []
     depth = 0
     position = 0
+    is_pre = False
     for found in _TAG.finditer(source):
         if found.start() < position:
             continue
@@ -66,14 +67,15 @@ def to_text(source: str) -> str:
             end = "-->" if name == "--" else f"</{name}"
             position = max(position, _next(lowered, end, position, ends))
         elif name in _BLOCKS:
-            lines.append(_line(line, depth))
+            lines += _written(line, depth, is_pre=is_pre)
             line = []
+            is_pre = not closing if name == "pre" else is_pre
             if name == "blockquote":
                 depth = max(0, min(depth + (-1 if closing else 1), _MOST_LEVELS))
         elif name == "td":
             line.append(" ")
     line.append(source[position:])
-    lines.append(_line(line, depth))
+    lines += _written(line, depth, is_pre=is_pre)
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
@@ -87,5 +89,10 @@ def _next(lowered: str, mark: str, position: int, known: dict[str, int]) -> int:
     return at + len(mark) if mark == "-->" else at
 
 
-def _line(pieces: list[str], depth: int) -> str:
-    return "> " * depth + _SPACE.sub(" ", html.unescape("".join(pieces))).strip()
+def _written(pieces: list[str], depth: int, *, is_pre: bool) -> list[str]:
+    """The lines of a block: one, but in <pre>, where line ends and spaces are the author's."""
+    text = html.unescape("".join(pieces))
+    lines = (
+        [one.replace("\u00a0", " ").rstrip() for one in text.split("\n")] if is_pre else [_SPACE.sub(" ", text).strip()]
+    )
+    return ["> " * depth + line for line in lines]

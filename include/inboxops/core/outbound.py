@@ -11,6 +11,7 @@ from typing import Any
 
 from inboxops.core import compose, corrections, ids
 from inboxops.core.compose import Outgoing
+from inboxops.core.customer import FORM
 from inboxops.core.html import is_tangled
 from inboxops.core.model import Address, Attachment
 from inboxops.core.signing import SigningKey
@@ -177,10 +178,11 @@ def people(
     """Whom an answer goes to: the Reply-To as far as it holds addresses, else the sender (RFC 5322, 3.6.2).
 
     customer: who wrote, where that is not the sender, by which rule of `core.customer`. Of a mail that an agent forwarded,
-    Reply-To is the agent's; and whom an agent named stands above what a mail says.
+    Reply-To is the agent's, and of a form that tells who it is in its text alone the machine's; and whom an agent named stands
+    above what a mail says.
     """
     if customer is not None and compose.is_address(customer.address):
-        if rule.startswith("forward.") or rule == corrections.RULE:
+        if rule.startswith("forward.") or rule in {corrections.RULE, FORM}:
             return (customer,)
         sender = customer
     return tuple(one for one in reply_to if compose.is_address(one.address)) or (sender,)

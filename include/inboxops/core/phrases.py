@@ -20,7 +20,7 @@ _AUTOMATIC_ANSWER = _any(r"""
     out[- ]of[- ](?:the[- ])?office | \bauto(?:matic|mated|matically)?[- ]?(?:generated )?(?:reply|response|responder)\b
     auto: .{1,80}\bout of the office | \bvacation (?:reply|message|response|notice) | abwesenheit | \babwesend\b
     automatische antwort | urlaubs(?:benachrichtigung|meldung|notiz) | réponse automatique | reponse automatique
-    absence du bureau | absente? du bureau | (?:message|notification|réponse) d.absence | respuesta autom[aá]tica
+    absence du bureau | absent(?:e|\(e\))? du bureau | (?:message|notification|réponse) d.absence | respuesta autom[aá]tica
     fuera de (?:la )?oficina | ausente de la oficina | resposta autom[aàá]tica | fora do escrit[óo]rio
     fora de l.oficina | aus[êe]ncia tempor[áa]ria | ausente do escrit[óo]rio | erantzun automatiko | risposta automatica
     fuori (?:sede|ufficio) | assenza dall.ufficio | automatische? (?:ant|beant)woord | outomatiese antwoord | \bafwezig
@@ -55,6 +55,14 @@ OUT_OF_OFFICE_PREFIX = re.compile(
 )
 """As programs write it: in front of the subject that they answer, or alone. A gateway's `[EXTERNAL]` may stand before it."""
 
+OUT_OF_OFFICE_NOTES = re.compile(rf"\s*auto ?: .{{1,120}}(?:{_AUTOMATIC_ANSWER}|{_AWAY})")
+"""As HCL Notes writes it, with the person's name in between."""
+NOTE_OF_A_PROGRAM = re.compile(
+    r"automat\w{1,4} (?:response|reply) to your (?:message|e-?mail)|automatische antwort auf ihre nachricht"
+    r"|réponse automatique à votre message|respuesta automática a su mensaje|risposta automatica al (?:suo|tuo|vostro) messaggio"
+)
+"""What HCL Notes and others put below it, in lower-cased text."""
+
 _ANSWERS = (
     r"(?:re|aw|antw|antwort|sv|vs|vb|vl|odp|pd|atb|bls|rif|ref|res|r|fwd?|wg|tr|trs|rv|enc|i|doorst|ynt|ilt|yml|vá|továbbít(?:ás)?|ang|hl|na"
     r"|απ|σχετ|πρθ|προωθ|ответ|отв|от|пересл(?:ано)?|回复|回覆|答复|答覆|转发|轉寄|返信|転送|회신|전달|رد|תגובה|השב|trả lời|ตอบกลับ)"
@@ -83,19 +91,25 @@ BOUNCE_SUBJECT = re.compile(
     \bdelayed \d+ (?:hours|days) | \bbounced? (?:mail|message|e-?mail) | \[bounce\] | error sending your (?:mail|message) | \bmailbox (?:is )?full | \buser unknown\b
     \bunknown user\b | \bprocessing error\b | \bautomatically rejected mail\b | \bpostmaster notify\b
     \bnameserver error report\b | \brejected (?:mail|message|e-?mail)\b | \bmail rejected\b
-    \bdsn\b.{0,30}\b(?:fail|delay) | \bndr\b | \bmessage blocked\b | \bdelivery has been delayed\b | unzustellbar
+    \bdsn\b.{0,30}\b(?:fail|delay) | \bndr\b | \bmessage (?:you sent )?(?:was )?blocked\b | \bdelivery has been delayed\b | unzustellbar
     nicht zustellbar | nicht zugestellt | zustell(?:ung|fehler|status|barkeit)
     zurückgesand?te? (?:mail|nachricht|e-?mail) | non remis | non distribu | non d[ée]livr
     [ée]chec de (?:la )?(?:remise|livraison|distribution|l.envoi) | [ée]tat de remise
     notification d.[ée]tat de remise | non recens[ée] | no se (?:ha )?(?:pudo|podido|puede) (?:entregar|enviar)
     no entregado | no se entreg | entrega (?:fallida|no realizada) | error (?:de|en la) entrega | devuelto
-    n[ãa]o (?:foi )?entreg | falha (?:na|de) entrega | n[ãa]o (?:foi )?poss[íi]vel (?:a )?entreg
+    n[ãa]o (?:foi )?entreg | falha (?:na|de) entrega | n[ãa]o (?:foi |é )?poss[íi]vel (?:a )?entreg
     mancat[oa] (?:recapito|consegna) | recapito non riuscito | non (?:è stato )?(?:recapitat|consegnat)
-    impossibile (?:recapitare|consegnare) | onbestelbaar | niet (?:bezorgd|afgeleverd|besteld)
-    bezorging (?:mislukt|is mislukt) | kunde inte leverera | går inte att leverera | ej levererat
-    kunne ikke (?:leveres|afleveres) | ikke leveret | ikke levert | toimitus epäonnistui | ei voitu toimittaa
-    nie (?:zosta[łl][ao]? )?dostarczon | niedostarczon | zwrot (?:wiadomo|poczty) | nedoru[čc] | nelze doru[čc]it
-    nem k[ée]zbes[íi]t | k[ée]zbes[íi]t[ée]si? (?:hiba|sikertelen) | teslim edileme | iletileme | μη παραδο
+    impossibile (?:recapitare|consegnare) | non recapitabile | onbestelbaar | niet (?:te )?(?:bezorg|aflever|bestel)
+    bezorging (?:mislukt|is mislukt) | kunde inte leverera | (?:kan inte|går inte att) leverera | ej levererat
+    (?:kunne|kan) ikke (?:leveres|afleveres) | ikke leveret | ikke levert | levering (?:mislyktes|mislykkedes)
+    toimitus epäonnistui | toimittaminen epäonnistui | ei (?:voitu|voi|voida) toimittaa | toimittamat(?:on|ta) viesti
+    nie (?:zosta[łl][ao]? )?dostarczon | niedostarcz | zwrot (?:wiadomo|poczty) | nedoru[čc] | nelze doru[čc]it
+    nem k[ée]zbes[íi]t | k[ée]zbes[íi](?:t[ée]si? (?:hiba|sikertelen)|thetetlen) | teslim edileme | iletileme | μη παραδο
+    δεν (?:είναι|ήταν) δυνατή η παράδοση | nelivra(?:t|bil) | (?:imposibil|nu (?:se poate|a putut)) (?:de |fi )?livra
+    ni (?:mogoče|bilo mogoče) dostaviti | nedostav(?:ljiv|ljen) | ni(?:je)? (?:bilo )?moguće (?:isporuč|dostav) | (?:ni)?je isporučen | neisporuč
+    није (?:било )?могуће (?:испоруч|достав) | неиспоруч | недоставим | не може да (?:бъде|се) достав | kohale(?: ei)? toimeta
+    kättetoimetamat | nepristatyt | nepavyko pristatyti | nav piegād | nepiegād | no (?:s'ha pogut|es pot) lliurar
+    không (?:thể )?gửi được | không thể gửi | tidak (?:dapat|bisa) (?:di)?kirim | tidak terkirim | ไม่สามารถส่ง | ส่งไม่สำเร็จ
     αποτυχία παράδοσης | не(?: было| был)? ?доставлен | недоставлен | не удалось доставить | невозможно доставить
     сбой доставки | ошибка доставки | возврат (?:письма|почты) | не вдалося доставити | 配信(?:不能|でき|エラー|に失敗|失敗)
     配送(?:不能|でき|エラー) | 送信(?:エラー|できません|失敗) | 不達 | エラーメール | (?:メール|送信|配信)?エラー通知 | 未配(?:信|達) | 届けでき
@@ -149,13 +163,21 @@ FAILURE = re.compile(
     imposible entregar | no se entreg[óo] | n[ãa]o (?:p[ôo]de|pode|foi|foi poss[íi]vel)(?: ser)? (?:entreg|envi)
     falha na entrega | (?:impossibile|non è stato possibile) (?:recapitare|consegnare|inviare)
     non (?:è stato|ha potuto essere|può essere) (?:recapitat|consegnat)
-    kon niet worden (?:bezorgd|afgeleverd|verzonden) | niet (?:bezorgd|afgeleverd) | kunde inte levereras
-    kunne ikke (?:leveres|afleveres) | ei voitu toimittaa | ei voida toimittaa
+    (?:kan|kon) niet worden (?:bezorgd|afgeleverd|verzonden|bereikt) | niet (?:bezorgd|afgeleverd)
+    n[ãa]o (?:foi|é) poss[íi]vel (?:a )?entreg | kunde inte levereras | (?:går|gick) inte att leverera | leveransen misslyckades
+    (?:kunne|kan) ikke (?:leveres|afleveres) | levering .{0,60}(?:mislyktes|mislykkedes) | ei (?:voitu|voida|voi) toimittaa
+    toimi(?:tus|ttaminen) .{0,80}epäonnistui
     nie (?:mog[łl][ao]|m[óo]g[łl]|mo[żz]na|zosta[łl][ao]?|uda[łl]o si[ęe])(?: by[ćc]| zosta[ćc]| go| jej)? ?dostarcz
-    nelze doru[čc]it | nepoda[řr]ilo (?:se )?doru[čc]it | nem (?:lehetett|siker[üu]lt) k[ée]zbes[íi]teni
-    teslim edilem | iletilem | δεν (?:ήταν δυνατή|μπόρεσε)
-    не (?:может быть|могло быть|удалось|было|был|может)(?: быть)? доставл?[еи] | не удалось доставить
+    (?:nelze|ne[šs]lo|nebylo mo[žz]n[ée]|nebolo mo[žz]n[ée]) doru[čc]i[tť] | nepoda[řr]ilo (?:se |sa )?doru[čc]i[tť]
+    doru[čc]en[íi]e? .{0,80}nezda[řr]ilo | nem (?:lehetett|siker[üu]lt|tudtuk|lehet) k[ée]zbes[íi]teni | nem k[ée]zbes[íi]thet
+    teslim edilem | iletilem | δεν (?:ήταν δυνατή|είναι δυνατή|μπόρεσε) | nu (?:a|au|poate|s-a) (?:putut )?(?:fi )?livra
+    livrarea .{0,80}(?:eșuat|nereușit) | ni (?:bilo )?mogoče dostaviti | dostava .{0,80}ni uspela
+    ni(?:je)? (?:bilo )?moguće (?:isporuč|dostav) | није (?:било )?могуће (?:испоруч|достав) | ei (?:saanud|saa|õnnestunud) .{0,40}toimetada
+    pristatyti nepavyko | nepavyko pristatyti | (?:nevarēja|neizdevās) piegādāt | no (?:s'ha pogut|es pot|s’ha pogut) lliurar
+    không (?:thể )?gửi được | không thể gửi | tidak (?:dapat|bisa) (?:di)?kirim | ไม่สามารถส่ง
+    не (?:может быть|могло быть|удалось|было|был|может)(?: быть)? (?:доставл?[еи]|отправл) | не удалось (?:доставить|выполнить доставку)
     невозможно доставить | не доставлено | не вдалося доставити | пользователь не найден
+    не може да (?:бъде|се) достав | не може бути доставлен
     配(?:信|送|達)(?:でき|が?できなかった|に失敗|不能|されません) | 送信(?:でき|に失敗|エラー) | 届け(?:でき|ることができ)
     (?:宛先|あて先).{0,30}(?:見つか|存在し|不明|ありません) | エラー(?:メール|内容) | 受信者.{0,20}(?:存在し|見つか)
     (?:无法|無法|不能|未能)(?:正常)?(?:投递|投遞|送达|送達|传递|傳遞|傳送|发送|發送|寄達|接收|接受) | (?:投递|投遞|传输|傳輸|发送|發送|傳送)失[败敗] | 退信
@@ -173,7 +195,10 @@ DELAY = re.compile(
     do not need to (?:resend|take any) | no action is required
     will (?:continue|keep) (?:to try|trying|to attempt|to be) | delivery attempts will continue | will be retried
     \(delay\) | verzögert | wird weiter versucht | retard[ée] ?(?:e|s)?\b.{0,30}(?:remise|livraison)
-    remise .{0,30}retard | retras(?:o|ad[oa]) | задерж | 遅延|配信が遅れ | 延迟|延遲|暫時無法
+    remise .{0,80}retard | retras(?:o|ad[oa]) | (?:recapito|consegna).{0,60}ritard | ritard.{0,30}(?:recapito|consegna) | opóźni
+    (?:entrega|mensagem).{0,60}atras | atras.{0,30}entrega | vertraag | vertraging | försen(?:ad|ing) | forsinke | viiväst | zpožd[ěe]n
+    opožd[ěe]n | oneskor | késlelte | késik | gecik(?:ti|me) | καθυστέρ | întârzi | затрим | забав(?:я|ен) | 지연 | 遅れて
+    задерж | 遅延|配信が遅れ | 延迟|延遲|暫時無法
     """)
 )
 """... when it has not delivered yet ..."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from inboxops.core import phrases
 
-ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,10}[\w-]{2,63}")
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+ADDRESS = re.compile(
+    rf"(?:(?:[.!#$%&'*+/=?^`{{|}}~-]|(?![{_UNSPACED}])\w){{1,64}}|[{_UNSPACED}]{{1,64}})"
+    rf"@(?:[\w-]{{1,63}}\.){{1,10}}(?:[A-Za-z0-9-]{{2,63}}|(?:(?![A-Za-z0-9])\w){{2,63}})"
+)
+"""A mailbox in a text. Where words are written without spaces they touch it: letters of those scripts are no part of a local part
+in others, and a domain ends where its last label leaves ASCII."""
 _ENTRY = re.compile(
     rf"""[ \t>*•"'<\[(-]{{0,20}}({ADDRESS.pattern})["'>\])]{{0,3}}[ \t]*(?::|$|<{ADDRESS.pattern}>[ \t]*$)"""
 )
@@ -29,7 +36,8 @@ _ADDRESSED = re.compile(r"^[ \t>|]{0,20}to[ \t]*:[ \t]*[\"'<]{0,2}$", re.IGNOREC
 _FROM = re.compile(r"\b(?:from|by|von|de|от):?[ \t]*[\"'<(]{0,2}$", re.IGNORECASE)
 _FAILURE_WORD = re.compile(
     r"\b(?:not|no|fail|failed|failure|unknown|reject\w*|undeliver\w*|invalid|full|quota|exceed\w*|unable|disabled|denied|refused|return\w*|error|"
-    r"bounce\w*|postponed|delayed|rcpt|deliver|delivery|n't|nicht|pas|non|niet|não|nie|не)\b|\b[45]\d\d\b|失败|失敗|できません|无法|無法|不",
+    r"bounce\w*|postponed|delayed|rcpt|deliver|delivery|nicht|pas|non|niet|não|nie|не)\b|n['’]t\b|\b[45]\d\d\b"
+    r"|失败|失敗|できません|无法|無法|不",
     re.IGNORECASE,
 )
 _NOBODY = re.compile(r"^(?:postmaster|mailer-daemon|abuse|no-?reply|hostmaster)@", re.IGNORECASE)
@@ -44,13 +52,15 @@ class Named:
     """Addresses in a server's report, the surest kind first.
 
     listed: on a line of their own, or labelled. told: in a sentence that tells of a failure. local: names without a domain below a
-    line that tells of one. addressed: whom the report says the message was to.
+    line that tells of one. addressed: whom the report says the message was to. alone: the only address there is, in words that
+    tell nothing to us.
     """
 
     listed: tuple[str, ...]
     told: tuple[str, ...]
     local: tuple[str, ...]
     addressed: tuple[str, ...]
+    alone: tuple[str, ...] = ()
 
     @property
     def surest(self) -> tuple[str, ...]:
@@ -63,7 +73,9 @@ def named(report: str, *, not_these: Iterable[str], local_domain: str = "") -> N
     listed: dict[str, None] = {}
     told: dict[str, None] = {}
     addressed: dict[str, None] = {}
+    others: dict[str, None] = {}
     lines = [line[:_LINE] for line in report.splitlines()]
+    tells = functools.cache(lambda number: _tells_of_failure(lines[number]))
     for number, line in enumerate(lines):
         for found in ADDRESS.finditer(line) if "@" in line else ():
             address = _PREFIX.sub("", found[0]).strip(".'")
@@ -75,10 +87,16 @@ def named(report: str, *, not_these: Iterable[str], local_domain: str = "") -> N
                 listed[address] = None
             elif _ADDRESSED.match(before):
                 addressed[address] = None
-            elif not _FROM.search(before) and _FAILURE_WORD.search(" ".join(lines[max(0, number - 1) : number + 2])):
-                told[address] = None
+            elif not _FROM.search(before):
+                near = range(max(0, number - 1), min(number + 2, len(lines)))
+                (told if any(map(tells, near)) else others)[address] = None
     local = dict.fromkeys(f"{name}@{local_domain}" for name in _bare_names(lines)) if local_domain else {}
-    return Named(tuple(listed), tuple(told), tuple(local), tuple(addressed))
+    alone = tuple(others) if len(others) == 1 else ()
+    return Named(tuple(listed), tuple(told), tuple(local), tuple(addressed), alone)
+
+
+def _tells_of_failure(line: str) -> bool:
+    return _FAILURE_WORD.search(line) is not None or phrases.FAILURE.search(line.lower()) is not None
 
 
 def listed(line: str) -> str:

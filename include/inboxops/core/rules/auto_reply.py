@@ -17,6 +17,7 @@ _VALUES = {
     "X-Precedence": ("auto_reply", "auto-reply"),
     "X-Apple-Action": ("vacation",),
 }
+_NOTE = 10_000  # characters of a text that are looked through for a program's note
 _MEANS_NO = frozenset({"no", "false", "0"})
 
 
@@ -67,7 +68,8 @@ def _programs_answer(case: Case) -> Evidence | None:
     """A null Return-Path, or what Exchange and vacation(1) write on their replies, or an answer to one of our ids.
 
     Exchange: Auto-Submitted: auto-generated, or X-Auto-Response-Suppress with the phrase in front of the subject that it
-    answers. vacation(1): Precedence: bulk, where no list does. A person, too, answers us: there the phrase has to stand in front.
+    answers. vacation(1): Precedence: bulk, where no list does. HCL Notes: `AUTO: name is out of the office`, and a note below.
+    A person, too, answers us: there the phrase has to stand in front; in front of another `Re:` he does not write it.
     """
     message = case.message
     if message.return_path == "":
@@ -82,6 +84,12 @@ def _programs_answer(case: Case) -> Evidence | None:
         return evidence("Auto-Submitted", submitted)
     if begins and answered:
         return answered
+    if word(submitted) == "auto-generated" and phrases.OUT_OF_OFFICE_NOTES.match(case.subject_lower):
+        return evidence("Auto-Submitted", submitted)
+    if note := phrases.NOTE_OF_A_PROGRAM.search(message.text_new[:_NOTE].lower()):
+        return evidence("body", note[0])
+    if message.in_reply_to and _answers_in_subject(case):
+        return evidence("In-Reply-To", message.in_reply_to[0])
     if begins and suppress is not None and message.in_reply_to:
         return evidence("X-Auto-Response-Suppress", suppress)
     precedence = (case.header("Precedence") or "").strip()
@@ -92,6 +100,12 @@ def _programs_answer(case: Case) -> Evidence | None:
 
 def _begins_out_of_office(case: Case) -> bool:
     return phrases.OUT_OF_OFFICE_PREFIX.match(case.subject_lower) is not None
+
+
+def _answers_in_subject(case: Case) -> bool:
+    """Whether the phrase stands in front of the subject that is answered, with its own `Re:`."""
+    found = phrases.OUT_OF_OFFICE_PREFIX.match(case.subject_lower)
+    return found is not None and phrases.REPLY_PREFIX.match(case.subject_lower[found.end() :]) is not None
 
 
 def _answers_us(case: Case) -> Evidence | None:

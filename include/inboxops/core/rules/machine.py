@@ -9,10 +9,13 @@ from inboxops.core.model import ParsedMessage, VerdictKind
 from inboxops.core.rules import Finding, evidence
 
 _LOCAL_PART = re.compile(
-    r"(?:^|[._+=-])(?:no|do[._-]?not|dont|not|never)[._-]?(?:reply|answer|respond)(?:$|[._+=0-9-])"
-    r"|^(?:notifications?|notify|alerts?|mailer|mailer-daemon|bounces?|cron|root|nagios|zabbix|automailer|autoresponder)"
-    r"(?:$|[._+=-])"
-    r"|^(?:ne[._-]pas[._-]repondre|nicht[._-]antworten|no[._-]responder|nao[._-]responda|non[._-]rispondere)",
+    r"(?:^|[._+=-])(?:no|do[._-]?not|dont|not|never)[._-]?(?:reply|answer|respond|response)(?:$|[._+=0-9-])"
+    r"|^(?:notifications?|notify|alerts?|mailer|mailer-daemon|bounces?|cron|root|nagios|zabbix|automailer|autoresponder|asterisk"
+    r"|voice[._-]?mail)(?:$|[._+=-])"
+    r"|(?:^|[._+=-])(?:ne[._-]?pas[._-]?repondre|nicht[._-]?(?:be)?antworten|keine?[._-]?antwort(?:en)?|no[._-]?responder"
+    r"|nao[._-]?respond(?:a|er)|non[._-]?rispondere|niet[._-]?(?:be)?antwoorden|geen[._-]?antwoord|svara[._-]?(?:inte|ej)"
+    r"|svar[._-]?ik+e|ala[._-]?vastaa|neodpovidat|neodpovidejte|nie[._-]?odpowiada[cj]|nu[._-]?raspundeti?|cevaplamayin)"
+    r"(?:$|[._+=0-9-])",
     re.IGNORECASE,
 )
 _HEADERS = (
