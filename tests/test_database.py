@@ -109,6 +109,11 @@ def raises(code: str) -> Callable[[Transaction], None]:
     return raised
 
 
+def only_reads(t: Transaction) -> None:
+    t.connection.execute("SET TRANSACTION READ ONLY")
+    t.connection.execute("CREATE TABLE none_may_write (one int)")
+
+
 def asks_for_anothers_statement(t: Transaction) -> None:
     t.connection.execute("EXECUTE _pg3_of_another_connection")
 
@@ -121,9 +126,10 @@ def asks_for_anothers_statement(t: Transaction) -> None:
         (idles, ServiceAway, "cut a statement off: terminating connection due to idle-in-transaction", "time-outs"),
         (raises("53100"), ServiceAway, "short of room: no room", "disk or memory"),
         (raises("53200"), ServiceAway, "short of room: no room", "disk or memory"),
+        (only_reads, ServiceAway, "only reads: cannot execute CREATE TABLE", "standby"),
         (asks_for_anothers_statement, OperatorError, "_pg3_of_another_connection", "PgBouncer"),
     ],
-    ids=["statement time-out", "lock time-out", "idle time-out", "disk full", "out of memory", "pooler"],
+    ids=["statement time-out", "lock time-out", "idle time-out", "disk full", "out of memory", "standby", "pooler"],
 )
 def test_a_database_that_answers_and_can_not_do_it_says_why_and_is_not_said_to_be_away(
     services: Settings, fails: Callable[[Transaction], None], kind: type[InboxOpsError], why: str, to_do: str

@@ -210,10 +210,12 @@ def test_a_submission_server_that_breaks_off_anywhere_sends_one_mail_at_most(pos
     desk.submission.stop()
 
 
-def test_wakes_and_sends_wait_for_airflow(post: Post, airflow: Serving) -> None:
+@pytest.mark.parametrize("answer", [503, 200], ids=["away", "a proxy's page"])
+def test_wakes_and_sends_wait_for_airflow(post: Post, airflow: Serving, answer: int) -> None:
     stand_in = airflow.stand_in
     assert isinstance(stand_in, StandInAirflow)
-    stand_in.away()
+    page = "<html>We are back soon</html>"
+    stand_in.fail(Fault("/assets|dagRuns|inboxops-roster", status=answer, body=page, times=10_000))
     assert not runs.wake(post.world, post.box.inbox_id)
     post.world.inboxes.change(post.box.inbox_id, auto_response_enabled=True, auto_response_body="Thank you.")
     post.deliver("question")

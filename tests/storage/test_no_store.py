@@ -15,17 +15,24 @@ from tests.objectstore import S3Server
 from tests.storage.test_s3 import ready
 
 PAGE = b"<html><head><title>Not here</title></head><body><hr>nginx</body></html>"
+XML = b"<html><body>We are back soon</body></html>"
 Get = Callable[[str, int, int], bytes]
 
 
-@pytest.fixture(params=[404, 200])
+@pytest.fixture(params=[(404, PAGE), (404, b""), (200, PAGE), (200, XML)])
 def proxy(request: pytest.FixtureRequest) -> Iterator[str]:
+    status, page = request.param
+
     class Answers(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(request.param)
-            self.send_header("Content-Length", str(len(PAGE)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(page)))
             self.end_headers()
-            self.wfile.write(PAGE)
+            self.wfile.write(page)
+
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             """Nothing to say."""
@@ -45,6 +52,14 @@ def test_a_proxys_page_is_no_word_about_an_object(s3_server: S3Server, proxy: st
         S3Store(behind, "bucket").get("7/pack")
     with pytest.raises(ServiceAway):
         list(S3Store(behind, "bucket").list("7/"))
+
+
+@pytest.mark.parametrize("proxy", [(404, PAGE)], indirect=True)
+def test_a_proxys_404_is_no_word_about_the_size_of_an_object(s3_server: S3Server, proxy: str) -> None:
+    behind = client(s3_server.settings(s3_endpoint=proxy))
+    for store in (S3Store(behind, "bucket"), BulkStore(behind, "bucket")):
+        with pytest.raises(ServiceAway):
+            store.size("7/pack")
 
 
 def test_an_object_that_was_cut_short_lacks_what_stood_behind(s3_server: S3Server) -> None:

@@ -22,7 +22,7 @@ from inboxops.composition.forks import Begin, Died, spread
 from inboxops.composition.world import World
 from inboxops.core.model import Cursor
 from inboxops.core.packs import unpack
-from inboxops.core.plan import Plan
+from inboxops.core.plan import Plan, Slice
 from inboxops.db.persist import PersistStore
 from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.events.redis_bus import channel
@@ -427,6 +427,27 @@ def test_a_row_that_the_database_refuses_is_parked_with_the_reason_and_holds_no_
     assert mailbox.states() == {"persisted": 2, "parked": 1}
     [(reason,)] = mailbox.query("SELECT reason FROM inbound WHERE inbox_id = %s AND state = 'parked'", mailbox.inbox_id)
     assert "refused" in str(reason)
+
+
+def test_a_row_that_another_run_parked_meanwhile_is_not_taken_for_the_next_one(mailbox: Mailbox) -> None:
+    """Both met the bad one alone. What it failed by is no reason to park the good one behind it."""
+    mailbox.deliver(mail("Bad"), mail("Good"))
+    world, inbox_id = mailbox.world, mailbox.inbox_id
+    intake.fetch(world, inbox_id)
+    intake.classify(world, inbox_id)
+    [(bad,)] = mailbox.query("SELECT min(id) FROM inbound WHERE inbox_id = %s", inbox_id)
+
+    class Overtaken(PersistStore):
+        def persist(self, *arguments: Any, **more: Any) -> Slice:
+            if mailbox.states().get("classified") == 2:
+                if more["limit"] == 1:
+                    world.inbound.park(int(str(bad)), "the other run says why")
+                raise ValueError("what is wrong with the bad one")
+            return super().persist(*arguments, **more)
+
+    world.__dict__["filing"] = Overtaken(world.database)
+    intake.persist(world, inbox_id)
+    assert mailbox.states() == {"parked": 1, "persisted": 1}
 
 
 def test_the_first_tickets_of_a_backlog_are_told_while_the_rest_is_still_filed(

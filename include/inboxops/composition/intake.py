@@ -140,16 +140,11 @@ def _fetch_noting_pushes(world: World, inbox: Inbox, *, by: str) -> fetching.Fet
 
 
 def _fetch_while_ours(world: World, inbox: Inbox, *, by: str) -> fetching.Fetched:
-    """As `fetch`; once the tenant has moved to another cell, or the inbox was stopped, no further batch is begun: the rest is that
-    cell's, or that of the run that follows when it goes on.
-    """
-
-    def is_ours_no_more() -> bool:
-        known = world.inboxes.get(inbox.id, removed=True)
-        return known.cell != world.cell or not known.is_live
-
+    """As `fetch`; no further batch is begun once the tenant is in another cell or the inbox is stopped: it is for another run."""
     try:
-        return fetch(world, inbox.id, by=by, yields=is_ours_no_more)
+        return fetch(
+            world, inbox.id, by=by, yields=lambda: not world.inboxes.get(inbox.id, removed=True).is_read_by(world.cell)
+        )
     except (ServiceAway, Overtaken):  # it is tried again here, or another run is at it
         raise
     except Exception:

@@ -80,6 +80,10 @@ class Inbox:
         """Whether it is to be read: connected and not paused."""
         return self.connected_at is not None and self.paused_at is None
 
+    def is_read_by(self, cell: str) -> bool:
+        """Whether that cell's Airflow is to read it."""
+        return self.is_live and self.cell == cell
+
     @property
     def trusted_servers(self) -> tuple[str, ...]:
         """Whose Authentication-Results count: those that were named, else those of the cloud that the mailbox is in."""

@@ -65,7 +65,12 @@ def translated() -> Iterator[None]:
         ) from exc
     except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as exc:
         raise ServiceAway(f"the database asks for another try: {exc}") from exc
-    except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, PoolTimeout) as exc:
+    except psycopg.errors.ReadOnlySqlTransaction as exc:
+        raise ServiceAway(
+            f"the application database only reads: {exc}",
+            fix="Is it a standby, or its disk full? If this lasts, name the primary in INBOXOPS_DATABASE_URL",
+        ) from exc
+    except (psycopg.OperationalError, PoolTimeout) as exc:
         raise ServiceAway(
             f"the application database is away: {exc}", fix="Is PostgreSQL running? `inboxops doctor` tells"
         ) from exc

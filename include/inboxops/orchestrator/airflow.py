@@ -62,8 +62,7 @@ class Airflow:
         response = self._call("PUT", f"/inboxops-roster/{quote(dag_id, safe='')}")
         if response.status_code == 404:
             raise TransientError(f"Airflow does not know the DAG {dag_id} yet")
-        self._expect(response, 201)
-        answers = (response.json() or {}).get("cell", self._cell)  # one of a version before does not say
+        answers = (self._expect(response, 201) or {}).get("cell", self._cell)  # one of a version before does not say
         if self._cell and answers != self._cell:
             raise OperatorError(
                 f"the Airflow at {self._http.base_url} is that of cell {answers}, and taken for that of {self._cell}",
@@ -72,9 +71,7 @@ class Airflow:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON answer of a GET under /api/v2."""
-        response = self._call("GET", f"/api/v2{path}", params=parameters)
-        self._expect(response, 200)
-        return response.json()
+        return self._expect(self._call("GET", f"/api/v2{path}", params=parameters), 200)
 
     def _asset_id(self, inbox_id: int) -> int:
         uri = asset_uri(inbox_id)
@@ -101,14 +98,21 @@ class Airflow:
         with self._lock:
             if fresh or time.monotonic() > self._token_until:
                 response = self._http.post("/auth/token", json=self._login)
-                self._expect(response, 201)
-                self._token, self._token_until = response.json()["access_token"], time.monotonic() + TOKEN_SECONDS
+                answer = self._expect(response, 201)
+                self._token, self._token_until = answer["access_token"], time.monotonic() + TOKEN_SECONDS
             return {"Authorization": f"Bearer {self._token}"}
 
     @staticmethod
-    def _expect(response: httpx.Response, status: int) -> None:
+    def _expect(response: httpx.Response, status: int) -> Any:
+        """What it says, in JSON; a proxy's page in its place delivers nothing."""
         if response.status_code == status:
-            return
+            try:
+                return response.json()
+            except ValueError as exc:
+                raise TransientError(
+                    f"what answers to {response.request.method} {response.request.url.path} in place of Airflow speaks no JSON",
+                    fix="Check INBOXOPS_AIRFLOW_URL, and what stands before it, if this lasts",
+                ) from exc
         message = f"Airflow answers {response.status_code} to {response.request.method} {response.request.url.path}"
         if response.status_code >= 500:
             raise TransientError(message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store as Bucket
 
 from inboxops.core.download import content_disposition, media_type
-from inboxops.errors import InboxOpsError, ServiceAway
+from inboxops.errors import InboxOpsError, ObjectMissing, ServiceAway
 from inboxops.storage.s3 import (
     access_refused,
     bucket_missing,
@@ -70,8 +70,11 @@ class BulkStore:
         with self._speaking(key):
             try:
                 return int(obstore.head(self._bucket, key)["size"])
-            except FileNotFoundError:  # an answer to HEAD has no body that could say more
-                return None
+            except FileNotFoundError:  # an answer to HEAD has no body: whose 404 it is, one to GET says
+                pass
+        with suppress(ObjectMissing):
+            self.get(key, offset=0, length=1)
+        return None
 
     @contextmanager
     def _speaking(self, key: str) -> Iterator[None]:

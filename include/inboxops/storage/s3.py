@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from inboxops.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 _DELETES_PER_CALL = 1000  # DeleteObjects takes no more
 _THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "503"}
@@ -140,14 +141,20 @@ class S3Store:
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         """(key, bytes) of the objects below a prefix, a thousand in one answer."""
         with self._speaking():
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            for page in self._pages(prefix):
                 yield from ((item["Key"], item["Size"]) for item in page.get("Contents", []))
 
     def written_before(self, moment: datetime) -> Iterator[str]:
         """Keys of all objects that were written before then."""
         with self._speaking():
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+            for page in self._pages():
                 yield from (item["Key"] for item in page.get("Contents", []) if item["LastModified"] < moment)
+
+    def _pages(self, prefix: str = "") -> Iterator[ListObjectsV2OutputTypeDef]:
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            if page.keys() <= {"ResponseMetadata"}:
+                raise no_object_store("200 without what S3 says of a list")
+            yield page
 
     def presigned_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str:
         """A link that works for `seconds` and that a browser saves under `file_name`, never renders."""
@@ -183,13 +190,16 @@ class S3Store:
             self.client.copy_object(Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source})
 
     def size(self, key: str) -> int | None:
+        """Bytes of an object, None when there is none."""
         with self._speaking(key):
             try:
                 return self.client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
             except ClientError as exc:
-                if _code(exc) in {"404", "NoSuchKey", "NotFound"}:
-                    return None
-                raise
+                if _code(exc) not in {"404", "NoSuchKey", "NotFound"}:
+                    raise
+        with suppress(ObjectMissing):
+            self.get(key, offset=0, length=1)  # an answer to HEAD has no body: whose 404 it is, this one says
+        return None
 
     @contextmanager
     def _speaking(self, key: str = "") -> Iterator[None]:

@@ -95,6 +95,8 @@ class Filing:
         Raises TransientError when the database is away: nothing of the slice is written.
         """
         size, self.more = self._size, True
+        # Asked before: behind a failure another run may have parked it, and the next one is not what failed.
+        alone = self._tickets.next_classified(self._inbox.id, after=self._after) if size == 1 else None
         try:
             done = self._tickets.persist(
                 self._inbox,
@@ -111,7 +113,7 @@ class Filing:
             if size > 1:
                 self._size, self._singles = 1, SLICE
                 return Persisted()
-            settled = self._parked(exc)
+            settled = self._parked(alone, exc)
         else:
             self.more = len(done.items) == size
             settled = self._settled(done)
@@ -133,8 +135,7 @@ class Filing:
         outcomes = Counter(outcome.state for outcome in done.plan.outcomes)
         return Persisted(len(done.plan.tickets), dict(outcomes))
 
-    def _parked(self, exc: Exception) -> Persisted:
-        failed = self._tickets.next_classified(self._inbox.id, after=self._after)
+    def _parked(self, failed: int | None, exc: Exception) -> Persisted:
         if failed is None:
             raise exc
         reason = f"filing it failed: {type(exc).__name__}: {exc}"[:1000]
