@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,6 +111,7 @@ def inboxes(
     sort = sort if sort in SORTS else "lag"
     rows = world.console.inboxes(
         cell=world.cell,
+        every=timedelta(minutes=world.settings.poll_minutes),
         ids=_readable(user, session),
         q=q,
         state=state,
@@ -145,7 +146,16 @@ def inbox(world: WorldDep, session: SessionDep, dag_id: DagId) -> str:
     known = _of(world, dag_id)
     id_ = known.id
     (row,) = world.console.inboxes(
-        ids=[id_], q="", state="", kind="", trouble=False, sort="name", down=False, offset=0, limit=1
+        every=timedelta(minutes=world.settings.poll_minutes),
+        ids=[id_],
+        q="",
+        state="",
+        kind="",
+        trouble=False,
+        sort="name",
+        down=False,
+        offset=0,
+        limit=1,
     )
     runs = session.scalars(
         select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc()).limit(25)

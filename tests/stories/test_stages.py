@@ -10,6 +10,7 @@ import secrets
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from inboxops.composition.world import World
 from inboxops.core.model import Cursor
 from inboxops.core.packs import unpack
 from inboxops.core.plan import Plan, Slice
+from inboxops.db.database import Row
 from inboxops.db.persist import PersistStore
 from inboxops.errors import AuthenticationFailed, OperatorError, TransientError
 from inboxops.events.redis_bus import channel
@@ -703,6 +705,12 @@ def test_no_password_reaches_a_log_line(
     assert "secret password" not in repr(mailboxes.account(mailbox.world, mailbox.inbox))
 
 
+def console_rows(mailbox: Mailbox, **asked: Any) -> list[Row]:
+    plain = {"q": "", "state": "", "kind": "", "trouble": False, "sort": "lag", "down": True, "offset": 0, "limit": 1}
+    minutes = timedelta(minutes=5)
+    return mailbox.world.console.inboxes(**{"ids": [mailbox.inbox_id], "every": minutes} | plain | asked)
+
+
 def test_a_look_that_finds_nothing_is_a_look(mailbox: Mailbox) -> None:
     """What operators read as `last looked` is no arrival: a quiet inbox is none that stands still."""
     mailbox.deliver(mail("First"))
@@ -711,9 +719,7 @@ def test_a_look_that_finds_nothing_is_a_look(mailbox: Mailbox) -> None:
         "UPDATE inboxes SET last_fetch_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", mailbox.inbox_id
     )
     assert not intake.wants_fetch(mailbox.world, mailbox.inbox_id)
-    (row,) = mailbox.world.console.inboxes(
-        ids=[mailbox.inbox_id], q="", state="", kind="", trouble=False, sort="lag", down=True, offset=0, limit=1
-    )
+    (row,) = console_rows(mailbox)
     assert row["lag"] < 60
 
 
@@ -721,10 +727,7 @@ def test_an_inbox_that_stands_still_without_an_error_is_in_trouble(mailbox: Mail
     """Its DAG is paused in Airflow, or its runs fail behind fetch: nothing of that is noted on the inbox."""
 
     def stands() -> list[object]:
-        rows = mailbox.world.console.inboxes(
-            ids=[mailbox.inbox_id], q="", state="", kind="", trouble=True, sort="lag", down=True, offset=0, limit=1
-        )
-        return [row["stands"] for row in rows]
+        return [row["stands"] for row in console_rows(mailbox, trouble=True)]
 
     mailbox.deliver(mail("One"))
     intake.fetch(mailbox.world, mailbox.inbox_id)
@@ -738,6 +741,12 @@ def test_an_inbox_that_stands_still_without_an_error_is_in_trouble(mailbox: Mail
     for column in ("last_fetch_at", "connected_at"):
         mailbox.query(ago.format(column, 121), mailbox.inbox_id)
     assert stands() == ["not_read"]
+    assert console_rows(mailbox, trouble=True, every=timedelta(hours=1)) == [], "it is not its turn yet"
+    looks = mailbox.world.looks
+    looks.follow(timedelta(minutes=5))
+    mailbox.query("UPDATE inbox_looks SET looked_at = now() WHERE inbox_id = %s RETURNING 1", mailbox.inbox_id)
+    assert stands() == [], "it is looked at, and runs come seldom"
+    mailbox.query("DELETE FROM inbox_looks WHERE inbox_id = %s RETURNING 1", mailbox.inbox_id)
     mailbox.world.inboxes.pause(mailbox.inbox_id, paused=True)
     assert stands() == []
     mailbox.world.inboxes.pause(mailbox.inbox_id, paused=False)
@@ -751,8 +760,6 @@ def test_the_consoles_list_is_planned_for_who_looks_at_it(mailbox: Mailbox) -> N
     """A plan that PostgreSQL keeps for whatever is asked took ten times as long with 3,000 inboxes."""
     ids = list(range(mailbox.inbox_id, mailbox.inbox_id + 3_000))
     for _ in range(20):
-        mailbox.world.console.inboxes(
-            ids=ids, q="", state="", kind="", trouble=False, sort="lag", down=True, offset=0, limit=1
-        )
+        console_rows(mailbox, ids=ids)
     kept = "SELECT 1 FROM pg_prepared_statements WHERE statement LIKE '%%AS unfiled%%'"
     assert mailbox.query(kept) == []

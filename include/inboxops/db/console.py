@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from inboxops.db.database import Database, Row
 from inboxops.db.queries import sql
@@ -19,6 +19,7 @@ class ConsoleStore:
         self,
         *,
         cell: str | None = None,
+        every: timedelta,
         ids: Collection[int] | None,
         q: str,
         state: str,
@@ -35,11 +36,13 @@ class ConsoleStore:
         `canary_from`: the inbox that sends them, None for itself. `stands`: "not_filed" or "not_read" of one whose mail is
         durable or behind its cursor for too long, whatever the reason: a DAG that is paused in Airflow notes no error.
 
-        cell: whose inboxes, None for all. ids: those that the reader may see, None for all. sort: one of `SORTS`.
+        cell: whose inboxes, None for all. every: how often each is polled by the clock. ids: those that the reader may see, None for
+        all. sort: one of `SORTS`.
         """
         with self._database.transaction() as t:
             asked = {
                 "cell": cell,
+                "every": every,
                 "ids": None if ids is None else list(ids),
                 "q": q,
                 "state": state,

@@ -19,7 +19,8 @@ WITH unfiled AS (
                       AND coalesce(i.gmail_watch_expires_at, i.graph_subscription_expires_at) > now() THEN 'push' ELSE 'polled' END AS push,
            CASE WHEN u.stands THEN 'not_filed'
                 WHEN i.connected_at IS NOT NULL AND i.paused_at IS NULL AND coalesce(i.idle_seen_at < now() - interval '3 minutes', true)
-                     AND greatest(i.last_fetch_at, i.connected_at, i.resumed_at) < now() - interval '2 hours' THEN 'not_read' END AS stands,
+                     AND greatest(i.last_fetch_at, l.looked_at, i.connected_at, i.resumed_at) < now() - greatest(interval '2 hours', 3 * %(every)s)
+                     THEN 'not_read' END AS stands,
            CASE WHEN c.state NOT IN ('back', 'back_late') THEN c.state END AS canary,
            f.name || CASE WHEN f.removed_at IS NULL THEN '' ELSE ' (removed)' END AS canary_from
     FROM inboxes i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN unfiled u ON u.inbox_id = i.id LEFT JOIN parked p ON p.inbox_id = i.id
