@@ -36,8 +36,8 @@ class ConsoleStore:
         `canary_from`: the inbox that sends them, None for itself. `stands`: "not_filed" or "not_read" of one whose mail is
         durable or behind its cursor for too long, whatever the reason: a DAG that is paused in Airflow notes no error.
 
-        cell: whose inboxes, None for all. every: how often each is polled by the clock. ids: those that the reader may see, None for
-        all. sort: one of `SORTS`.
+        cell: whose inboxes, None for all. every: how often each is polled by the clock. ids: those that the reader may see, None
+        for all. sort: one of `SORTS`.
         """
         with self._database.transaction() as t:
             asked = {
