@@ -245,6 +245,8 @@ def test_who_pastes_a_report_is_a_person(subject: str) -> None:
     ours = frozenset({"support@shop.example", "help@shop.example"})
     assert verdict(mail(f"Hello,\n\nthis came back:\n\n{pasted}\n\nAnna", Subject=subject)).kind is VerdictKind.HUMAN
     assert verdict(mail(f"{pasted}\n\nWhy?\n\nAnna", Subject=subject), own_addresses=ours).kind is VerdictKind.HUMAN
+    for why in ("FYI", "Please see below, my mail to you bounced."):
+        assert verdict(mail(f"{why}\n\n{pasted}", Subject=subject)).kind is VerdictKind.HUMAN
 
 
 # A null reverse-path

@@ -192,14 +192,17 @@ def is_report(case: Case) -> bool:
 
 
 def opening_failure(case: Case) -> Evidence | None:
-    """A text whose first two lines tell of a failure and list an address on a line of its own: how servers begin.
+    """A text whose first sentence tells of a failure and lists an address on a line of its own: how servers begin.
 
-    People who paste a bounce greet first, and people whose parcel did not come sign with their address. It is neither the
-    sender's, nor one of ours, nor where an answer goes to, and a server introduces or brackets it.
+    People who paste a bounce greet or say why first, in a paragraph of its own, and people whose parcel did not come sign with
+    their address. It is neither the sender's, nor one of ours, nor where an answer goes to, and a server introduces or brackets it.
     """
     aside = {*map(str.lower, _aside(case)), *case.context.own_addresses, case.context.email_address.lower()}
-    lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:5]
-    for number, line in enumerate(lines[:2]):
+    written = case.spoken.splitlines()
+    places = [place for place, line in enumerate(written) if any(map(str.isalnum, line))][:5]
+    lines = [written[place].strip()[:500] for place in places]
+    goes_on = len(places) > 1 and places[1] == places[0] + 1
+    for number, line in enumerate(lines[: 2 if goes_on else 1]):
         if phrases.FAILURE.search(line.lower()):
             for last in range(number, min(number + 3, len(lines))):
                 address = recipients.listed(lines[last])
