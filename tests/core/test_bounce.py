@@ -78,6 +78,22 @@ def test_our_ids_are_found_in_what_came_back() -> None:
     assert found.bounce.signed_ids == ((3, 8),)
 
 
+def test_a_message_that_was_sent_on_is_known_by_its_own_id_first() -> None:
+    returned = f"Resent-Message-ID: <list@lists.example>\nMessage-ID: <{OWN}>\nFrom: support@shop.example\n\nx"
+    found = verdict(report(block("x@y.example", "failed"), returned=returned))
+    assert found.bounce is not None
+    assert found.bounce.original_ids == (OWN, "list@lists.example")
+
+
+def test_whom_a_report_was_for_that_a_scanner_wraps_is_no_recipient_that_failed() -> None:
+    inner = "From: postmaster@mx.example\nTo: support@shop.example\nSubject: Delivery Status Notification\n\nx"
+    body = f"--b\n\nscanned\n--b\nContent-Type: message/rfc822\n\n{inner}\n--b--\n"
+    headers = {"MIME_Version": "1.0", "Content_Type": "multipart/mixed; boundary=b", "Return_Path": "<>"}
+    found = verdict(mail(body, From="MAILER-DAEMON@mx.example", Subject="Delivery Status Notification", **headers))
+    assert found.bounce is not None
+    assert found.bounce.recipients == ()
+
+
 def test_ids_in_the_body_follow_those_of_the_returned_part_and_answers_come_last() -> None:
     message = mail(
         "could not be delivered\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <support@shop.example>\n"

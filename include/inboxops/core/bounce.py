@@ -45,7 +45,7 @@ _INTRODUCES = re.compile(
 _SUBMITTED_FAILURE = re.compile(r"\((?:failure|warning|rejected|delivery)[^)]*\)", re.IGNORECASE)
 _SERVER_HEADERS = ("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr")
 _MESSAGE_ID = re.compile(
-    r"^[ \t>|*]{0,8}(?:x-)?(?:original-|resent-)?message-?id[ \t]{0,8}:[ \t\r\n]{0,8}(?:&lt;|<)?([^<>\s&]{1,1000})",
+    r"^[ \t>|*]{0,8}(?:x-)?(?:original-|(resent-))?message-?id[ \t]{0,8}:[ \t\r\n]{0,8}(?:&lt;|<)?([^<>\s&]{1,1000})",
     re.IGNORECASE | re.MULTILINE,
 )
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
@@ -261,10 +261,11 @@ def _spoken_recipients(case: Case) -> tuple[str, ...]:
     )
     if found.surest:
         return found.surest
+    ours = {one.address.lower() for one in message.to}
     for block in message.returned or (case.below,):
         to = _TO.search(block)
         addressed = recipients.ADDRESS.findall(to[1]) if to else []
-        if len(addressed) == 1:
+        if len(addressed) == 1 and (addressed[0].lower() not in ours or returned_to_its_author(case)):
             return (addressed[0],)
     return found.alone
 
@@ -280,11 +281,17 @@ def _original_ids(case: Case) -> tuple[str, ...]:
             block.get("message-id", ""),
         ]
     found = case.all_headers("X-Riferimento-Message-ID")[:1]
-    found += [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
-    found += [*fields, case.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
+    found += [one for text in message.returned for one in _message_ids(text)]
+    found += [*fields, case.header("X-Original-Message-ID") or "", *_message_ids(message.text[:SCANNED])]
     normal = [ids.normalise_message_id(one) for one in found]
     normal += [*message.in_reply_to, *message.references[::-1]]
     return tuple(dict.fromkeys(filter(None, normal)))[:_MOST_IDS]
+
+
+def _message_ids(text: str) -> list[str]:
+    """Ids of header lines; behind them those by which a list or a mailbox sent a message on (RFC 5322, 3.6.6)."""
+    found = _MESSAGE_ID.findall(text)
+    return [one for resent in (False, True) for mark, one in found if bool(mark) is resent]
 
 
 def _signed_ids(case: Case) -> tuple[tuple[int, int], ...]:
