@@ -83,7 +83,7 @@ def action(block: Mapping[str, str]) -> str:
 def report(case: Case) -> Bounce:
     """Everything a bounce or a delay says: from its status blocks where it has them, else from its words."""
     message, spoken = case.message, case.spoken
-    told = message.delivery_status or status_in_text(case)
+    told = message.delivery_status or message.wrapped_status or status_in_text(case)
     failed = [block for block in told if action(block) in {"failed", "delayed"}]
     found = dict.fromkeys(filter(None, map(_block_recipient, failed))) or dict.fromkeys(_header_recipients(case))
     diagnostic = (
@@ -281,7 +281,7 @@ def _original_ids(case: Case) -> tuple[str, ...]:
             block.get("message-id", ""),
         ]
     found = case.all_headers("X-Riferimento-Message-ID")[:1]
-    found += [one for text in message.returned for one in _message_ids(text)]
+    found += [one for text in (*message.wrapped_returned, *message.returned) for one in _message_ids(text)]
     found += [*fields, case.header("X-Original-Message-ID") or "", *_message_ids(message.text[:SCANNED])]
     normal = [ids.normalise_message_id(one) for one in found]
     normal += [*message.in_reply_to, *message.references[::-1]]
@@ -297,7 +297,14 @@ def _message_ids(text: str) -> list[str]:
 def _signed_ids(case: Case) -> tuple[tuple[int, int], ...]:
     message = case.message
     fields = [value for block in message.delivery_status for value in block.values()]
-    places = [*message.returned, *fields, message.text[:SCANNED], *message.in_reply_to, *message.references]
+    places = [
+        *message.wrapped_returned,
+        *message.returned,
+        *fields,
+        message.text[:SCANNED],
+        *message.in_reply_to,
+        *message.references,
+    ]
     return ids.find_message_ids("\n".join(places), case.context.signing_key)
 
 
