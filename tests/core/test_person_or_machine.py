@@ -245,8 +245,17 @@ def test_who_pastes_a_report_is_a_person(subject: str) -> None:
     ours = frozenset({"support@shop.example", "help@shop.example"})
     assert verdict(mail(f"Hello,\n\nthis came back:\n\n{pasted}\n\nAnna", Subject=subject)).kind is VerdictKind.HUMAN
     assert verdict(mail(f"{pasted}\n\nWhy?\n\nAnna", Subject=subject), own_addresses=ours).kind is VerdictKind.HUMAN
+    for program in ({"User_Agent": "Mozilla Thunderbird"}, {"X_Mailer": "Microsoft Outlook 16.0"}):
+        assert verdict(mail(f"{pasted}\n\nWhy?\n\nAnna", Subject=subject, **program)).kind is VerdictKind.HUMAN
     for why in ("FYI", "Please see below, my mail to you bounced."):
         assert verdict(mail(f"{why}\n\n{pasted}", Subject=subject)).kind is VerdictKind.HUMAN
+
+
+def test_who_attaches_our_mail_with_his_mail_program_is_a_person() -> None:
+    returned = f"From: support@shop.example\nTo: anna@cust.example\nMessage-ID: <{OWN}>\nSubject: hi\n\nhi\n"
+    body = f"--b\n\nMy answer was not delivered.\n--b\nContent-Type: message/rfc822\n\n{returned}\n--b--\n"
+    message = mail(body, Subject="Delivery failed", User_Agent="Mozilla Thunderbird", **MIXED)
+    assert verdict(message).kind is VerdictKind.HUMAN
 
 
 # A null reverse-path

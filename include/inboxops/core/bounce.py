@@ -38,6 +38,13 @@ _OF_A_PROGRAM = re.compile(
     re.IGNORECASE,
 )
 """What stands in the name of a postmaster who is a program: a product, a host, a task."""
+_CLIENT = re.compile(
+    r"thunderbird|seamonkey|microsoft (?:office )?outlook|windows (?:live )?mail|outlook express|apple mail"
+    r"|(?:iphone|ipad|mac) mail|k-9 mail|fairemail|roundcube|squirrelmail|horde|zimbrawebclient|evolution|kmail|claws"
+    r"|sylpheed|\bmutt\b|the bat!|airmail|foxmail|becky|emclient|mailspring|yahoomail",
+    re.IGNORECASE,
+)
+"""Programs that people write with."""
 _INTRODUCES = re.compile(
     r"\bfollowing\b|\brecipients?\b|\bfolgende|\bempfänger|\bdestinat|получател|宛先|受信者|收件人"
 )
@@ -191,12 +198,19 @@ def is_report(case: Case) -> bool:
     return bool(signs(case).keys() & set("abc")) or not (case.is_answer or "attached-report" in message.marks)
 
 
+def is_written_by_hand(case: Case) -> bool:
+    """Whether a mail names the program that a person wrote it with: then what it holds of a report was put there."""
+    return any(_CLIENT.search((case.header(name) or "")[:200]) for name in ("User-Agent", "X-Mailer"))
+
+
 def opening_failure(case: Case) -> Evidence | None:
     """A text whose first sentence tells of a failure and lists an address on a line of its own: how servers begin.
 
     People who paste a bounce greet or say why first, in a paragraph of its own, and people whose parcel did not come sign with
     their address. It is neither the sender's, nor one of ours, nor where an answer goes to, and a server introduces or brackets it.
     """
+    if is_written_by_hand(case):
+        return None
     aside = {*map(str.lower, _aside(case)), *case.context.own_addresses, case.context.email_address.lower()}
     written = case.spoken.splitlines()
     places = [place for place, line in enumerate(written) if any(map(str.isalnum, line))][:5]

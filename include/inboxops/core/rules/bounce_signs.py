@@ -88,10 +88,11 @@ def without_server(case: Case) -> Finding | None:
     """Gateways write under a name of their own.
 
     Then the subject, a failure and a returned message of ours must agree, or the text must open with the failure and its
-    address, as a server's does and a person's who pastes a bounce does not. An answer to somebody is never one.
+    address, as a server's does and a person's who pastes a bounce does not. An answer to somebody is never one, nor what
+    a person's mail program wrote.
     """
     signs = bounce.signs(case)
-    if "d" not in signs or "f" not in signs:
+    if "d" not in signs or "f" not in signs or bounce.is_written_by_hand(case):
         return None
     if "g" in signs:
         return _finding(case, tuple(signs[name] for name in "dfg"))
@@ -119,7 +120,8 @@ def own_id(case: Case) -> Finding | None:
         return None
     signs = bounce.signs(case)
     may_be_away = case.is_out_of_office or by_program(case) in REPLIES  # with a null reverse-path of its own
-    sign = next((signs[name] for name in ("acd" if may_be_away else "abcd") if name in signs), None)
+    telling = "abc" if bounce.is_written_by_hand(case) else "acd" if may_be_away else "abcd"
+    sign = next((signs[name] for name in telling if name in signs), None)
     return _finding(case, (evidence("returned message", "our Message-ID"), sign)) if sign else None
 
 
