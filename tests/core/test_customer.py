@@ -204,6 +204,11 @@ FIELDS = {
     "Spanish": "Nombre y apellidos: Carla Kunde\nCorreo electrónico: carla@kunde.example\nMensaje: hola",
     "Russian": "Имя: Carla Kunde\nПочта: carla@kunde.example\nСообщение: где?",
     "Japanese": "お名前：Carla Kunde\nメールアドレス：carla@kunde.example\n内容：x",
+    "obligatory": "Ihr Name (Pflichtfeld) *: Carla Kunde\nIhre E-Mail-Adresse (Pflichtfeld) *: carla@kunde.example",
+    "an invitation": "Invitee:\nCarla Kunde\n\nInvitee Email:\ncarla@kunde.example\n\nTime:\n9:00",
+    "an order": "Customer: Carla Kunde\nCustomer Email: carla@kunde.example\nOrder: 12",
+    "in brackets": "【お名前】Carla Kunde\n【メールアドレス】carla@kunde.example\n【内容】x",
+    "a program's": "name=Carla Kunde\nemail=carla@kunde.example\nmessage=x",
     "below": "Name\n\nCarla Kunde\n\nEmail\n\ncarla@kunde.example\n\nMessage\n\nWhere?",
 }
 
