@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from inboxops.core import ids, phrases, recipients
+from inboxops.core import forms, ids, phrases, recipients
 from inboxops.core.case import Case
 from inboxops.core.model import Bounce, Evidence, ParsedMessage
 from inboxops.core.parts import blocks
 from inboxops.core.returned import SCANNED
 from inboxops.core.rules import evidence
 from inboxops.core.rules.auto_submitted import by_program
-from inboxops.core.rules.machine import is_nobody
+from inboxops.core.rules.machine import is_machine, is_nobody
 
 _DAEMON = re.compile(
     r"^(?:mailer?[._-]?d[ae]{1,2}mon|mdaemon|mmdf|mail[._-]?delivery[\w.-]*|mail[._-]?system"
@@ -196,6 +196,14 @@ def is_report(case: Case) -> bool:
     if message.content_type.startswith(("multipart/report", "message/")) or by_program(case) or is_nobody(message):
         return True
     return bool(signs(case).keys() & set("abc")) or not (case.is_answer or "attached-report" in message.marks)
+
+
+def writes_for_somebody(case: Case) -> bool:
+    """Whether a form's program wrote this for a person elsewhere, who may tell of mail that failed: Reply-To or its fields say."""
+    message = case.message
+    home = message.sender.address.rpartition("@")[2].lower()
+    elsewhere = (one.address for one in message.reply_to if one.address.rpartition("@")[2].lower() not in {home, ""})
+    return any(not is_machine(address) for address in elsewhere) or forms.filled_in(case.spoken) is not None
 
 
 def is_written_by_hand(case: Case) -> bool:

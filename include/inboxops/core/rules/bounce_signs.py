@@ -57,7 +57,7 @@ def _is_told_by_a_server(case: Case, signs: Set[str]) -> bool:
         return False
     if "g" in signs or ("b" in signs and bounce.is_postmaster(case.message)):
         return True
-    if case.is_answer:
+    if case.is_answer or bounce.writes_for_somebody(case):
         return False
     if "e" in signs:
         return bool(signs & set("df"))
@@ -103,15 +103,19 @@ def without_server(case: Case) -> Finding | None:
 
 
 def by_machine(case: Case) -> Finding | None:
-    """A carrier or a service that writes as no-reply: a failure in its words, a message returned to its author."""
+    """A carrier or a service that writes as no-reply: a failure in its words, a message returned to its author; or a subject that
+    tells of it, what an SMTP server said and to which address."""
     message = case.message
-    if not is_nobody(message) or not message.returned or case.answers_or_is_away:
+    if not is_nobody(message) or case.answers_or_is_away:
         return None
-    author = bounce.returned_to_its_author(case)
-    if not author or not (case.failure or case.has_bounce_subject):
-        return None
-    said = evidence("body", case.failure) if case.failure else evidence("Subject", message.subject)
-    return _finding(case, (said, evidence("returned message", f"sent by {author}")))
+    author = bounce.returned_to_its_author(case) if message.returned else ""
+    if author and (case.failure or case.has_bounce_subject):
+        said = evidence("body", case.failure) if case.failure else evidence("Subject", message.subject)
+        return _finding(case, (said, evidence("returned message", f"sent by {author}")))
+    is_quoted = case.has_bounce_subject and phrases.SMTP_REPLY.search(case.failure.lower()) is not None
+    if is_quoted and bounce.names_a_recipient(case) and not bounce.writes_for_somebody(case):
+        return _finding(case, (evidence("Subject", message.subject), evidence("body", case.failure)))
+    return None
 
 
 def own_id(case: Case) -> Finding | None:
