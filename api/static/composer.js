@@ -175,7 +175,9 @@ export class Composer {
 const BY = {
   reply_to: "named in Reply-To",
   original_from: "named by the list",
+  list_cc: "named by the list",
   return_path: "whom the mail goes back to",
+  form: "named in a form: unproven",
   "forward.inline": "named in a forward: unproven",
   "forward.attached": "named in an attached mail: unproven",
 };

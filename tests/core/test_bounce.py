@@ -78,6 +78,35 @@ def test_our_ids_are_found_in_what_came_back() -> None:
     assert found.bounce.signed_ids == ((3, 8),)
 
 
+def test_a_message_that_was_sent_on_is_known_by_its_own_id_first() -> None:
+    returned = f"Resent-Message-ID: <list@lists.example>\nMessage-ID: <{OWN}>\nFrom: support@shop.example\n\nx"
+    found = verdict(report(block("x@y.example", "failed"), returned=returned))
+    assert found.bounce is not None
+    assert found.bounce.original_ids == (OWN, "list@lists.example")
+
+
+def test_a_report_that_a_scanner_wraps_tells_what_it_told() -> None:
+    head = "From: postmaster@mx.example\nTo: support@shop.example\nSubject: Delivery Status Notification\nMessage-ID: <d@mx>\n"
+    returned = f"Message-ID: <{OWN}>\nFrom: support@shop.example\nTo: x@y.example\n\nx"
+    parts = f"message/delivery-status\n\n{block('x@y.example', 'failed', '5.1.1')}", f"message/rfc822\n\n{returned}"
+    inner = "".join(f"--i\nContent-Type: {part}\n" for part in parts)
+    report_type = "Content-Type: multipart/report; report-type=delivery-status; boundary=i"
+    whole = f"{head}MIME-Version: 1.0\n{report_type}\n\n{inner}--i--\n"
+    headers = {"MIME_Version": "1.0", "Content_Type": "multipart/mixed; boundary=b"}
+    server = {**headers, "From": "MAILER-DAEMON@mx.example", "Return_Path": "<>"}
+    body = "--b\n\nscanned\n--b\nContent-Type: message/rfc822\n\n{}\n--b--\n"
+    found = verdict(mail(body.format(whole), Subject="Delivery Status Notification", **server))
+    assert found.bounce is not None
+    assert (found.bounce.kind, found.bounce.recipients, found.bounce.original_ids[0]) == ("hard", ("x@y.example",), OWN)
+    assert found.bounce.signed_ids == ((3, 8),)
+    unread = verdict(mail(body.format(f"{head}\nx"), Subject="Delivery Status Notification", **server))
+    assert unread.bounce is not None
+    assert unread.bounce.recipients == ()  # and not whom the report was for
+    person = mail(body.format(whole), Subject="Delivery Status Notification", **headers)
+    assert verdict(person).kind is VerdictKind.HUMAN
+    assert [file.file_name for file in person.attachments] == ["Delivery Status Notification.eml"]
+
+
 def test_ids_in_the_body_follow_those_of_the_returned_part_and_answers_come_last() -> None:
     message = mail(
         "could not be delivered\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <support@shop.example>\n"

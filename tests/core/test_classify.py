@@ -156,6 +156,7 @@ def test_headers_of_auto_responders(name: str, value: str) -> None:
         "Out of Office: hi", "Automatic reply: hi", "Abwesenheitsnotiz: hi", "Réponse automatique : hi", "Respuesta automática: hi",
         "Risposta automatica: hi", "Resposta automática: hi", "Automatisch antwoord: hi", "Автоматический ответ: hi",
         "Odpowiedź automatyczna: hi", "Autosvar: hi", "自動返信: hi", "自动回复: hi", "Automaattinen vastaus: hi",
+        "Automatische Rückantwort: hi", "Accusé de réception automatique",
     ],
 )  # fmt: skip
 def test_out_of_office_subjects_in_many_languages_with_a_null_return_path(subject: str) -> None:

@@ -68,6 +68,30 @@ def test_an_agents_forward_is_from_whom_it_came(block: str, agent: str) -> None:
     assert found.evidence[0].value.endswith("<lena@frost.example>")
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "From: Shop <noreply@shop.example>\nDate: Mon\nSubject: Contact\nReply-To: Lena Frost <lena@frost.example>\nTo: Bea\n\nIt is cold.",
+        "Von: Shop <noreply@shop.example>\nGesendet: Montag\nAn: Bea\nBetreff: Kontakt\n\nName: Lena\nE-Mail: lena@frost.example\n",
+    ],
+)
+def test_a_form_that_an_agent_passes_on_is_from_who_filled_it_in(block: str) -> None:
+    found = of(mail(f"Please take this.\n\n{block}", From="bea@desk.example", Subject="Fwd: Contact"))
+    assert (found.address.address, found.rule, found.claimed) == ("lena@frost.example", "forward.inline", True)
+    head = "From: Shop <noreply@shop.example>\nReply-To: lena@frost.example\nSubject: Contact"
+    body = f"--b\nContent-Type: text/plain\n\nsee attached\n--b\nContent-Type: message/rfc822\n\n{head}\n\nIt is cold.\n--b--\n"
+    headers = {"MIME_Version": "1.0", "Content_Type": "multipart/mixed; boundary=b"}
+    found = of(mail(body, From="bea@desk.example", Subject="a mail", **headers))
+    assert (found.address.address, found.rule) == ("lena@frost.example", "forward.attached")
+
+
+def test_a_machines_mail_that_an_agent_passes_on_is_the_machines() -> None:
+    block = "From: Bank <noreply@bank.example>\nDate: Mon\nSubject: Statement\nTo: Bea"
+    assert (
+        of(mail(f"{block}\n\nx", From="bea@desk.example", Subject="Fwd: x")).address.address == "noreply@bank.example"
+    )
+
+
 def test_a_forward_of_a_forward_between_colleagues_is_the_customers() -> None:
     inner = FORWARDS["outlook"]
     text = f"----- Forwarded message -----\nFrom: Tom <tom@helpers.example>\nDate: Tue\nTo: Bea\nSubject: Fwd: Boiler\n\nsee below\n\n{inner}"
@@ -180,6 +204,11 @@ FIELDS = {
     "Spanish": "Nombre y apellidos: Carla Kunde\nCorreo electrónico: carla@kunde.example\nMensaje: hola",
     "Russian": "Имя: Carla Kunde\nПочта: carla@kunde.example\nСообщение: где?",
     "Japanese": "お名前：Carla Kunde\nメールアドレス：carla@kunde.example\n内容：x",
+    "obligatory": "Ihr Name (Pflichtfeld) *: Carla Kunde\nIhre E-Mail-Adresse (Pflichtfeld) *: carla@kunde.example",
+    "an invitation": "Invitee:\nCarla Kunde\n\nInvitee Email:\ncarla@kunde.example\n\nTime:\n9:00",
+    "an order": "Customer: Carla Kunde\nCustomer Email: carla@kunde.example\nOrder: 12",
+    "in brackets": "【お名前】Carla Kunde\n【メールアドレス】carla@kunde.example\n【内容】x",
+    "a program's": "name=Carla Kunde\nemail=carla@kunde.example\nmessage=x",
     "below": "Name\n\nCarla Kunde\n\nEmail\n\ncarla@kunde.example\n\nMessage\n\nWhere?",
 }
 
@@ -233,6 +262,8 @@ def test_a_person_who_writes_of_a_form_is_no_form(text: str) -> None:
         "Request for a new website",
         "Beschwerde über Ihre Webseite",
         "Frage zum Formular 27b",
+        "Frage zum Kontaktformular auf Ihrer Seite",
+        "Problem with your contact form",
         "Le site web ne marche pas",
         "Demande de site web",
         "Error en la página web",

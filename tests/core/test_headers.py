@@ -240,3 +240,7 @@ def test_the_hash_is_the_senders_words_whatever_servers_add() -> None:
 
 def test_folding_and_order_of_headers_do_not_change_the_hash() -> None:
     assert content_hash((("A", "x y"), ("B", "z")), b"t") == content_hash((("b", "z"), ("a", "x\r\n y")), b"t")
+
+
+def test_a_link_in_the_place_of_an_address_is_its_address() -> None:
+    assert addresses("Carla <mailto:carla@kunde.example>") == (Address("Carla", "carla@kunde.example"),)

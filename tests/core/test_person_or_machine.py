@@ -245,6 +245,42 @@ def test_who_pastes_a_report_is_a_person(subject: str) -> None:
     ours = frozenset({"support@shop.example", "help@shop.example"})
     assert verdict(mail(f"Hello,\n\nthis came back:\n\n{pasted}\n\nAnna", Subject=subject)).kind is VerdictKind.HUMAN
     assert verdict(mail(f"{pasted}\n\nWhy?\n\nAnna", Subject=subject), own_addresses=ours).kind is VerdictKind.HUMAN
+    for program in ({"User_Agent": "Mozilla Thunderbird"}, {"X_Mailer": "Microsoft Outlook 16.0"}):
+        assert verdict(mail(f"{pasted}\n\nWhy?\n\nAnna", Subject=subject, **program)).kind is VerdictKind.HUMAN
+    for why in ("FYI", "Please see below, my mail to you bounced."):
+        assert verdict(mail(f"{why}\n\n{pasted}", Subject=subject)).kind is VerdictKind.HUMAN
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Recipient: x@y.example\nReason: 550 5.1.1 No such user", VerdictKind.BOUNCE),
+        ("Your parcel for x@y.example was not delivered. Tel. 0421 5550", VerdictKind.AUTO_GENERATED),
+        ("Our server said: 550 5.7.1", VerdictKind.AUTO_GENERATED),
+    ],
+)
+def test_a_service_that_writes_as_no_reply_quotes_the_server_that_refused(text: str, kind: VerdictKind) -> None:
+    headers = {"From": "Outgoing <no-reply@service.example>", "Subject": "Delivery failure: hi"}
+    assert verdict(mail(text, **headers)).kind is kind
+    filled_in = f"Name: Carla\nEmail: carla@kunde.example\nMessage: {text}"
+    for form in (mail(text, Reply_To="carla@kunde.example", **headers), mail(filled_in, **headers)):
+        assert verdict(form).kind is VerdictKind.AUTO_GENERATED
+
+
+@pytest.mark.parametrize("path", [{}, NULL])
+@pytest.mark.parametrize("subject", ["Contact", "Delivery failure"])
+def test_who_tells_of_a_bounce_in_a_form_is_a_person(path: dict[str, str], subject: str) -> None:
+    told = f"Mail to bob@other.example was not delivered: 550 5.1.1 unknown\n\n{block('bob@other.example', 'failed', '5.1.1')}"
+    for sender in ("Shop <noreply@shop.example>", "WordPress <wordpress@shop.example>"):
+        form = mail(told, From=sender, Reply_To="carla@kunde.example", Subject=subject, **path)
+        assert verdict(form).kind in {VerdictKind.HUMAN, VerdictKind.AUTO_GENERATED}
+
+
+def test_who_attaches_our_mail_with_his_mail_program_is_a_person() -> None:
+    returned = f"From: support@shop.example\nTo: anna@cust.example\nMessage-ID: <{OWN}>\nSubject: hi\n\nhi\n"
+    body = f"--b\n\nMy answer was not delivered.\n--b\nContent-Type: message/rfc822\n\n{returned}\n--b--\n"
+    message = mail(body, Subject="Delivery failed", User_Agent="Mozilla Thunderbird", **MIXED)
+    assert verdict(message).kind is VerdictKind.HUMAN
 
 
 # A null reverse-path

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from inboxops.core import ids, phrases, recipients
+from inboxops.core import forms, ids, phrases, recipients
 from inboxops.core.case import Case
 from inboxops.core.model import Bounce, Evidence, ParsedMessage
 from inboxops.core.parts import blocks
 from inboxops.core.returned import SCANNED
 from inboxops.core.rules import evidence
 from inboxops.core.rules.auto_submitted import by_program
-from inboxops.core.rules.machine import is_nobody
+from inboxops.core.rules.machine import is_machine, is_nobody
 
 _DAEMON = re.compile(
     r"^(?:mailer?[._-]?d[ae]{1,2}mon|mdaemon|mmdf|mail[._-]?delivery[\w.-]*|mail[._-]?system"
@@ -38,6 +38,13 @@ _OF_A_PROGRAM = re.compile(
     re.IGNORECASE,
 )
 """What stands in the name of a postmaster who is a program: a product, a host, a task."""
+_CLIENT = re.compile(
+    r"thunderbird|seamonkey|microsoft (?:office )?outlook|windows (?:live )?mail|outlook express|apple mail"
+    r"|(?:iphone|ipad|mac) mail|k-9 mail|fairemail|roundcube|squirrelmail|horde|zimbrawebclient|evolution|kmail|claws"
+    r"|sylpheed|\bmutt\b|the bat!|airmail|foxmail|becky|emclient|mailspring|yahoomail",
+    re.IGNORECASE,
+)
+"""Programs that people write with."""
 _INTRODUCES = re.compile(
     r"\bfollowing\b|\brecipients?\b|\bfolgende|\bempfänger|\bdestinat|получател|宛先|受信者|收件人"
 )
@@ -45,7 +52,7 @@ _INTRODUCES = re.compile(
 _SUBMITTED_FAILURE = re.compile(r"\((?:failure|warning|rejected|delivery)[^)]*\)", re.IGNORECASE)
 _SERVER_HEADERS = ("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr")
 _MESSAGE_ID = re.compile(
-    r"^[ \t>|*]{0,8}(?:x-)?(?:original-|resent-)?message-?id[ \t]{0,8}:[ \t\r\n]{0,8}(?:&lt;|<)?([^<>\s&]{1,1000})",
+    r"^[ \t>|*]{0,8}(?:x-)?(?:original-|(resent-))?message-?id[ \t]{0,8}:[ \t\r\n]{0,8}(?:&lt;|<)?([^<>\s&]{1,1000})",
     re.IGNORECASE | re.MULTILINE,
 )
 _STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
@@ -83,7 +90,7 @@ def action(block: Mapping[str, str]) -> str:
 def report(case: Case) -> Bounce:
     """Everything a bounce or a delay says: from its status blocks where it has them, else from its words."""
     message, spoken = case.message, case.spoken
-    told = message.delivery_status or status_in_text(case)
+    told = message.delivery_status or message.wrapped_status or status_in_text(case)
     failed = [block for block in told if action(block) in {"failed", "delayed"}]
     found = dict.fromkeys(filter(None, map(_block_recipient, failed))) or dict.fromkeys(_header_recipients(case))
     diagnostic = (
@@ -191,15 +198,33 @@ def is_report(case: Case) -> bool:
     return bool(signs(case).keys() & set("abc")) or not (case.is_answer or "attached-report" in message.marks)
 
 
-def opening_failure(case: Case) -> Evidence | None:
-    """A text whose first two lines tell of a failure and list an address on a line of its own: how servers begin.
+def writes_for_somebody(case: Case) -> bool:
+    """Whether a form's program wrote this for a person elsewhere, who may tell of mail that failed: Reply-To or its fields say."""
+    message = case.message
+    home = message.sender.address.rpartition("@")[2].lower()
+    elsewhere = (one.address for one in message.reply_to if one.address.rpartition("@")[2].lower() not in {home, ""})
+    return any(not is_machine(address) for address in elsewhere) or forms.filled_in(case.spoken) is not None
 
-    People who paste a bounce greet first, and people whose parcel did not come sign with their address. It is neither the
-    sender's, nor one of ours, nor where an answer goes to, and a server introduces or brackets it.
+
+def is_written_by_hand(case: Case) -> bool:
+    """Whether a mail names the program that a person wrote it with: then what it holds of a report was put there."""
+    return any(_CLIENT.search((case.header(name) or "")[:200]) for name in ("User-Agent", "X-Mailer"))
+
+
+def opening_failure(case: Case) -> Evidence | None:
+    """A text whose first sentence tells of a failure and lists an address on a line of its own: how servers begin.
+
+    People who paste a bounce greet or say why first, in a paragraph of its own, and people whose parcel did not come sign with
+    their address. It is neither the sender's, nor one of ours, nor where an answer goes to, and a server introduces or brackets it.
     """
+    if is_written_by_hand(case):
+        return None
     aside = {*map(str.lower, _aside(case)), *case.context.own_addresses, case.context.email_address.lower()}
-    lines = [line.strip()[:500] for line in case.spoken.splitlines() if any(map(str.isalnum, line))][:5]
-    for number, line in enumerate(lines[:2]):
+    written = case.spoken.splitlines()
+    places = [place for place, line in enumerate(written) if any(map(str.isalnum, line))][:5]
+    lines = [written[place].strip()[:500] for place in places]
+    goes_on = len(places) > 1 and places[1] == places[0] + 1
+    for number, line in enumerate(lines[: 2 if goes_on else 1]):
         if phrases.FAILURE.search(line.lower()):
             for last in range(number, min(number + 3, len(lines))):
                 address = recipients.listed(lines[last])
@@ -258,10 +283,11 @@ def _spoken_recipients(case: Case) -> tuple[str, ...]:
     )
     if found.surest:
         return found.surest
+    ours = {one.address.lower() for one in message.to}
     for block in message.returned or (case.below,):
         to = _TO.search(block)
         addressed = recipients.ADDRESS.findall(to[1]) if to else []
-        if len(addressed) == 1:
+        if len(addressed) == 1 and (addressed[0].lower() not in ours or returned_to_its_author(case)):
             return (addressed[0],)
     return found.alone
 
@@ -277,17 +303,30 @@ def _original_ids(case: Case) -> tuple[str, ...]:
             block.get("message-id", ""),
         ]
     found = case.all_headers("X-Riferimento-Message-ID")[:1]
-    found += [one for text in message.returned for one in _MESSAGE_ID.findall(text)]
-    found += [*fields, case.header("X-Original-Message-ID") or "", *_MESSAGE_ID.findall(message.text[:SCANNED])]
+    found += [one for text in (*message.wrapped_returned, *message.returned) for one in _message_ids(text)]
+    found += [*fields, case.header("X-Original-Message-ID") or "", *_message_ids(message.text[:SCANNED])]
     normal = [ids.normalise_message_id(one) for one in found]
     normal += [*message.in_reply_to, *message.references[::-1]]
     return tuple(dict.fromkeys(filter(None, normal)))[:_MOST_IDS]
 
 
+def _message_ids(text: str) -> list[str]:
+    """Ids of header lines; behind them those by which a list or a mailbox sent a message on (RFC 5322, 3.6.6)."""
+    found = _MESSAGE_ID.findall(text)
+    return [one for resent in (False, True) for mark, one in found if bool(mark) is resent]
+
+
 def _signed_ids(case: Case) -> tuple[tuple[int, int], ...]:
     message = case.message
     fields = [value for block in message.delivery_status for value in block.values()]
-    places = [*message.returned, *fields, message.text[:SCANNED], *message.in_reply_to, *message.references]
+    places = [
+        *message.wrapped_returned,
+        *message.returned,
+        *fields,
+        message.text[:SCANNED],
+        *message.in_reply_to,
+        *message.references,
+    ]
     return ids.find_message_ids("\n".join(places), case.context.signing_key)
 
 

@@ -17,7 +17,9 @@ from inboxops.core.rules import evidence
 from inboxops.core.rules.machine import is_machine
 from inboxops.errors import InvalidInput
 
-_FROM_LINE = re.compile(r"^from:[ \t]*(.{1,500})$", re.IGNORECASE | re.MULTILINE)
+_AUTHOR_LINES = tuple(
+    re.compile(rf"^{name}:[ \t]*(.{{1,500}})$", re.IGNORECASE | re.MULTILINE) for name in ("from", "reply-to")
+)
 _VIA = re.compile(
     r"[\s(](?:via|über|par|przez|через|mediante|através de|por medio de)\s"
     r"|\b(?:per conto di|im auftrag von|on behalf of|de la part de|en nombre de|em nome de|namens|w imieniu|от имени)\b",
@@ -64,6 +66,11 @@ _FORM_PHRASES = (
 )
 _FORM_SUBJECT = re.compile(_FORM_PHRASES, re.IGNORECASE)
 """What a form's program writes of itself. A site or a form alone is what people write about."""
+_ABOUT_A_FORM = re.compile(
+    r"\b(?:frage|problem|fehler|beschwerde|question|issue|trouble|error|complaint|bug|problème|erreur|pregunta|problema|errore|domanda)\w{0,3}"
+    r" (?:zu[mr]?|mit|beim?|im|über|about|with|on|in|regarding|sur|avec|dans|con|com|sobre|en|sul|nel)\b|проблема с\b|вопрос (?:по|о)\b",
+    re.IGNORECASE,
+)
 _FORM_NAME = re.compile(
     rf"{_FORM_PHRASES}|web ?site|webseite|formular|formulaire|site (?:web|internet)|formulario|sitio web|página web|formulário|dal sito"
     r"|formularz|formulář|с сайта|обратн\w+ связ|お問い?合わ?せ",
@@ -84,10 +91,11 @@ def attached(case: Case) -> Customer | None:
     if not _is_agent(case, case.message.sender.address):
         return None
     for text in case.message.returned:
-        line = _FROM_LINE.search(text)
-        for author in headers.addresses(line[1]) if line else ():
-            if _is_somebody(case, author):
-                return _found(author, "forward.attached", ("attached message", line[0] if line else ""), claimed=True)
+        lines = [found for pattern in _AUTHOR_LINES if (found := pattern.search(text))]
+        written = [(author, line[0]) for line in lines for author in headers.addresses(line[1])]
+        author = _author(case, (one for one, _ in written))
+        if author is not None:
+            return _found(author, "forward.attached", ("attached message", dict(written)[author]), claimed=True)
     return None
 
 
@@ -98,7 +106,9 @@ def inline(case: Case) -> Customer | None:
         return None
     if not forward.is_forward(message.subject, message.text, answers=bool(message.in_reply_to)):
         return None
-    author = next((one for one in forward.authors(message.text) if _is_somebody(case, one)), None)
+    author = _author(case, forward.authors(message.text))
+    if author is not None and is_machine(author.address):
+        author = _filled_in(case, message.text) or author
     where = ("forwarded header", f"{author.name} <{author.address}>".strip() if author else "")
     return _found(author, "forward.inline", where, claimed=True) if author else None
 
@@ -144,8 +154,8 @@ def form(case: Case) -> Customer | None:
     is_program = is_machine(address) or _is_own(case, address) or _FORM_ADDRESS.match(address.partition("@")[0])
     if not (is_program or any(one.address.lower() == address for one in message.to)):
         return None
-    author = forms.filled_in(message.text_new)
-    if author is None or not _is_somebody(case, author) or is_machine(author.address):
+    author = _filled_in(case, message.text_new)
+    if author is None:
         return None
     at_home = {one.address.lower().rpartition("@")[2] for one in (message.sender, *message.to)}
     if author.address.rpartition("@")[2] in at_home:
@@ -202,6 +212,18 @@ def agent_names(given: Iterable[str]) -> list[str]:
     return names
 
 
+def _author(case: Case, named: Iterable[Address]) -> Address | None:
+    """The first person outside among those whom a forwarded mail names; where there is none, the first machine."""
+    outside = [one for one in named if _is_somebody(case, one)]
+    return next((one for one in outside if not is_machine(one.address)), outside[0] if outside else None)
+
+
+def _filled_in(case: Case, text: str) -> Address | None:
+    """The person outside who filled in the form that a text shows."""
+    author = forms.filled_in(text)
+    return author if author and _is_somebody(case, author) and not is_machine(author.address) else None
+
+
 def _is_agent(case: Case, address: str) -> bool:
     return bool(address) and is_agent(address, case.context.agents | case.context.own_addresses)
 
@@ -254,7 +276,8 @@ def _form_signs(case: Case) -> Iterator[bool]:
     yield from (case.header(name) is not None for name in _FORM_HEADERS)
     yield bool(_FORM_NAME.search(case.message.sender.name[:200]))
     yield not case.answers_or_is_away and forms.is_by_program(case.message.text)
-    yield not case.answers_or_is_away and bool(_FORM_SUBJECT.search(case.message.subject[:200]))
+    subject = case.message.subject[:200]
+    yield not case.answers_or_is_away and bool(_FORM_SUBJECT.search(subject)) and not _ABOUT_A_FORM.search(subject)
 
 
 def _found(address: Address, rule: str, *why: tuple[str, str], claimed: bool = False) -> Customer:

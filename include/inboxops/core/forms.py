@@ -12,12 +12,13 @@ _SCANNED = 20_000  # characters
 _MOST_LINES = 300
 _LINE = 300  # characters of a line that are looked at
 _NEAR = 8  # lines between a name's field and an address's
-_AROUND = " \t*_|:：>•·-–()[]<\"'"
+_AROUND = " \t*_|:：>•·-–()[]<\"'=.…【】■●◆□"
+_ASIDE = re.compile(r"\([^()]{0,30}\)")
 _LABEL = 40  # characters
 
 _WHOSE = (
-    r"(?:(?:your|my|contact|customer|sender|deine?|ihre?|absender|kunden|votre|mon|su|tu|la tua|il tuo|sua|seu|uw|je|twój|twoje"
-    r"|din|ditt|ваша?|ваше)[ -]?)?"
+    r"(?:(?:your|my|contact|customer|buyer|billing|client|guest|invitee|sender|deine?|ihre?|absender|kunden"
+    r"|votre|mon|su|tu|la tua|il tuo|sua|seu|uw|je|twój|twoje|din|ditt|ваша?|ваше)[ -]?)?"
 )
 _MAIL_FIELD = re.compile(
     rf"{_WHOSE}(?:(?:e[-. ]?mail|mail)(?:[ -]?(?:address|adresse|adres|id|адрес|cím|aadress))?"
@@ -32,8 +33,8 @@ _NAME_FIELD = re.compile(
     rf"{_WHOSE}(?:(?:first|last|full|sur|family|given)?[ -]?name|(?:vor|nach|zu|familien)name|nom(?: et pr[ée]nom| complet)?"
     r"|pr[ée]nom|nombre(?: y apellidos?| completo)?|apellidos?|nome(?: e cognome| completo)?|cognome|(?:voor|achter)?naam"
     r"|imi[ęe](?: i nazwisko)?|nazwisko|jm[ée]no(?: a příjmení)?|meno|n[ée]v|nume(?: și prenume)?|(?:för|efter)?namn"
-    r"|(?:for|efter)?navn|nimi|ad(?:ınız)?(?: soyad(?:ınız)?)?|isim"
-    r"|имя|фио|ім'я|име|όνομα|お?名前|ご?氏名|姓名|名字|이름|성함)(?=[\s:：*|)\]]|$)",
+    r"|(?:for|efter)?navn|nimi|ad(?:ınız(?: soyadınız)?| soyad|(?= ?:))|isim"
+    r"|(?:invitee|customer|buyer|client|guest|kunde|besteller)(?=:)|имя|фио|ім'я|име|όνομα|お?名前|ご?氏名|姓名|名字|이름|성함)(?=[\s:：*|)\]=】]|$)",
     re.IGNORECASE,
 )
 _PROGRAMS_LINE = re.compile(
@@ -61,11 +62,15 @@ def filled_in(text: str) -> Address | None:
     lines = [line[:_LINE] for line in text[:_SCANNED].splitlines() if line.strip()][:_MOST_LINES]
     for number, address in _mail_fields(lines):
         for near in range(max(0, number - _NEAR), min(number + _NEAR, len(lines))):
-            line = lines[near].lstrip(_AROUND)
+            line = _ASIDE.sub("", lines[near]).lstrip(_AROUND)
             if found := _NAME_FIELD.match(line):
                 value = line[found.end() :].strip(_AROUND) or (lines[near + 1].strip() if near + 1 < len(lines) else "")
                 return Address("" if "@" in value else value, address)
     return None
+
+
+def _bare(label: str) -> str:
+    return _ASIDE.sub("", label).strip(_AROUND)
 
 
 def _mail_fields(lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -74,7 +79,8 @@ def _mail_fields(lines: list[str]) -> Iterator[tuple[int, str]]:
         found = ADDRESS.search(line) if "@" in line else None
         if found is None or any(map(str.isalnum, ADDRESS.sub("", line[found.end() :]).replace("mailto", ""))):
             continue
-        label = line[: found.start()].strip(_AROUND) or (lines[number - 1].strip(_AROUND) if number else "")
+        local, _, domain = found[0].rpartition("@")
+        before, _, local = local.rpartition("=")
+        label = _bare(f"{line[: found.start()]}{before}") or (_bare(lines[number - 1]) if number else "")
         if len(label) <= _LABEL and _MAIL_FIELD.fullmatch(label):
-            local, _, domain = found[0].rpartition("@")
             yield number, f"{local}@{domain.lower()}"

@@ -28,7 +28,8 @@ _LABELS = {
         tárgy subiect zadeva tema teema tēma относно наслов perihal subjek chủ เรื่อง נושא الموضوع 主题 主旨 主題 件名 제목""",
 }
 _SEVERAL_WORDS = {"보낸 사람": "from", "보낸사람": "from", "de la": "from", "보낸 날짜": "date", "받는 사람": "to", "chủ đề": "subject",
-                  "reply-to": "", "sent by": "from", "envoyé le": "date", "per a": "to", "от кого": "from", "đã gửi": "date", "enviado el": "date", "gesendet am": "date"}  # fmt: skip
+                  "reply-to": "reply", "antwort an": "reply", "répondre à": "reply", "responder a": "reply", "rispondi a": "reply",
+                  "sent by": "from", "envoyé le": "date", "per a": "to", "от кого": "from", "đã gửi": "date", "enviado el": "date", "gesendet am": "date"}  # fmt: skip
 _KINDS = {word: kind for kind, words in _LABELS.items() for word in words.split()} | _SEVERAL_WORDS
 _LINE = re.compile(
     r"^[\s>|*_•-]{0,20}([^\s:：*<>@][^:：*<>@\n]{0,24}?)\s{0,3}[*_]{0,2}\s{0,3}[:：]\s{0,8}[*_]{0,2}\s*(.*)$"
@@ -62,7 +63,8 @@ def is_forward(subject: str, text: str, *, answers: bool) -> bool:
 
 
 def authors(text: str) -> Iterator[Address]:
-    """Who wrote what is passed on within a text, by its header blocks, the outermost first, as far as they name an address."""
+    """Who wrote what is passed on within a text, by its header blocks, the outermost first, as far as they name an address; behind
+    each whom an answer was to go to."""
     lines = text[:_SCANNED].splitlines()
     labels = [label(line) for line in lines]
     for number, (kind, value) in enumerate(labels):
@@ -76,7 +78,10 @@ def authors(text: str) -> Iterator[Address]:
         if "@" not in value and number + 1 < len(lines) and not labels[number + 1][0]:
             value = f"{value} {lines[number + 1]}"  # a long name takes the line
         if found := ADDRESS.search(value):
-            yield Address(_NAME_END.sub("", value[: found.start()]).strip(" \"'"), _lower_domain(found[0].strip(".'")))
+            yield _address(value, found)
+        for other, answered in near:
+            if other == "reply" and (found := ADDRESS.search(answered)):
+                yield _address(answered, found)
 
 
 def _beside_mark(behind: str, below: list[str]) -> Iterator[Address]:
@@ -94,6 +99,10 @@ def label(line: str) -> tuple[str, str]:
     found = _LINE.match(line[:500])
     kind = _KINDS.get(" ".join(found[1].casefold().split()), "") if found else ""
     return (kind, found[2].strip()) if found and kind else ("", "")
+
+
+def _address(value: str, found: re.Match[str]) -> Address:
+    return Address(_NAME_END.sub("", value[: found.start()]).strip(" \"'"), _lower_domain(found[0].strip(".'")))
 
 
 def _lower_domain(address: str) -> str:

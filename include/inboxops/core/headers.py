@@ -173,5 +173,5 @@ def _address(text: str) -> str:
     """ "" for what is longer than any address can be: RFC 5321, section 4.5.3.1.3, has 254 characters, mail at large some more."""
     if len(text) > _LONGEST_ADDRESS:
         return ""
-    local, at, domain = clean(text).rpartition("@")
+    local, at, domain = clean(text).removeprefix("mailto:").rpartition("@")
     return f"{local}{at}{domain.lower()}" if at else domain

@@ -89,6 +89,8 @@ def parse(
         content_hash=whole.content_hash,
         report_fields=contents.report_fields,
         part_types=tuple(contents.types),
+        wrapped_status=tuple(contents.wrapped_status),
+        wrapped_returned=tuple(contents.wrapped_returned),
     )
 
 

@@ -162,6 +162,7 @@ class ParsedMessage:
     content_hash: hex SHA-256 of what the sender wrote (trace headers left out): tells a duplicate from a conflict.
     report_fields: the fields of a message/disposition-notification (RFC 8098) or message/feedback-report (RFC 5965) part.
     part_types: content types of the message's own parts in order, embedded messages not entered.
+    wrapped_status, wrapped_returned: as `delivery_status` and `returned`, of a report that is embedded as a whole.
     """
 
     message_id: str
@@ -189,6 +190,8 @@ class ParsedMessage:
     content_hash: str
     report_fields: Mapping[str, str] = field(default_factory=dict)
     part_types: tuple[str, ...] = ()
+    wrapped_status: tuple[Mapping[str, str], ...] = ()
+    wrapped_returned: tuple[str, ...] = ()
 
 
 class VerdictKind(StrEnum):

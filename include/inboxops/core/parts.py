@@ -18,7 +18,7 @@ from email.policy import compat32
 import pybase64
 
 from inboxops.core import html as html_text
-from inboxops.core import tnef, uuencode
+from inboxops.core import structure, tnef, uuencode
 from inboxops.core.attachments import unnamed
 from inboxops.core.headers import Raw, parameters
 from inboxops.core.model import Attachment
@@ -94,6 +94,9 @@ class Contents:
     """8-bit text without a declaration, each piece cut."""
     hint: Hint = NO_HINT
     recovered: int = 0
+    is_embedded: bool = False
+    wrapped_status: list[dict[str, str]] = field(default_factory=list)
+    wrapped_returned: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +117,12 @@ class _Item:
         return content_id, self.disposition == "inline" or bool(content_id and self.disposition != "attachment")
 
 
-def read(root: Part, hint: Hint = NO_HINT) -> Contents:
-    """Every part of the message itself. Embedded messages are kept whole and not entered.
+def read(root: Part, hint: Hint = NO_HINT, *, is_embedded: bool = False) -> Contents:
+    """Every part of the message itself. Embedded messages are kept whole and not entered, but for what an embedded report tells.
 
     hint: for text that declares no charset, or a wrong one.
     """
-    contents = Contents(hint=hint)
+    contents = Contents(hint=hint, is_embedded=is_embedded)
     attached: list[tuple[_Item, bytes]] = []
     waiting: list[tuple[Part, str, int]] = [(root, "", 0)]
     while waiting:
@@ -286,6 +289,7 @@ def _read_message(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
         content = _embedded(item.part)
         if content_type in _EMBEDDED and len(contents.returned) < _MOST_RETURNED:
             contents.returned.append(header_block(message(content).headers))
+            _read_wrapped(contents, content)
         if not item.name and content_type in _EMBEDDED:
             return [(item, content)]
         _keep(contents, Attachment(item.name, content_type, content, *item.placement))
@@ -304,6 +308,14 @@ def _read_message(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:
     if item.name and (content_type in _RETURNED_HEADERS or is_file):
         _keep(contents, Attachment(item.name, content_type, content, *item.placement))
     return []
+
+
+def _read_wrapped(contents: Contents, content: bytes) -> None:
+    """What the first report tells that a scanner or a person has put whole into this mail: whose it is, the rules say."""
+    if contents.is_embedded or contents.wrapped_status or message(content).content_type != "multipart/report":
+        return
+    report = read(structure.read(content)[0], is_embedded=True)
+    contents.wrapped_status, contents.wrapped_returned = report.delivery_status, report.returned
 
 
 def _read_headless(contents: Contents, item: _Item) -> list[tuple[_Item, bytes]]:

@@ -19,7 +19,7 @@ def _any(table: str) -> str:
 _AUTOMATIC_ANSWER = _any(r"""
     out[- ]of[- ](?:the[- ])?office | \bauto(?:matic|mated|matically)?[- ]?(?:generated )?(?:reply|response|responder)\b
     auto: .{1,80}\bout of the office | \bvacation (?:reply|message|response|notice) | abwesenheit | \babwesend\b
-    automatische antwort | urlaubs(?:benachrichtigung|meldung|notiz) | réponse automatique | reponse automatique
+    automatische (?:rück)?antwort | accusé de réception automatique | urlaubs(?:benachrichtigung|meldung|notiz) | réponse automatique | reponse automatique
     absence du bureau | absent(?:e|\(e\))? du bureau | (?:message|notification|réponse) d.absence | respuesta autom[aá]tica
     fuera de (?:la )?oficina | ausente de la oficina | resposta autom[aàá]tica | fora do escrit[óo]rio
     fora de l.oficina | aus[êe]ncia tempor[áa]ria | ausente do escrit[óo]rio | erantzun automatiko | risposta automatica
@@ -44,6 +44,7 @@ _AUTOMATIC_ANSWER = _any(r"""
 _AWAY = _any(r"""
     away from (?:my|the|our) (?:office|desk|mail|e-?mail) | \b(?:i am|i'm) (?:currently )?(?:away|out of)\b
     \bon (?:annual |maternity |parental |sick )?(?:vacation|holiday|holidays|leave)\b
+    ^(?:ooo|away)\b | ^absence ?: | ^ausente\b | ^aus[êe]ncia\b | \b(?:bin|sind) im urlaub\b
     nicht im (?:hause?|büro) | urlaubsvertretung | außer haus | hors du bureau | en congés?\b | \bde vacaciones\b
     niet aanwezig | \bв отпуске\b | нет на месте | (?:inte|ikke) på kontoret | 休暇(?:中|の)
 """)

@@ -64,7 +64,7 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
         ends_in_colon = line.endswith((":", "："))
         if (ends_in_colon or line.startswith(("--", "__", "##"))) and _SEPARATOR.match(line[:_LINE]):
             return number, number + 1
-        if (end := _header_block(lines, number)) is not None:
+        if (":" in line or "：" in line) and (end := _header_block(lines, number)) is not None:
             return number, end
         if (start := _dated(lines, number)) is not None:
             return start, number + 1

@@ -57,7 +57,7 @@ def _is_told_by_a_server(case: Case, signs: Set[str]) -> bool:
         return False
     if "g" in signs or ("b" in signs and bounce.is_postmaster(case.message)):
         return True
-    if case.is_answer:
+    if case.is_answer or bounce.writes_for_somebody(case):
         return False
     if "e" in signs:
         return bool(signs & set("df"))
@@ -88,10 +88,11 @@ def without_server(case: Case) -> Finding | None:
     """Gateways write under a name of their own.
 
     Then the subject, a failure and a returned message of ours must agree, or the text must open with the failure and its
-    address, as a server's does and a person's who pastes a bounce does not. An answer to somebody is never one.
+    address, as a server's does and a person's who pastes a bounce does not. An answer to somebody is never one, nor what
+    a person's mail program wrote.
     """
     signs = bounce.signs(case)
-    if "d" not in signs or "f" not in signs:
+    if "d" not in signs or "f" not in signs or bounce.is_written_by_hand(case):
         return None
     if "g" in signs:
         return _finding(case, tuple(signs[name] for name in "dfg"))
@@ -102,15 +103,19 @@ def without_server(case: Case) -> Finding | None:
 
 
 def by_machine(case: Case) -> Finding | None:
-    """A carrier or a service that writes as no-reply: a failure in its words, a message returned to its author."""
+    """A carrier or a service that writes as no-reply: a failure in its words, a message returned to its author; or a subject that
+    tells of it, what an SMTP server said and to which address."""
     message = case.message
-    if not is_nobody(message) or not message.returned or case.answers_or_is_away:
+    if not is_nobody(message) or case.answers_or_is_away:
         return None
-    author = bounce.returned_to_its_author(case)
-    if not author or not (case.failure or case.has_bounce_subject):
-        return None
-    said = evidence("body", case.failure) if case.failure else evidence("Subject", message.subject)
-    return _finding(case, (said, evidence("returned message", f"sent by {author}")))
+    author = bounce.returned_to_its_author(case) if message.returned else ""
+    if author and (case.failure or case.has_bounce_subject):
+        said = evidence("body", case.failure) if case.failure else evidence("Subject", message.subject)
+        return _finding(case, (said, evidence("returned message", f"sent by {author}")))
+    is_quoted = case.has_bounce_subject and phrases.SMTP_REPLY.search(case.failure.lower()) is not None
+    if is_quoted and bounce.names_a_recipient(case) and not bounce.writes_for_somebody(case):
+        return _finding(case, (evidence("Subject", message.subject), evidence("body", case.failure)))
+    return None
 
 
 def own_id(case: Case) -> Finding | None:
@@ -119,7 +124,8 @@ def own_id(case: Case) -> Finding | None:
         return None
     signs = bounce.signs(case)
     may_be_away = case.is_out_of_office or by_program(case) in REPLIES  # with a null reverse-path of its own
-    sign = next((signs[name] for name in ("acd" if may_be_away else "abcd") if name in signs), None)
+    telling = "abc" if bounce.is_written_by_hand(case) else "acd" if may_be_away else "abcd"
+    sign = next((signs[name] for name in telling if name in signs), None)
     return _finding(case, (evidence("returned message", "our Message-ID"), sign)) if sign else None
 
 

@@ -36,7 +36,10 @@ def delivered(case: Case) -> Finding | None:
 def failed_in_text(case: Case) -> Finding | None:
     """The same fields in plain text, as some webmail services write them. People paste them too: below an answer, a subject or a
     greeting of their own."""
-    if case.answers_or_is_away or not (is_nobody(case.message) or (case.has_bounce_subject and _is_a_servers(case))):
+    message = case.message
+    if case.answers_or_is_away or bounce.writes_for_somebody(case):
+        return None
+    if not (is_nobody(message) or (case.has_bounce_subject and _is_a_servers(case))):
         return None
     found = _evidence(block for block in bounce.status_in_text(case) if bounce.action(block) == "failed")
     return Finding(VerdictKind.BOUNCE, found, bounce.report(case)) if found else None
