@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inboxops.cli.arguments import FirstSyncDays, FirstSyncMessages, one_line
 from inboxops.cli.show import say
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
@@ -54,7 +55,7 @@ def add(
     host: Annotated[str, typer.Option(help="IMAP server, e.g. imap.acme.example.")],
     tenant: Annotated[str, typer.Option(help="The tenant's short name (`inboxops tenant add NAME` makes one).")],
     name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",
-    display_name: Annotated[str, typer.Option(help="Name that replies are sent under.")] = "",
+    display_name: Annotated[str, typer.Option(callback=one_line, help="Name that replies are sent under.")] = "",
     port: Annotated[int | None, typer.Option(help="993 for tls, 143 otherwise.")] = None,
     security: Annotated[Security, typer.Option(help="starttls never falls back to plain text.")] = Security.tls,
     auth: Annotated[Auth, typer.Option(help="How to log in; auto takes what the server offers.")] = Auth.auto,
@@ -74,8 +75,8 @@ def add(
     save_sent: Annotated[
         bool, typer.Option(help="Put copies of what is sent into Sent; off where the server does so itself.")
     ] = True,
-    first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
-    first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
+    first_sync_days: FirstSyncDays = 7,
+    first_sync_messages: FirstSyncMessages = 500,
 ) -> None:
     """Connect an IMAP mailbox: log in, look at the folder, and only then keep it.
 
@@ -115,7 +116,7 @@ def add_jmap(
     host: Annotated[str, typer.Option(help="Server whose /.well-known/jmap leads on, e.g. api.fastmail.com.")] = "",
     url: Annotated[str, typer.Option(help="The session resource itself, where the host does not lead to it.")] = "",
     name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",
-    display_name: Annotated[str, typer.Option(help="Name that replies are sent under.")] = "",
+    display_name: Annotated[str, typer.Option(callback=one_line, help="Name that replies are sent under.")] = "",
     port: Annotated[int | None, typer.Option(help="443 unless it is given.")] = None,
     auth: Annotated[JmapAuth, typer.Option(help="bearer: an API token, as Fastmail wants.")] = JmapAuth.basic,
     username: Annotated[str, typer.Option(help="Log-in name; by default the address.")] = "",
@@ -123,8 +124,8 @@ def add_jmap(
     ca_file: Annotated[
         Path | None, typer.Option(help="PEM of the authority that signed the server's certificate.")
     ] = None,
-    first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
-    first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
+    first_sync_days: FirstSyncDays = 7,
+    first_sync_messages: FirstSyncMessages = 500,
 ) -> None:
     """Connect a mailbox by JMAP (Fastmail, Stalwart, Cyrus, James): log in, look at the mailbox, and only then keep it.
 

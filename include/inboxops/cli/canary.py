@@ -35,7 +35,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """Show the canaries and whether they came back, the newest first."""
-    with opened() as world:
+    with opened(asked_for=tenant) as world:
         inbox_id = world.inboxes.named(name, tenant).id if name else None
         rows = [_told(row) for row in world.canaries.listed(tenant=tenant, inbox_id=inbox_id, limit=limit + 1)]
     columns = {

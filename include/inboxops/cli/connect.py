@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.arguments import InboxName, TenantOfName
+from inboxops.cli.arguments import MOST_DAYS, FirstSyncDays, FirstSyncMessages, InboxName, TenantOfName, one_line
 from inboxops.cli.show import json_lines, say, table
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
@@ -33,10 +33,10 @@ def connect(
         bool, typer.Option("--shared", help="--mailbox is shared; someone who may open it signs in.")
     ] = False,
     name: Annotated[str, typer.Option(help="Short name of the inbox; by default made from the address.")] = "",
-    display_name: Annotated[str, typer.Option(help="Name that replies are sent under.")] = "",
+    display_name: Annotated[str, typer.Option(callback=one_line, help="Name that replies are sent under.")] = "",
     paused: Annotated[bool, typer.Option("--paused", help="Read nothing yet, so that you can rehearse it.")] = False,
-    first_sync_days: Annotated[int, typer.Option(min=0, help="Take in mail that is at most so old ...")] = 7,
-    first_sync_messages: Annotated[int, typer.Option(min=0, help="... and at most so many of the newest.")] = 500,
+    first_sync_days: FirstSyncDays = 7,
+    first_sync_messages: FirstSyncMessages = 500,
     minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long the link is good for.")] = 60,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the link here, too.")
@@ -79,9 +79,15 @@ def connect(
 def disconnect(name: InboxName, tenant: TenantOfName = None) -> None:
     """Take the consent back and forget it. Tickets stay; `connect --again` goes on where the inbox stopped."""
     from inboxops.composition import connecting
+    from inboxops.oauth.clients import CLIENTS
 
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
+        if inbox.connection_type not in CLIENTS:
+            raise InvalidInput(
+                f"{inbox.name} is connected without a consent",
+                fix="`inboxops inbox pause NAME` stops it, `inboxops inbox remove NAME` forgets its password",
+            )
         done = connecting.disconnect(world, inbox)
     said = "its consent is taken back" if done.revoked else f"its consent is forgotten, not taken back: {done.why_not}"
     say(f"{inbox.name} is disconnected; {said}")
@@ -90,7 +96,7 @@ def disconnect(name: InboxName, tenant: TenantOfName = None) -> None:
 def rehearse(
     name: InboxName,
     tenant: TenantOfName = None,
-    days: Annotated[int, typer.Option(min=0, help="How far back to read.")] = 7,
+    days: Annotated[int, typer.Option(min=0, max=MOST_DAYS, help="How far back to read.")] = 7,
     messages: Annotated[int, typer.Option(min=1, help="At most so many of the newest.")] = 500,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a message.")] = False,
 ) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
 from inboxops.cli.arguments import Tenant
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
+from inboxops.errors import InvalidInput
 
 app = typer.Typer(help="What people put right: list, take back, write out as examples.", no_args_is_help=True)
 
@@ -65,9 +66,8 @@ def export(
     from inboxops.composition import correcting, intake
     from inboxops.core.corrections import example
 
-    folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    with opened() as world, (folder / "labels.jsonl").open("wb") as labels:
+    with opened(asked_for=tenant) as world, _file_in(folder) as labels:
         for row in correcting.examples(world, world.inboxes.tenant_id(tenant)):
             if row["inbound_state"] is None:  # deleted for good meanwhile
                 continue
@@ -77,3 +77,11 @@ def export(
             labels.write(msgspec.json.encode(label) + b"\n")
             count += 1
     say(f"{count} labelled mails in {folder}{'' if personal else ', without the mails: --personal adds them'}")
+
+
+def _file_in(folder: Path) -> BinaryIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / "labels.jsonl").open("wb")
+    except OSError as exc:
+        raise InvalidInput(f"{folder} can't be written to: {exc}", fix="Name another folder") from exc

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import OnlyTenant
 from inboxops.cli.show import Json, Limit, listing, say, table
 from inboxops.cli.world import opened
 
@@ -14,12 +16,19 @@ app = typer.Typer(help="Mail that became no ticket: parked, spam, unlinked bounc
 Id = Annotated[int, typer.Argument(help="The number that `inbound list` shows.")]
 
 
+class State(StrEnum):
+    parked = "parked"
+    refused = "refused"
+    listed = "listed"
+    conflict = "conflict"
+    dropped = "dropped"
+    duplicate = "duplicate"
+
+
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    state: Annotated[
-        list[str] | None, typer.Option(help="Only these: parked, refused, listed, conflict, dropped, duplicate.")
-    ] = None,
+    tenant: OnlyTenant = None,
+    state: Annotated[list[State] | None, typer.Option(help="Only these; may be given more than once.")] = None,
     inbox: Annotated[str | None, typer.Option(help="Only this inbox's, by name or e-mail address.")] = None,
     limit: Limit = 50,
     json: Json = False,
@@ -27,7 +36,7 @@ def list_(
     """Show what is set aside, and why."""
     from inboxops.db.inbound import LISTS
 
-    with opened() as world:
+    with opened(asked_for=tenant) as world:
         inbox_id = world.inboxes.named(inbox, tenant).id if inbox else None
         rows = world.inbound.listed(tenant=tenant, states=state or LISTS, inbox_id=inbox_id, limit=limit + 1)
     columns = {

@@ -11,7 +11,7 @@ import typer
 
 from inboxops.cli import push
 from inboxops.cli.add import appear, password
-from inboxops.cli.arguments import InboxName, TenantOfName, Yes
+from inboxops.cli.arguments import InboxName, OnlyTenant, TenantOfName, Yes, one_line, text_in
 from inboxops.cli.show import Json, Limit, listing, say, table
 from inboxops.cli.world import opened
 from inboxops.core.inbox import without_secrets
@@ -19,7 +19,6 @@ from inboxops.core.push import RENEW_WITHIN
 from inboxops.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from inboxops.composition.world import World
     from inboxops.core.inbox import Inbox
 
 app = typer.Typer(help="Inboxes: connect, look at, test, stop and wake them.", no_args_is_help=True)
@@ -33,14 +32,14 @@ class State(StrEnum):
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    tenant: OnlyTenant = None,
     state: Annotated[State | None, typer.Option(help="Only these.")] = None,
     trouble: Annotated[bool, typer.Option("--trouble", help="Only those whose last try failed.")] = False,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
     """Show the inboxes and how they stand."""
-    with opened() as world:
+    with opened(asked_for=tenant) as world:
         inboxes = world.inboxes.all(tenant)[::-1]
     rows = [
         _facts(inbox)
@@ -117,7 +116,7 @@ def auto_response(
     """Show or change what a person who opens a ticket is answered at once."""
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
-        body = None if template is None else template.read_text("utf-8")
+        body = None if template is None else text_in(template)
         world.inboxes.change(inbox.id, auto_response_enabled=on, auto_response_body=body)
         inbox = world.inboxes.get(inbox.id)
     say(f"{inbox.name} {'answers' if inbox.auto_response_enabled else 'does not answer'} by itself:")
@@ -129,7 +128,7 @@ def auto_response(
 def set_(
     name: InboxName,
     tenant: TenantOfName = None,
-    display_name: Annotated[str | None, typer.Option(help="The name that replies are from.")] = None,
+    display_name: Annotated[str | None, typer.Option(callback=one_line, help="The name that replies are from.")] = None,
     trusted_server: Annotated[
         list[str] | None,
         typer.Option(
@@ -157,9 +156,13 @@ def set_(
         ),
     ] = None,
 ) -> None:
-    """Change an inbox's settings. `auto-response`, `marker`, `pause` and `reconnect` have commands of their own."""
+    """Change settings of an inbox, all or none. `auto-response`, `marker`, `pause` and `reconnect` have commands of their own."""
+    from inboxops.core.canary import check_minutes
+
     with opened() as world:
         inbox = world.inboxes.named(name, tenant)
+        check_minutes(canary_minutes or None)
+        from_id = world.inboxes.named(canary_from, inbox.tenant).id if canary_from else None
         world.inboxes.change(
             inbox.id,
             display_name=display_name,
@@ -167,22 +170,14 @@ def set_(
             spam_headers=_names(spam_header),
         )
         if canary_minutes is not None or canary_from is not None or canary_delete is not None:
-            _wish(world, inbox, canary_minutes, canary_from, canary_delete)
+            world.canaries.wish(
+                inbox.id,
+                minutes=inbox.canary_minutes if canary_minutes is None else canary_minutes or None,
+                from_id=inbox.canary_from_id if canary_from is None else from_id,
+                delete=inbox.canary_delete if canary_delete is None else canary_delete,
+            )
         inbox = world.inboxes.get(inbox.id)
     table(f"Inbox {inbox.name}", ["", ""], _facts(inbox).items())
-
-
-def _wish(world: World, inbox: Inbox, minutes: int | None, sender: str | None, delete: bool | None) -> None:
-    """What is not given stays as it is."""
-    from_id = inbox.canary_from_id if sender is None else None
-    if sender:
-        from_id = world.inboxes.named(sender, inbox.tenant).id
-    world.canaries.wish(
-        inbox.id,
-        minutes=inbox.canary_minutes if minutes is None else minutes or None,
-        from_id=from_id,
-        delete=inbox.canary_delete if delete is None else delete,
-    )
 
 
 def _names(given: list[str] | None) -> list[str] | None:

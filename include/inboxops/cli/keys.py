@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.arguments import Tenant
+from inboxops.cli.arguments import OnlyTenant, Tenant, one_line
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 
@@ -22,7 +22,7 @@ class Role(StrEnum):
 @app.command()
 def add(
     tenant: Tenant,
-    name: Annotated[str, typer.Option(help="Who uses the key; replies show it as their author.")],
+    name: Annotated[str, typer.Option(callback=one_line, help="Who uses the key; replies show it as their author.")],
     role: Annotated[Role, typer.Option(help="agent answers tickets; admin also changes inboxes.")] = Role.agent,
 ) -> None:
     """Make a key. It is shown this once and can't be read again."""
@@ -33,7 +33,9 @@ def add(
 
 def login_link(
     tenant: Tenant,
-    name: Annotated[str, typer.Option(help="Who logs in; replies show it as their author.")] = "Agent",
+    name: Annotated[
+        str, typer.Option(callback=one_line, help="Who logs in; replies show it as their author.")
+    ] = "Agent",
     role: Annotated[Role, typer.Option(help="agent answers tickets; admin also changes inboxes.")] = Role.agent,
     minutes: Annotated[int, typer.Option(min=1, max=7 * 24 * 60, help="How long the link waits to be used.")] = 60,
 ) -> None:
@@ -47,12 +49,12 @@ def login_link(
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    tenant: OnlyTenant = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
     """Show the keys by their prefixes, and when each was used last."""
-    with opened() as world:
+    with opened(asked_for=tenant) as world:
         rows = world.api_keys.all(tenant)
     columns = ["tenant", "prefix", "name", "role", "created_at", "last_used_at", "revoked_at"]
     listing("API keys", {name: name for name in columns}, rows, limit=limit, json=json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.arguments import Tenant
+from inboxops.cli.arguments import OnlyTenant, Tenant
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 from inboxops.core.notices import KINDS, Notice
@@ -39,12 +39,12 @@ def add(
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    tenant: OnlyTenant = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
     """Show who is told of what, and what does not get through."""
-    with opened() as world:
+    with opened(asked_for=tenant) as world:
         rows = world.notices.channels(tenant)
     columns = ["id", "tenant", "way", "target", "kinds", "last_error"]
     listing("Told of trouble", {name: name for name in columns}, rows, limit=limit, json=json)

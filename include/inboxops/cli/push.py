@@ -33,7 +33,9 @@ def push(
 
     if renew and name is None:
         raise typer.BadParameter("--renew needs the name of an inbox")
-    with opened() as world:
+    if anew and not renew:
+        raise typer.BadParameter("--anew goes with --renew")
+    with opened(asked_for=tenant) as world:
         inboxes = [world.inboxes.named(name, tenant)] if name else world.inboxes.all(tenant)
         if renew:
             watched = pushing.register(world, inboxes[0].id, anew=anew)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inboxops.cli.arguments import BY, Tenant
+from inboxops.cli.arguments import BY, MOST_DAYS, Tenant
 from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
 
@@ -28,7 +28,7 @@ def preview(
     inbox: Annotated[str | None, typer.Option(help="Only this inbox's mail, by name or e-mail address.")] = None,
     ticket: Annotated[int | None, typer.Option(help="Only the mail of this ticket, by its number.")] = None,
     inbound: Annotated[int | None, typer.Option(help="Only this mail, by its number as it came in.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Mail of so many last days.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=MOST_DAYS, help="Mail of so many last days.")] = None,
     since: Annotated[datetime | None, typer.Option(help="Mail received from then on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Mail received before that (UTC).")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
@@ -114,7 +114,7 @@ def undo(tenant: Tenant, number: Number, here: Here = False) -> None:
 
 @upgrade.command()
 def check(
-    days: Annotated[int, typer.Option(min=1, help="Mail of so many last days.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Mail of so many last days.")] = 7,
     json: Annotated[bool, typer.Option("--json", help="One JSON object for each tenant.")] = False,
 ) -> None:
     """Say what the last days' mail of all tenants would be today; changes nothing. Ends with 1 if any would be otherwise."""

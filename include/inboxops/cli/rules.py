@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inboxops.cli.arguments import BY, Tenant
+from inboxops.cli.arguments import BY, MOST_DAYS, Tenant, text_in
 from inboxops.cli.replay import report_tables
 from inboxops.cli.show import Json, Limit, json_lines, listing, say, table
 from inboxops.cli.world import opened
@@ -103,7 +103,7 @@ def try_(
     tenant: Tenant,
     name: Annotated[str | None, typer.Argument(help="A rule that is there; without it, --file has one.")] = None,
     file: Annotated[Path | None, typer.Option(help=FILE, allow_dash=True)] = None,
-    days: Annotated[int, typer.Option(min=1, help="Mail of so many last days.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Mail of so many last days.")] = 7,
     most: Annotated[int, typer.Option(min=1, help="At most so many mails, the newest.")] = 20_000,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -156,7 +156,7 @@ def preview(
     off: Annotated[list[str] | None, typer.Option(help="A rule to switch off; repeat it.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="A rule to remove; repeat it.")] = None,
     first: Annotated[list[str] | None, typer.Option(help="A rule that comes first; in their order.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="Mail of so many last days.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Mail of so many last days.")] = 7,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show what stored mail would be with rules switched on or off, removed, or in another order; changes nothing."""
@@ -185,9 +185,8 @@ def rules_in(file: Path) -> tuple[Rule, ...]:
     from inboxops.errors import InvalidInput
 
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
-        given = json.loads(text)
-    except (OSError, ValueError, RecursionError) as exc:
+        given = json.loads(sys.stdin.read() if str(file) == "-" else text_in(file))
+    except (ValueError, RecursionError) as exc:
         raise InvalidInput(f"{file} can't be read: {exc}", fix="Give a file of JSON in UTF-8") from exc
     return read_rules([given] if isinstance(given, dict) else given)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inboxops.cli.arguments import Slug
+from inboxops.cli.arguments import MOST_DAYS, Slug, one_line
 from inboxops.cli.show import Json, Limit, listing, say
 from inboxops.cli.world import opened
 from inboxops.errors import InvalidInput
@@ -17,7 +17,7 @@ app = typer.Typer(help="Tenants: who the inboxes and tickets belong to.", no_arg
 @app.command()
 def add(
     slug: Annotated[str, typer.Argument(help="Short name in lower case, e.g. acme. It never changes.")],
-    name: Annotated[str, typer.Option(help="Name shown to people; by default the short name.")] = "",
+    name: Annotated[str, typer.Option(callback=one_line, help="Name shown to people; by default the short name.")] = "",
     cell: Annotated[str, typer.Option(help="The cell that works for it; by default the one of these settings.")] = "",
 ) -> None:
     """Make a tenant."""
@@ -36,9 +36,12 @@ def add(
 @app.command("set")
 def set_(
     slug: Slug,
-    name: Annotated[str | None, typer.Option(help="Name shown to people.")] = None,
+    name: Annotated[str | None, typer.Option(callback=one_line, help="Name shown to people.")] = None,
     reopen_days: Annotated[
-        int | None, typer.Option(min=0, help="How long an answer reopens a closed ticket; later ones open a new one.")
+        int | None,
+        typer.Option(
+            min=0, max=MOST_DAYS, help="How long an answer reopens a closed ticket; later ones open a new one."
+        ),
     ] = None,
 ) -> None:
     """Change a tenant's settings."""

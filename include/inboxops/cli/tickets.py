@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from inboxops.cli.arguments import OnlyTenant
 from inboxops.cli.show import Json, Limit, listing
 from inboxops.cli.world import opened
 
@@ -22,14 +23,14 @@ def register(app: typer.Typer) -> None:
 
 
 def tickets(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    tenant: OnlyTenant = None,
     inbox: Annotated[str | None, typer.Option(help="Only this inbox's, by name or e-mail address.")] = None,
     state: Annotated[Status | None, typer.Option(help="Only these.")] = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
     """Show the tickets, the last touched first."""
-    with opened() as world:
+    with opened(asked_for=tenant) as world:
         inbox_id = world.inboxes.named(inbox, tenant).id if inbox else None
         rows = world.tickets.listed(
             tenant=tenant, inbox_id=inbox_id, status=state.value if state else None, limit=limit + 1

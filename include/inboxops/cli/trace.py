@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from inboxops.cli.arguments import OnlyTenant
 from inboxops.cli.show import Json, json_lines, say
 from inboxops.cli.world import opened
 
@@ -21,7 +22,7 @@ def trace(
             help="A Message-ID, a ticket (#12), a mail's number (mail 481), a canary (canary 7), or an address."
         ),
     ],
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    tenant: OnlyTenant = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many mails, the newest.")] = 20,
     json: Json = False,
 ) -> None:

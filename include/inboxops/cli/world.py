@@ -25,14 +25,18 @@ def warnings_to_stderr() -> None:
 
 
 @contextmanager
-def opened() -> Iterator[World]:
-    """Raises OperatorError when settings are missing."""
+def opened(*, asked_for: str | None = None) -> Iterator[World]:
+    """Raises OperatorError when settings are missing, InvalidInput when there is no tenant `asked_for`, where one is."""
     from inboxops.composition.world import World
+    from inboxops.db.errors import refused_as_input
     from inboxops.settings import load
 
     warnings_to_stderr()
     world = World(load())
     try:
-        yield world
+        with refused_as_input():
+            if asked_for is not None:
+                world.inboxes.tenant_id(asked_for)
+            yield world
     finally:
         world.close()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from inboxops.errors import OperatorError, ServiceAway
+from inboxops.errors import InvalidInput, OperatorError, ServiceAway
 
 
 @contextmanager
@@ -42,3 +42,14 @@ def translated() -> Iterator[None]:
         raise ServiceAway(
             f"the application database is away: {exc}", fix="Is PostgreSQL running? `inboxops doctor` tells"
         ) from exc
+
+
+@contextmanager
+def refused_as_input() -> Iterator[None]:
+    """Raises InvalidInput for what somebody typed and no column holds: a number that is too large, bytes that are no UTF-8."""
+    try:
+        yield
+    except psycopg.DataError as exc:
+        raise InvalidInput(f"the database does not hold what was given: {exc}", fix="Give another value") from exc
+    except UnicodeEncodeError as exc:
+        raise InvalidInput(f"{exc.object!r} is no text in UTF-8", fix="Type it in UTF-8") from exc

@@ -54,7 +54,10 @@ class InboxStore:
         with self._database.transaction() as t:
             found: int | None = t.value("tenant_id", slug=slug)
         if found is None:
-            raise InvalidInput(f"there is no tenant {slug!r}", fix=f"Make it with `inboxops tenant add {slug}`")
+            raise InvalidInput(
+                f"there is no tenant {slug!r}",
+                fix="`inboxops tenant list` shows those there are, `inboxops tenant add NAME` makes one",
+            )
         return found
 
     def tenant_name(self, tenant_id: int) -> str:
@@ -130,6 +133,8 @@ class InboxStore:
         if found:
             tenants = ", ".join(sorted(i.tenant for i in found))
             raise InvalidInput(f"several tenants have an inbox {name!r}: {tenants}", fix="Say which with --tenant")
+        if tenant is not None:
+            self.tenant_id(tenant)
         known = ", ".join(i.name for i in self._inboxes(tenant=tenant)) or "none yet"
         raise InvalidInput(f"there is no inbox {name!r}", fix=f"Known inboxes: {known}")
 
