@@ -17,6 +17,7 @@ from starlette.datastructures import State
 
 import inboxops
 from inboxops.core import cells, looking, pulse
+from inboxops.db.database import CONNECT_SECONDS, RECONNECT_SECONDS
 from inboxops.db.queries import sql
 from inboxops.settings import Settings
 
@@ -64,7 +65,14 @@ async def probes(settings: Settings) -> AsyncIterator[tuple[AsyncConnectionPool,
     """Connections of the probes' own, so that a busy API is not taken for a dead one."""
     url = settings.api_database_url or settings.database_url
     pool = AsyncConnectionPool(
-        url.get_secret_value(), min_size=1, max_size=2, open=False, kwargs={"connect_timeout": 5}
+        url.get_secret_value(),
+        min_size=1,
+        max_size=2,
+        open=False,
+        timeout=SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
+        kwargs={"connect_timeout": CONNECT_SECONDS},
+        check=AsyncConnectionPool.check_connection,
     )
     client = redis.asyncio.Redis.from_url(
         settings.redis_url.get_secret_value(), socket_timeout=SECONDS, socket_connect_timeout=SECONDS
@@ -148,13 +156,13 @@ async def livez() -> dict[str, str]:
 
 
 async def _cells(here: State) -> list[cells.Cell]:
-    async with here.database.connection(timeout=SECONDS) as connection:
+    async with here.database.connection() as connection:
         cursor = connection.cursor(row_factory=dict_row)
         return [cells.cell(**row) for row in await (await cursor.execute(sql("cells"))).fetchall()]
 
 
 async def _database(here: State) -> None:
-    async with here.database.connection(timeout=SECONDS) as connection:
+    async with here.database.connection() as connection:
         await connection.execute("SELECT 1")
 
 

@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from psycopg.rows import dict_row
 
+from inboxops.db.errors import translated
 from inboxops.db.queries import sql
 
 router = APIRouter(tags=["health"])
@@ -65,9 +66,10 @@ async def metrics(request: Request, authorization: Annotated[str, Header()] = ""
         raise HTTPException(404, "no metrics here")
     if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
         raise HTTPException(401, "metrics need their token", headers={"WWW-Authenticate": "Bearer"})
-    async with request.app.state.database.connection() as connection:
-        cursor = await connection.cursor(row_factory=dict_row).execute(sql("metrics"))
-        rows = await cursor.fetchall()
+    with translated():
+        async with request.app.state.database.connection() as connection:
+            cursor = await connection.cursor(row_factory=dict_row).execute(sql("metrics"))
+            rows = await cursor.fetchall()
     registry = CollectorRegistry()
     registry.register(_Figures(rows, refused=request.app.state.tries.refused))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from api.app import create_app
+from inboxops_lab.testing.processes import wait_until
 from inboxops_local.standins.http import Serving
 from tests.outages.conftest import Post, Services
 
@@ -69,7 +72,8 @@ def desk(post: Post, own: Services, airflow: Serving) -> Iterator[Desk]:
     post.deliver("Help")
     post.poll()
     key = {"Authorization": f"Bearer {world.api_keys.add(tenant_id, name='Ann', role='admin')}"}
-    app = create_app(own.settings.model_copy(update={"airflow_url": airflow.url, "private_hosts": "localhost"}))
+    known = {"airflow_url": airflow.url, "private_hosts": "localhost", "metrics_token": SecretStr("the token")}
+    app = create_app(own.settings.model_copy(update=known))
     with TestClient(app, raise_server_exceptions=False) as http:
         ticket = http.get("/v1/tickets", headers=key).json()["items"][0]["id"]
         message = http.get(f"/v1/tickets/{ticket}", headers=key).json()["messages"][0]["id"]
@@ -92,6 +96,23 @@ def test_without_the_database_everything_is_put_off(desk: Desk, own: Services) -
     said = {answer.json()["detail"] for answer in answers.values()}
     assert said == {"the application database is away"}, "where it is and who asked for it, the log says alone"
     assert refused(desk.everything()) == set()
+
+
+def test_probes_and_figures_say_at_once_that_the_database_is_away_and_within_seconds_that_it_is_back(
+    desk: Desk, own: Services
+) -> None:
+    token = {"Authorization": "Bearer the token"}
+    assert desk.http.get("/metrics", headers=token).status_code == desk.http.get("/healthz").status_code == 200
+    with own.away("postgres"):
+        began = time.monotonic()
+        figures = desk.http.get("/metrics", headers=token)
+        assert time.monotonic() - began < 5, "Prometheus waits for ten seconds"
+        assert refused({"GET /metrics": figures}) == {"GET /metrics"}
+        while time.monotonic() - began < 20:  # a pool that tries ever more seldom would wait for as long again
+            health = desk.http.get("/healthz")
+            assert (health.status_code, health.json()["database"]) == (503, "no answer in time")
+    wait_until("the probe finds it", lambda: desk.http.get("/healthz").status_code == 200, seconds=5)
+    assert desk.http.get("/metrics", headers=token).status_code == 200
 
 
 def test_without_the_object_store_all_goes_on_but_files(desk: Desk, own: Services) -> None:

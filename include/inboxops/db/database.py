@@ -17,6 +17,9 @@ from inboxops.db.queries import sql
 
 Row = DictRow
 CONNECT_SECONDS = 5
+RECONNECT_SECONDS = 10
+"""A pool tries ever more seldom. After so long it gives up, and whoever asks next begins anew: a database that comes back is
+seen soon, however long it was away."""
 _KNOWN: dict[str, Any] = {"row_factory": dict_row, "connect_timeout": CONNECT_SECONDS, "application_name": "inboxops"}
 
 
@@ -44,9 +47,7 @@ class Database:
             open=False,
             timeout=self._patience,
             max_idle=120,
-            # A pool tries ever more seldom. After so long it gives up, and whoever asks next begins anew: a database that comes
-            # back is seen soon, however long it was away.
-            reconnect_timeout=10,
+            reconnect_timeout=RECONNECT_SECONDS,
             kwargs=_KNOWN,
             check=ConnectionPool.check_connection,
         )
