@@ -22,7 +22,8 @@ class InboxOpsError(Exception):
 
     def __str__(self) -> str:
         message = " ".join(str(self.args[0]).split())
-        return f"{message}. {self.fix}" if self.fix else message
+        end = "" if message.endswith((".", "?", "!")) else "."
+        return f"{message}{end} {self.fix}" if self.fix else message
 
 
 class TenantAdminError(InboxOpsError):

@@ -11,6 +11,7 @@ import pytest
 from inboxops.composition.world import World
 from inboxops.settings import Settings
 from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.processes import free_ports
 from tests.cli.test_inbox_commands import Shell
 from tests.stories.conftest import connect
 
@@ -138,3 +139,12 @@ def test_an_inbox_with_a_password_has_no_consent_to_take_back(
     assert [
         json.loads(line)["state"] for line in shell("inbox", "list", "--tenant", tenant, "--json").stdout.splitlines()
     ] == ["connected"]
+
+
+def test_a_database_that_is_away_is_one_line_too(shell: Shell) -> None:
+    [port] = free_ports(1)
+    done = shell("tickets", INBOXOPS_DATABASE_URL=f"postgresql://nobody@127.0.0.1:{port}/none")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: the application database is away: connection failed")
+    assert line.endswith("accepting TCP/IP connections? Is PostgreSQL running? `inboxops doctor` tells")
