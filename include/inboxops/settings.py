@@ -207,8 +207,17 @@ def told(known: Settings) -> list[Told]:
 
 
 def _file() -> dict[str, str | None]:
-    path = home() / ENV_FILE
-    return dict(dotenv_values(path)) if path.is_file() else {}
+    return read_env(home() / ENV_FILE)
+
+
+def read_env(path: Path) -> dict[str, str | None]:
+    """What a file sets; nothing when it does not exist. Raises OperatorError for one that can't be read."""
+    try:
+        return dict(dotenv_values(path))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise OperatorError(
+            f"{path} can't be read: {exc}", fix="Save it as UTF-8, and let the user who runs this read it"
+        ) from exc
 
 
 def _check_names() -> None:

@@ -40,3 +40,25 @@ def test_a_name_that_means_nothing_is_an_error_with_the_nearest_that_does(shell:
     done = shell("inbox", "list")
     assert done.returncode == 1
     assert "INBOXOPS_POLL_MINUTES" in done.stderr
+
+
+def test_a_file_that_is_no_utf8_is_an_error_with_its_name(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "inboxops.env").write_bytes("# geändert\n".encode("latin-1"))
+    for command in (
+        ["settings"],
+        ["tickets"],
+        ["doctor"],
+        ["rotate", "--env-file", str(tmp_path / "inboxops.env"), "--all"],
+    ):
+        done = shell(*command)
+        said = " ".join((done.stdout + done.stderr).split())
+        assert (done.returncode, "Traceback" in said) == (1, False), said
+        assert f"{tmp_path / 'inboxops.env'} can't be read" in said
+        assert "Save it as UTF-8" in said
+
+
+def test_the_name_of_a_folder_is_shown_as_it_is(shell: Shell, tmp_path: Path) -> None:
+    home = tmp_path / "mail [red] [" / "x]"
+    home.mkdir(parents=True)
+    done = shell("doctor", INBOXOPS_HOME=str(home))
+    assert f"no local stack in {home}" in done.stdout, done.stderr
