@@ -175,6 +175,14 @@ NOT_SETTINGS = frozenset({
 })  # fmt: skip
 """Names of ours that say something else: where the home is, what a command asks for, what Compose or the tests are told."""
 
+_HTTP, _LIBPQ = ("http://", "https://"), ("postgresql://", "postgres://")
+URLS = {
+    "database_url": _LIBPQ, "owner_database_url": _LIBPQ, "api_database_url": _LIBPQ,
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "s3_endpoint": _HTTP, "airflow_url": _HTTP, "api_url": _HTTP,
+}  # fmt: skip
+"""How the addresses of our own servers begin; libpq takes `name=value` as well."""
+
 GONE = {
     "INBOXOPS_PRODUCTION": "webhooks are closed wherever nothing is set up, so there is nothing left for it to say: take it out",
     "INBOXOPS_PUBLIC_URL": "Compose reads INBOXOPS_API_URL now: give that its value, and take it out",
@@ -207,8 +215,17 @@ def told(known: Settings) -> list[Told]:
 
 
 def _file() -> dict[str, str | None]:
-    path = home() / ENV_FILE
-    return dict(dotenv_values(path)) if path.is_file() else {}
+    return read_env(home() / ENV_FILE)
+
+
+def read_env(path: Path) -> dict[str, str | None]:
+    """What a file sets; nothing when it does not exist. Raises OperatorError for one that can't be read."""
+    try:
+        return dict(dotenv_values(path))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise OperatorError(
+            f"{path} can't be read: {exc}", fix="Save it as UTF-8, and let the user who runs this read it"
+        ) from exc
 
 
 def _check_names() -> None:
@@ -233,10 +250,28 @@ def load() -> Settings:
     """
     _check_names()
     try:
-        return Settings(_env_file=home() / ENV_FILE)  # type: ignore[call-arg]
+        known = Settings(_env_file=home() / ENV_FILE)  # type: ignore[call-arg]
     except ValidationError as exc:
-        names = ", ".join(sorted({f"INBOXOPS_{str(error['loc'][0]).upper()}" for error in exc.errors()}))
-        raise OperatorError(
-            f"missing or wrong settings: {names}",
-            fix=f"Start the local stack with `inboxops up`, or set them (looked in the environment and {home() / ENV_FILE})",
-        ) from exc
+        wrong = {str(error["loc"][0]): "" if error["type"] == "missing" else error["msg"] for error in exc.errors()}
+        raise _wrong(wrong) from exc
+    if odd := {
+        name: f"begins with none of {', '.join(starts)}" for name, starts in URLS.items() if _is_odd(known, name)
+    }:
+        raise _wrong(odd)
+    return known
+
+
+def _is_odd(known: Settings, name: str) -> bool:
+    """What is no URL of its kind, with which every client of it would end in an error of its own."""
+    value = getattr(known, name)
+    url = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return bool(url) and not url.startswith(URLS[name]) and not (name.endswith("database_url") and "=" in url)
+
+
+def _wrong(why: dict[str, str]) -> OperatorError:
+    """why: what is the matter with each field; "" for one that is missing."""
+    names = (f"INBOXOPS_{name.upper()}" + (f" ({why[name]})" if why[name] else "") for name in sorted(why))
+    return OperatorError(
+        f"missing or wrong settings: {', '.join(names)}",
+        fix=f"Start the local stack with `inboxops up`, or set them (looked in the environment and {home() / ENV_FILE})",
+    )

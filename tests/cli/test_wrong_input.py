@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,7 +89,7 @@ def test_more_days_than_can_be_counted_back(shell: Shell, command: str) -> None:
 @pytest.mark.parametrize(
     "command", ["inbox set support --display-name", "tenant set X --name", "key add --tenant X --name"]
 )
-def test_a_name_of_two_lines_would_end_a_header(shell: Shell, command: str) -> None:
+def test_a_name_is_one_line_as_the_api_has_it(shell: Shell, command: str) -> None:
     assert "line end" in refused(shell, *command.split(), "Help desk\nBcc: all@acme.example")
 
 
@@ -148,3 +150,33 @@ def test_a_database_that_is_away_is_one_line_too(shell: Shell) -> None:
     [line] = done.stderr.splitlines()
     assert line.startswith("error: the application database is away: connection failed")
     assert line.endswith("accepting TCP/IP connections? Is PostgreSQL running? `inboxops doctor` tells")
+
+
+def closed(stream: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command whose shell closed a stream, as what starts services may do."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" -m inboxops.cli "$@" {stream}', sys.executable, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", ["secrets generate", "--help", "inbox list --help"])
+def test_without_an_output_there_is_nothing_to_say(command: str) -> None:
+    done = closed(">&-", *command.split())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_an_input_no_password_is_given(shell: Shell, tenant: str) -> None:
+    add = ["inbox", "add", "x@y.example", "--host", "localhost", "--tenant", tenant]
+    done = closed("<&-", *add, **shell.environment)
+    assert done.stderr.startswith("error: no password of x@y.example was given")
+
+
+def test_an_output_that_takes_no_such_letters_has_their_numbers(shell: Shell, world: World, tenant: str) -> None:
+    world.inboxes.set_tenant(tenant, name="Müller", reopen_days=None)
+    said = shell("tenant", "list", "--json", PYTHONIOENCODING="ascii")
+    assert said.returncode == 0, said.stderr
+    assert r'"name":"M\xfcller"' in said.stdout

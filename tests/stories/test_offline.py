@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from itertools import permutations
@@ -188,3 +189,10 @@ def test_the_command_says_it_for_people_and_for_programs(tmp_path: Path) -> None
     told = json.loads(subprocess.run([*run, "--json"], capture_output=True, text=True, check=True).stdout)
     assert told["tickets"][0]["customer"] == "a@x.example"
     assert told["aside"][0]["path"] == str(folder / "two.eml")
+
+
+def test_a_file_whose_name_is_no_utf8_is_told_of_all_the_same(tmp_path: Path) -> None:
+    Path(tmp_path, os.fsdecode(b"gr\xfc\xdfe.eml")).write_bytes(mail("1", "a@x.example", "One"))
+    run = [sys.executable, "-m", "inboxops.cli", "rehearse", str(tmp_path), "--json"]
+    told = json.loads(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    assert told["tickets"][0]["messages"][0]["path"] == str(tmp_path / "gr\ufffd\ufffde.eml")

@@ -6,6 +6,7 @@ given the application and registers them.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from importlib.metadata import entry_points
@@ -74,6 +75,8 @@ app.add_typer(secrets.app, name="secrets")
 def main() -> None:
     """Run a command. An error of ours is one line on stderr that says what to do, and exit code 1."""
     leave_no_core()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # mail is in every script, and a terminal may know one
     logging.getLogger("psycopg.pool").addHandler(
         logging.NullHandler()
     )  # each try in vain; what it came to is our error

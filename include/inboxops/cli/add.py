@@ -196,7 +196,12 @@ def password(what: str) -> str:
     """From INBOXOPS_PASSWORD, from stdin when that is no terminal, else asked for. Never from the argument list."""
     given = os.environ.get("INBOXOPS_PASSWORD")
     if given is None:
-        given = typer.prompt(what, hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        given = typer.prompt(what, hide_input=True) if sys.stdin and sys.stdin.isatty() else _line()
     if not given:
         raise InvalidInput(f"no {what} was given", fix="Type it, pipe it in, or set INBOXOPS_PASSWORD")
     return str(given)
+
+
+def _line() -> str:
+    """What is piped in; nothing where standard input was closed."""
+    return sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""

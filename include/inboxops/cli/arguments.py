@@ -29,7 +29,7 @@ BY = "the command line"
 
 
 def one_line(text: str | None) -> str | None:
-    """What becomes part of a header or a line. Raises BadParameter for line ends and other control characters."""
+    """A name, as the API takes one. Raises BadParameter for line ends and other control characters."""
     if text and re.search(r"[\x00-\x1f\x7f]", text):
         raise typer.BadParameter("it holds a line end or another control character")
     return text

@@ -39,8 +39,9 @@ def connect(
     first_sync_messages: FirstSyncMessages = 500,
     minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long the link is good for.")] = 60,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the link here, too.")
-    ] = sys.stdout.isatty(),
+        bool | None,
+        typer.Option("--browser/--no-browser", help="Open the link here, too; by default where there is a terminal."),
+    ] = None,
 ) -> None:
     """Make the link on which the mailbox's owner gives consent, and open it.
 
@@ -72,7 +73,7 @@ def connect(
             first_sync_messages=first_sync_messages,
         )
     typer.echo(link)
-    if browser:
+    if browser or (browser is None and sys.stdout and sys.stdout.isatty()):
         webbrowser.open(link)
 
 

@@ -187,7 +187,7 @@ def rules_in(file: Path) -> tuple[Rule, ...]:
     try:
         given = json.loads(sys.stdin.read() if str(file) == "-" else text_in(file))
     except (ValueError, RecursionError) as exc:
-        raise InvalidInput(f"{file} holds no JSON: {exc}", fix="Give a file of JSON in UTF-8") from exc
+        raise InvalidInput(f"{file} can't be read: {exc}", fix="Give a file of JSON in UTF-8") from exc
     return read_rules([given] if isinstance(given, dict) else given)
 
 

@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from inboxops.core.text import clean
 from inboxops.errors import InvalidInput
 from inboxops.processors import processors
 
@@ -65,7 +66,7 @@ def files(paths: Iterable[Path]) -> Iterator[Source]:
     Raises InvalidInput for a path that does not exist.
     """
     for path, file in _walk(paths):
-        yield Source(str(path) if path == file else file.relative_to(path).as_posix(), str(file))
+        yield Source(clean(str(path) if path == file else file.relative_to(path).as_posix()), str(file))
 
 
 def mails(paths: Iterable[Path]) -> Iterator[Source]:
@@ -86,16 +87,16 @@ def _mails_of(file: Path) -> Iterator[Source]:
     with file.open("rb") as opened:
         if opened.read(5) != b"From " or not size:
             if size:
-                yield Source(str(file), str(file))
+                yield Source(clean(str(file)), str(file))
             return
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             begun, number = None, 0
             for found in _FROM_LINE.finditer(content):
                 if begun is not None:
                     number += 1
-                    yield Source(f"{file}#{number}", str(file), begun, found.start())
+                    yield Source(clean(f"{file}#{number}"), str(file), begun, found.start())
                 begun = found.end()
-            yield Source(f"{file}#{number + 1}", str(file), begun or content.find(b"\n") + 1, size)
+            yield Source(clean(f"{file}#{number + 1}"), str(file), begun or content.find(b"\n") + 1, size)
 
 
 def _walk(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:

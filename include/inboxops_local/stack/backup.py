@@ -54,7 +54,7 @@ def backup(home: Home, path: Path) -> Saved:
     if path.exists():
         raise OperatorError(f"{path} is there already", fix="Name another file")
     draft = path.with_name(f"{path.name}.new")
-    with writing(draft):
+    with writing(draft, fix="Name a file in a folder of yours with free space"):
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as tar:

@@ -34,6 +34,16 @@ from inboxops_local.stack.ports import Ports
 from inboxops_local.stack.record import Record
 
 SECONDS = 10
+NAMED_BY = {
+    "postgres": "INBOXOPS_DATABASE_URL",
+    "redis": "INBOXOPS_REDIS_URL",
+    "s3": "INBOXOPS_S3_*",
+    "airflow of": "INBOXOPS_CELLS",
+    "airflow": "INBOXOPS_AIRFLOW_*",
+    "cells": "INBOXOPS_CELLS",
+    "api": "INBOXOPS_API_URL",
+}
+"""The settings that say where a part is; the others are reached by these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +94,11 @@ def _ask(part: str, question: Callable[[], str], home: Home, record: Record | No
         return Finding(part, True, question())
     except (InboxOpsError, psycopg.Error, redis.RedisError, BotoCoreError, ClientError) as exc:
         said = str(exc)
-    except (httpx.HTTPError, imaplib.IMAP4.error, smtplib.SMTPException, OSError, KeyError) as exc:
+    except (httpx.HTTPError, imaplib.IMAP4.error, smtplib.SMTPException, OSError, KeyError, ValueError) as exc:
         said = f"{type(exc).__name__}: {exc}"
     advice = f"See {home.path / 'logs'}" if record else "Start the local stack with `inboxops up`"
-    return Finding(part, False, " ".join(said.split())[:300], f"{advice}, or correct INBOXOPS_* for {part}")
+    named = next((f", or correct {setting}" for name, setting in NAMED_BY.items() if part.startswith(name)), "")
+    return Finding(part, False, " ".join(said.split())[:300], f"{advice}{named}")
 
 
 def _postgres(known: Settings) -> str:
@@ -160,7 +171,10 @@ def _airflow(airflows: Airflows, cell: str) -> str:
 
 def _api(known: Settings) -> str:
     answer = httpx.get(f"{known.api_url}/healthz", timeout=SECONDS, trust_env=False)
-    health = answer.json()
+    try:
+        health = answer.json()
+    except ValueError as exc:
+        raise OperatorError(f"no answer of InboxOps from {known.api_url} (HTTP {answer.status_code})") from exc
     if answer.status_code != httpx.codes.OK:
         raise OperatorError(f"InboxOps API: database {health['database']}, redis {health['redis']}")
     return f"InboxOps API {health['version']}"

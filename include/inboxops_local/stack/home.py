@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from inboxops import settings
 from inboxops.errors import OperatorError
 from inboxops.settings import ENV_FILE
 from inboxops_local.stack.ports import Ports
@@ -87,15 +87,12 @@ def _need_room(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, *, fix: str = "Set INBOXOPS_HOME to a folder of yours with free space") -> Iterator[None]:
     """Turn a failure to write below `path` into one that says what to do."""
     try:
         yield
     except OSError as exc:
-        raise OperatorError(
-            f"can't write {exc.filename or path}: {exc.strerror}",
-            fix="Set INBOXOPS_HOME to a folder of yours with free space",
-        ) from exc
+        raise OperatorError(f"can't write {exc.filename or path}: {exc.strerror}", fix=fix) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +247,7 @@ def _of_stand_ins(home: Home, ports: Ports) -> dict[str, str]:
 
 def read_env(path: Path) -> dict[str, str]:
     """What a file sets, read as `inboxops.settings` reads it; nothing when it does not exist."""
-    return {name: value or "" for name, value in dotenv_values(path).items()}
+    return {name: value or "" for name, value in settings.read_env(path).items()}
 
 
 def write_env(path: Path, values: Mapping[str, str]) -> None:

@@ -160,7 +160,7 @@ def rotate_file(path: Path, names: Collection[str], *, forget: bool, finish: boo
         )
     after = finished(before) if finish else renewed(before, names, now=datetime.now(UTC), forget=forget)
     after.pop(PREVIOUS_S3_KEY, None)  # Compose's object store has one key
-    with writing(path):
+    with writing(path, fix="Name a file that you may write to"):
         write_env(path, after)
     return Rotated(tuple(sorted(name for name in KNOWN if before.get(name) != after.get(name))))
 

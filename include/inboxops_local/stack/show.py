@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from inboxops_local.stack import checks
 from inboxops_local.stack.ports import Ports
@@ -19,11 +20,11 @@ from inboxops_local.stack.record import PartRecord, Record, members
 
 SETTLED = frozenset({"ready", "done"})
 SIGNS = {
-    "ready": "[green]✓[/]",
-    "done": "[green]✓[/]",
-    "failed": "[red]✗[/]",
-    "restarting": "[yellow]↻[/]",
-    "stopped": "[dim]·[/]",
+    "ready": Text("✓", "green"),
+    "done": Text("✓", "green"),
+    "failed": Text("✗", "red"),
+    "restarting": Text("↻", "yellow"),
+    "stopped": Text("·", "dim"),
 }
 
 
@@ -57,7 +58,7 @@ class Progress:
         if self._live is None and (part.state != "starting" or part.detail):
             seconds = time.monotonic() - self._began
             self._console.print(
-                f"{seconds:6.1f} s  {name}: {part.state}  {part.detail}", highlight=False, soft_wrap=True, markup=False
+                f"{seconds:6.1f} s  {name}: {part.state}  {part.detail}", highlight=False, soft_wrap=True
             )
 
     def _table(self) -> Table:

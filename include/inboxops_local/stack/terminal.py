@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from inboxops import settings
 from inboxops.errors import InvalidInput, OperatorError
@@ -26,7 +27,8 @@ from inboxops_local.stack.show import SETTLED, Progress, mail_moves, status_tabl
 from inboxops_local.stack.spawn import open_log
 from inboxops_local.stack.watch import LOG
 
-console = Console()
+console = Console(markup=False)
+"""Paths and what servers say are data: nothing in them is read as markup."""
 
 
 def up(*, detach: bool, demo: bool, celery: bool, services_only: bool, missed: str | None) -> None:
@@ -111,17 +113,17 @@ def status() -> bool:
     if record.missed:
         console.print(f"The supervisor was killed at {record.missed}; all of it was started again.")
     if record.trouble:
-        console.print(record.trouble, markup=False, highlight=False, soft_wrap=True)
+        console.print(record.trouble, highlight=False, soft_wrap=True)
     for name, part in record.parts.items():
         if part.state not in SETTLED:
-            console.print(f"{name}: {part.state} {part.detail}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{name}: {part.state} {part.detail}", highlight=False, soft_wrap=True)
         if part.why:
-            console.print(f"{name} was restarted at {part.why}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{name} was restarted at {part.why}", highlight=False, soft_wrap=True)
     if "api" not in record.parts:
         return True
     well, said = mail_moves(Ports(base=record.port_base))
     for line in said:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     return well
 
 
@@ -131,8 +133,8 @@ def doctor() -> bool:
 
     findings = examine(Home(settings.home()))
     for finding in findings:
-        sign = "[green]✓[/]" if finding.well else "[red]✗[/]"
-        console.print(f"{sign} {finding.part}: {finding.said}", highlight=False, soft_wrap=True)
+        sign = ("✓", "green") if finding.well else ("✗", "red")
+        console.print(Text.assemble(sign, f" {finding.part}: {finding.said}"), soft_wrap=True)
         if not finding.well:
             console.print(f"    {finding.fix}", highlight=False, soft_wrap=True)
     return all(finding.well for finding in findings)
