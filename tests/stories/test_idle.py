@@ -62,9 +62,24 @@ def test_a_hub_that_is_gone_is_told(world: World, mailbox: Mailbox) -> None:
     assert state.well
     assert "1 of " in state.said
     mailbox.query("UPDATE pulse SET idle_at = now() - interval '4 minutes' WHERE cell = %s RETURNING 1", world.cell)
+    mailbox.query(
+        "UPDATE inboxes SET first_read_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", mailbox.inbox_id
+    )
     state = mailboxes.idle_state(world)
     assert not state.well
     assert "nothing holds mailboxes in IDLE for 240 s" in state.said
+
+
+def test_an_inbox_that_was_just_read_for_the_first_time_is_no_reason_to_call_anybody(
+    world: World, mailbox: Mailbox
+) -> None:
+    """Nor is a start of everything: the triggerer comes after the demonstration's mail."""
+    mailbox.run()
+    assert mailboxes.idle_state(world).well
+    mailbox.query(
+        "UPDATE inboxes SET first_read_at = now() - interval '1 hour' WHERE id = %s RETURNING 1", mailbox.inbox_id
+    )
+    assert "nothing holds mailboxes in IDLE for 3600 s" in mailboxes.idle_state(world).said
 
 
 def test_a_stream_whose_hub_ended_ends_so_that_airflow_opens_another(

@@ -220,12 +220,14 @@ class Standing:
 
 
 def idling(inboxes: int, held: int, seconds: float | None) -> Standing:
-    """inboxes: how many are to be held in IDLE; held: how many are; seconds: since that was last said, None before the first."""
+    """inboxes: how many are to be held in IDLE; held: how many are; seconds: since that was last said, or since there is one."""
     if not inboxes:
         return Standing(True, "no inbox is to be held in IDLE", None)
-    if seconds is None or seconds > LATE.total_seconds():
-        since = "" if seconds is None else f" for {seconds:.0f} s"
-        said = f"nothing holds mailboxes in IDLE{since}: mail of {inboxes} inboxes waits for their polls; see the triggerer's log"
+    if seconds is not None and seconds > LATE.total_seconds():
+        said = (
+            f"nothing holds mailboxes in IDLE for {seconds:.0f} s: mail of {inboxes} inboxes waits for their polls;"
+            " see the triggerer's log"
+        )
         return Standing(False, said, None)
     return Standing(True, f"{held} of {inboxes} inboxes are held in IDLE", None)
 

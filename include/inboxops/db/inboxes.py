@@ -250,7 +250,7 @@ class InboxStore:
             t.run("note_hub", cell=cell)
 
     def idling(self, *, cell: str, limit: int) -> Row:
-        """inboxes: how many `to_hold` names; held: in IDLE now; seconds: since `note_held`, None before the first."""
+        """inboxes: how many `to_hold` names; held: in IDLE now; seconds: since `note_held`, or the first reading."""
         with self._database.transaction() as t:
             [found] = t.rows("idling", cell=cell, limit=limit)
             return found

@@ -175,7 +175,7 @@ UPDATE pulse SET idle_at = now() WHERE cell = %(cell)s
 
 -- name: idling
 SELECT count(*) AS inboxes, count(*) FILTER (WHERE idle_seen_at > now() - interval '3 minutes') AS held,
-       (SELECT extract(epoch FROM now() - idle_at)::float8 FROM pulse WHERE cell = %(cell)s) AS seconds
+       extract(epoch FROM now() - greatest((SELECT idle_at FROM pulse WHERE cell = %(cell)s), min(first_read_at)))::float8 AS seconds
 FROM (SELECT * FROM inboxes
       WHERE connection_type = 'imap' AND removed_at IS NULL AND connected_at IS NOT NULL AND paused_at IS NULL
         AND tenant_id IN (SELECT id FROM tenants WHERE cell = %(cell)s)
