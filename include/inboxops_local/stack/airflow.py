@@ -178,7 +178,6 @@ def environment(layout: Layout, of: Instance | None = None, *, celery: bool = Fa
         AIRFLOW_CONFIG=str(of.folder / "airflow.cfg"),  # would be read, so it must not be someone else's
         MALLOC_ARENA_MAX="2",  # many threads, little to allocate: two arenas keep the heap together
         PYTHONWARNINGS="ignore",
-        NO_PROXY=f"{checks.HOST},localhost",
         **{name: value for name in DAG_SETTINGS if (value := os.environ.get(name) or secrets.values.get(name))},
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
         **{f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in _connections(layout, of).items()},
