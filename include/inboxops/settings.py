@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -228,10 +229,10 @@ def read_env(path: Path) -> dict[str, str | None]:
         ) from exc
 
 
-def _check_names() -> None:
+def _check_names(*places: tuple[str, Iterable[str]]) -> None:
     """Raises OperatorError for a name that means nothing, with the nearest one that does."""
     known = {f"INBOXOPS_{field.upper()}" for field in Settings.model_fields} | NOT_SETTINGS
-    for where, names in (("the environment", os.environ), (str(home() / ENV_FILE), _file())):
+    for where, names in places:
         for name in names:
             if name in GONE:
                 raise OperatorError(f"{name} in {where} is a setting no more", fix=GONE[name])
@@ -248,16 +249,31 @@ def load() -> Settings:
 
     Raises OperatorError, naming the missing, wrong or unknown variables.
     """
-    _check_names()
+    _check_names(("the environment", os.environ), (str(home() / ENV_FILE), _file()))
+    return _checked(
+        lambda: Settings(_env_file=home() / ENV_FILE),  # type: ignore[call-arg]
+        fix=f"Start the local stack with `inboxops up`, or set them (looked in the environment and {home() / ENV_FILE})",
+    )
+
+
+def load_from(file: Path) -> Settings:
+    """Settings of another installation: those of the file alone. Raises OperatorError, as `load` does."""
+    said = {name: value for name, value in read_env(file).items() if name.startswith("INBOXOPS_")}
+    _check_names((str(file), said))
+    values = {name.removeprefix("INBOXOPS_").lower(): value for name, value in said.items() if name not in NOT_SETTINGS}
+    return _checked(lambda: Settings.model_validate(values), fix=f"Set them in {file}")
+
+
+def _checked(read: Callable[[], Settings], *, fix: str) -> Settings:
     try:
-        known = Settings(_env_file=home() / ENV_FILE)  # type: ignore[call-arg]
+        known = read()
     except ValidationError as exc:
         wrong = {str(error["loc"][0]): "" if error["type"] == "missing" else error["msg"] for error in exc.errors()}
-        raise _wrong(wrong) from exc
+        raise _wrong(wrong, fix) from exc
     if odd := {
         name: f"begins with none of {', '.join(starts)}" for name, starts in URLS.items() if _is_odd(known, name)
     }:
-        raise _wrong(odd)
+        raise _wrong(odd, fix)
     return known
 
 
@@ -268,10 +284,7 @@ def _is_odd(known: Settings, name: str) -> bool:
     return bool(url) and not url.startswith(URLS[name]) and not (name.endswith("database_url") and "=" in url)
 
 
-def _wrong(why: dict[str, str]) -> OperatorError:
+def _wrong(why: dict[str, str], fix: str) -> OperatorError:
     """why: what is the matter with each field; "" for one that is missing."""
     names = (f"INBOXOPS_{name.upper()}" + (f" ({why[name]})" if why[name] else "") for name in sorted(why))
-    return OperatorError(
-        f"missing or wrong settings: {', '.join(names)}",
-        fix=f"Start the local stack with `inboxops up`, or set them (looked in the environment and {home() / ENV_FILE})",
-    )
+    return OperatorError(f"missing or wrong settings: {', '.join(names)}", fix=fix)

@@ -41,7 +41,7 @@ class StandInAirflow(StandIn):
     what a pattern fits does not begin with the inbox that was meant.
     """
 
-    LAST = 10**12
+    LAST = 10**16
 
     def __init__(self, cell: str = "main") -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,9 +54,37 @@ def set_(
 @app.command()
 def move(
     slug: Slug,
-    to: Annotated[str, typer.Option("--to", help="The cell, whose Airflow has to run: `inboxops cell list`.")],
+    to: Annotated[str, typer.Option("--to", help="The cell, whose Airflow has to run: `inboxops cell list`.")] = "",
+    installation: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Settings (INBOXOPS_...) of another installation, with a database and a bucket of its own, whose cell that is.",
+        ),
+    ] = None,
+    back: Annotated[
+        bool, typer.Option("--back", help="Have it stay, if it has not arrived in the other installation.")
+    ] = False,
 ) -> None:
-    """Have another cell work for a tenant: nothing is lost, nothing taken in twice. Done again, it hands over what waits anew."""
+    """Have another cell work for a tenant: nothing is lost, nothing taken in twice. Done again, it hands over what waits anew.
+
+    To another installation all it has is copied, compared, and deleted here. Ended in between, the same command goes on.
+    """
+    if installation is None and (back or not to):
+        raise InvalidInput(
+            "--back is about a move to another installation" if back else "the cell is missing",
+            fix="Name its settings with --installation" if back else "Name it with --to",
+        )
+    if installation is None:
+        _to_cell(slug, to)
+    elif back:
+        _stay(slug, installation)
+    else:
+        _to_installation(slug, to, installation)
+
+
+def _to_cell(slug: str, to: str) -> None:
     from inboxops.composition import moving
 
     with opened() as world:
@@ -66,6 +95,23 @@ def move(
     for cell in dict.fromkeys((moved.was, to)):
         if cell not in moved.shown:
             say(f"the Airflow of cell {cell} could not be told: it reads its list of inboxes within five minutes")
+
+
+def _to_installation(slug: str, to: str, installation: Path) -> None:
+    from inboxops.composition import departing
+
+    with opened() as world, opened(installation) as other:
+        left = departing.leave(world, other, slug, to or other.cell, tell=say)
+        say(f"tenant {slug} is in cell {to or other.cell} there: its people find it at {other.settings.api_url}")
+    if not left.shown:
+        say("the Airflow there could not be told: it reads its list of inboxes within five minutes")
+
+
+def _stay(slug: str, installation: Path) -> None:
+    from inboxops.composition import departing
+
+    with opened() as world, opened(installation) as other:
+        say(f"tenant {slug} stays in cell {departing.stay(world, other, slug)}")
 
 
 @app.command("agents")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,14 +26,17 @@ def warnings_to_stderr() -> None:
 
 
 @contextmanager
-def opened(*, asked_for: str | None = None) -> Iterator[World]:
-    """Raises OperatorError when settings are missing, InvalidInput when there is no tenant `asked_for`, where one is."""
+def opened(file: Path | None = None, *, asked_for: str | None = None) -> Iterator[World]:
+    """Ours; or another installation's, whose settings are in `file`.
+
+    Raises OperatorError when settings are missing, InvalidInput when there is no tenant `asked_for`, where one is.
+    """
     from inboxops.composition.world import World
     from inboxops.db.errors import refused_as_input
-    from inboxops.settings import load
+    from inboxops.settings import load, load_from
 
     warnings_to_stderr()
-    world = World(load())
+    world = World(load_from(file) if file else load())
     try:
         with refused_as_input():
             if asked_for is not None:

@@ -28,13 +28,7 @@ def move(world: World, tenant: str, cell: str) -> Moved:
 
     Raises InvalidInput for a tenant that does not exist and a cell that does not beat, Conflict while a replay writes.
     """
-    known = {each.name: each.beats for each in world.heart.cells()}
-    if cell not in known or known[cell].seconds is None or known[cell].stalled:
-        beating = ", ".join(name for name, beats in known.items() if beats.seconds is not None and not beats.stalled)
-        raise InvalidInput(
-            f"no Airflow works in cell {cell!r}" + (f": {known[cell].said}" if cell in known else ""),
-            fix=f"Start one with INBOXOPS_CELL={cell}, and wait for its first beat. Cells that beat: {beating or 'none'}",
-        )
+    must_beat(world, cell)
     left = world.moves.move(tenant, cell)
     log.info("tenant_moved", tenant=tenant, was=left.cell, cell=cell, sends=left.sends, replays=left.replays)
     shown = tuple(one for one in dict.fromkeys((left.cell, cell)) if runs.show_inboxes(world, one))
@@ -42,3 +36,14 @@ def move(world: World, tenant: str, cell: str) -> Moved:
         runs.deliver_sends(world, tenant_id=left.tenant_id)
         runs.deliver(world, Errand.REPLAY, cell=cell)
     return Moved(tenant, left.cell, cell, left.sends, left.replays, shown)
+
+
+def must_beat(world: World, cell: str) -> None:
+    """Raises InvalidInput for a cell in which no tasks run."""
+    known = {each.name: each.beats for each in world.heart.cells()}
+    if cell not in known or known[cell].seconds is None or known[cell].stalled:
+        beating = ", ".join(name for name, beats in known.items() if beats.seconds is not None and not beats.stalled)
+        raise InvalidInput(
+            f"no Airflow works in cell {cell!r}" + (f": {known[cell].said}" if cell in known else ""),
+            fix=f"Start one with INBOXOPS_CELL={cell}, and wait for its first beat. Cells that beat: {beating or 'none'}",
+        )

@@ -18,6 +18,7 @@ from inboxops.db.console import ConsoleStore
 from inboxops.db.corrections import CorrectionStore
 from inboxops.db.credentials import CredentialStore
 from inboxops.db.database import Database
+from inboxops.db.departures import DepartureStore
 from inboxops.db.erasure import ErasureStore
 from inboxops.db.housekeeping import HousekeepingStore
 from inboxops.db.inbound import InboundStore
@@ -104,6 +105,7 @@ class World:
     canaries = _on_database(CanaryStore)
     certificates = _on_database(CertificateStore)
     moves = _on_database(CellStore)
+    departures = _on_database(DepartureStore)
     outbox = _on_database(OutboxStore)
     push = _on_database(PushStore)
     mail_rules = _on_database(MailRuleStore)

@@ -12,6 +12,9 @@ from inboxops.core import looking, pulse
 MAIN = "main"
 """The cell of an installation that has one."""
 
+MOVING = "(moving)"
+"""In place of a cell's name while a tenant is on its way to another database (ADR 19): no cell can be called so."""
+
 
 def valid_cell(name: str) -> bool:
     """Whether a cell may be called so; the table of tenants asks the same."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from inboxops.errors import InvalidInput, OperatorError, ServiceAway
+from inboxops.errors import InvalidInput, OperatorError, ServiceAway, TransientError
 
 _CUT_OFF = (
     psycopg.errors.QueryCanceled,
@@ -20,11 +20,14 @@ _SHORT_OF_ROOM = (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory, psycopg.e
 _POOLER = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
 """A statement that was prepared on one connection is asked for on another."""
 
+_MOVING = "IOMOV"
+"""What `refuse_departing` of migration 0041 says."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
     """Raises ServiceAway for a database that is away or short of room, a standby, a time-out or a conflict worth retrying,
-    OperatorError for a wrong set-up.
+    OperatorError for a wrong set-up, TransientError for rows of a tenant that is moving away.
 
     What is wrong with a row passes as psycopg's own error: whoever wrote it keeps the other rows apart from it.
     """
@@ -73,6 +76,14 @@ def translated() -> Iterator[None]:
     except (psycopg.OperationalError, PoolTimeout) as exc:
         raise ServiceAway(
             f"the application database is away: {exc}", fix="Is PostgreSQL running? `inboxops doctor` tells"
+        ) from exc
+    except psycopg.Error as exc:
+        if exc.sqlstate != _MOVING:
+            raise
+        raise TransientError(
+            "the tenant is moving to another installation: nothing is written here meanwhile",
+            fix="`inboxops doctor` says how far it is",
+            retry_after=30,
         ) from exc
 
 

@@ -19,9 +19,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import inboxops
 from inboxops import settings
-from inboxops.composition import mailboxes, upkeep
+from inboxops.composition import departing, mailboxes, upkeep
 from inboxops.composition.world import World
 from inboxops.core.inbox import ROSTER_DAG
+from inboxops.core.installations import Moves
 from inboxops.core.looking import Standing
 from inboxops.core.pulse import State
 from inboxops.errors import InboxOpsError, OperatorError, TransientError
@@ -72,6 +73,7 @@ def examine(home: Home) -> list[Finding]:
         ("pulse", lambda: _standing(known, upkeep.pulse_state)),
         ("looks", lambda: _standing(known, upkeep.looks_state)),
         ("idle", lambda: _standing(known, mailboxes.idle_state)),
+        ("moves", lambda: _standing(known, departing.moves_state)),
         ("forged mail", lambda: _forged_mail(known)),
     ]
     if record is not None:
@@ -180,8 +182,8 @@ def _api(known: Settings) -> str:
     return f"InboxOps API {health['version']}"
 
 
-def _standing(known: Settings, of: Callable[[World], State | Standing]) -> str:
-    """Whether tasks run and reach what they need, inboxes are looked at, or held in IDLE."""
+def _standing(known: Settings, of: Callable[[World], State | Standing | Moves]) -> str:
+    """Whether tasks run and reach what they need, inboxes are looked at or held in IDLE, and no tenant stands half-way."""
     world = World(known)
     try:
         found = of(world)

@@ -122,7 +122,7 @@ WITH given AS (
 SELECT given.last, s.number, s.next FROM given LEFT JOIN steps s ON s.next <> s.number + 1 ORDER BY s.number
 
 -- name: lock_certificates
-SELECT pg_advisory_xact_lock(hashtext('inboxops.certificates'), %(tenant_id)s::integer)
+SELECT pg_advisory_xact_lock(hashtext('inboxops.certificates'), mod(%(tenant_id)s, 2147483648)::integer)
 
 -- name: last_certificate
 SELECT number, digest FROM certificates WHERE tenant_id = %(tenant_id)s ORDER BY number DESC LIMIT 1

@@ -3,7 +3,7 @@ SELECT version, rules::text FROM mail_rule_sets
 WHERE tenant_id = %(tenant_id)s ORDER BY version DESC LIMIT 1
 
 -- name: lock_mail_rules
-SELECT pg_advisory_xact_lock(hashtext('inboxops.mail_rules'), %(tenant_id)s::integer)
+SELECT pg_advisory_xact_lock(hashtext('inboxops.mail_rules'), mod(%(tenant_id)s, 2147483648)::integer)
 
 -- name: add_mail_rules
 INSERT INTO mail_rule_sets (tenant_id, version, rules, change, changed_by)

@@ -1,5 +1,5 @@
 -- name: hold_credentials
-SELECT pg_advisory_xact_lock(hashtext('inboxops.credentials'), %(inbox_id)s::integer)
+SELECT pg_advisory_xact_lock(hashtext('inboxops.credentials'), mod(%(inbox_id)s, 2147483648)::integer)
 
 -- name: replace_credentials
 UPDATE inboxes SET credentials_encrypted = %(credentials)s, updated_at = now()

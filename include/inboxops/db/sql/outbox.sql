@@ -4,7 +4,7 @@ SELECT %(tenant_id)s, r.kind, r.name, r.payload, now() + make_interval(secs => c
 FROM jsonb_to_recordset(%(rows)s) AS r (kind text, name text, payload jsonb, delay_seconds double precision)
 
 -- name: lock_events
-SELECT pg_advisory_xact_lock(hashtext('inboxops.events'), %(tenant_id)s::integer)
+SELECT pg_advisory_xact_lock(hashtext('inboxops.events'), mod(%(tenant_id)s, 2147483648)::integer)
 
 -- name: tenants_with_open_events
 -- In any order: where not all are tried, each has its turn some time.

@@ -1,5 +1,5 @@
 -- name: lock_inbox
-SELECT pg_advisory_xact_lock(hashtext('inboxops.persist'), %(inbox_id)s::integer)
+SELECT pg_advisory_xact_lock(hashtext('inboxops.persist'), mod(%(inbox_id)s, 2147483648)::integer)
 
 -- name: known_messages
 SELECT message_id_header AS key, id, ticket_id, direction = 'outbound' AS outbound, content_hash

@@ -36,3 +36,5 @@ UNION ALL
 SELECT name, labels, value FROM canary_metrics()
 UNION ALL
 SELECT name, labels, value FROM look_metrics()
+UNION ALL
+SELECT name, labels, value FROM departure_metrics()
