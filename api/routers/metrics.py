@@ -54,7 +54,9 @@ FIGURES = {
     "looks_total": Figure("Looks at inboxes without a run, by what came of them.", ("result",)),
     "look_overdue_seconds": Figure("How long the most overdue look of a cell waits.", ("cell",)),
     "look_failing_inboxes": Figure("Inboxes whose last looks failed."),
-    "departure_oldest_seconds": Figure("How long a tenant has been on its way to another installation, 0 when none is."),
+    "departure_oldest_seconds": Figure(
+        "How long a tenant has been on its way to another installation, 0 when none is."
+    ),
     "log_ins_refused_total": Figure("Log-ins refused for coming too often, by the process that was asked."),
 }
 """By the name without `inboxops_`."""

@@ -188,9 +188,7 @@ def test_a_key_and_a_webhooks_secret_work_where_the_tenant_is(both: Two, desk: D
     assert found.tenant_id == tenant_id
     sealed = [
         row[0]
-        for row in query(
-            both.far.world, "SELECT secret_encrypted FROM notify_channels WHERE tenant_id = %s", tenant_id
-        )
+        for row in query(both.far.world, "SELECT secret_encrypted FROM notify_channels WHERE tenant_id = %s", tenant_id)
     ]
     assert both.far.world.vault.open(sealed[0])["secret"].startswith("whsec_")
 

@@ -129,11 +129,15 @@ def returned(case: Case) -> Bounce:
     return Bounce("", addresses, "", "", _original_ids(case), _signed_ids(case))
 
 
-def signs(case: Case) -> dict[str, Evidence]:
+def signs(case: Case) -> Mapping[str, Evidence]:
     """The groups a to f of the policy that this message shows, and g: what came back was sent by whom this mail is addressed to.
 
     The body (e to g) is looked at only when the headers (a to d) show anything: without them it proves nothing.
     """
+    return case.once(_signs)
+
+
+def _signs(case: Case) -> dict[str, Evidence]:
     message = case.message
     found: dict[str, Evidence] = {}
     if is_daemon(message) or _is_servers_name(case):

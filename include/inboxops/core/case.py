@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 from inboxops.core import phrases
 from inboxops.core import returned as returned_text
 from inboxops.core.model import InboxContext, ParsedMessage
+
+Found = TypeVar("Found")
 
 
 class Case:
@@ -15,6 +20,14 @@ class Case:
     def __init__(self, message: ParsedMessage, context: InboxContext) -> None:
         self.message = message
         self.context = context
+        self._found: dict[Callable[[Case], Any], Any] = {}
+
+    def once(self, look: Callable[[Case], Found]) -> Found:
+        """What `look` finds in this message; several rules ask for it, and it looks the first time."""
+        if look not in self._found:
+            self._found[look] = look(self)
+        found: Found = self._found[look]
+        return found
 
     @cached_property
     def _headers(self) -> dict[str, list[str]]:
@@ -72,16 +85,20 @@ class Case:
         """Whether the subject is not this mail's own or an out-of-office program's."""
         return self.is_answer or self.is_out_of_office
 
-    @cached_property
+    @property
     def is_out_of_office(self) -> bool:
-        return phrases.OUT_OF_OFFICE_SUBJECT.search(self.subject_lower) is not None
+        return self._away is not None
+
+    @cached_property
+    def _away(self) -> re.Match[str] | None:
+        return phrases.OUT_OF_OFFICE_SUBJECT.search(self.subject_lower)
 
     @cached_property
     def has_bounce_subject(self) -> bool:
         """Whether the subject tells of mail that failed, and not of an absence before: that is an answer to such mail."""
-        found = phrases.BOUNCE_SUBJECT.search(self.subject_lower)
-        away = phrases.OUT_OF_OFFICE_SUBJECT.search(self.subject_lower)
-        return found is not None and not self.is_answer and (away is None or found.start() < away.start())
+        if self.is_answer or (found := phrases.BOUNCE_SUBJECT.search(self.subject_lower)) is None:
+            return False
+        return self._away is None or found.start() < self._away.start()
 
 
 def _line_around(text: str, position: int) -> str:

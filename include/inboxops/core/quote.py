@@ -66,7 +66,7 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
             return number, number + 1
         if (":" in line or "：" in line) and (end := _header_block(lines, number)) is not None:
             return number, end
-        if (start := _dated(lines, number)) is not None:
+        if len(line) <= _LINE and (ends_in_colon or line.endswith("--")) and (start := _dated(lines, number)) is not None:
             return start, number + 1
         top = max(0, number - 1)
         if not ends_in_colon or not (_WHEN_OR_WHO.search(line[:_LINE]) or _WHEN_OR_WHO.search(lines[top][:_LINE])):
@@ -107,8 +107,6 @@ def _dated(lines: list[str], number: int) -> int | None:
     """Where an introduction begins that ends in this line: it names a day and a time and, in brackets, an address. Without one,
     what follows has to be marked as quoted. Long ones take two lines, the first of which opens a paragraph."""
     line = lines[number].strip()[:_LINE]
-    if not line.endswith((":", "：", "--")):
-        return None
     above = lines[number - 1].strip()[:_LINE] if number else ""
     starts = [(number, line)]
     if above and (number < 2 or not lines[number - 2].strip()) and (_TIME.search(above) or _DAY.search(above)):
