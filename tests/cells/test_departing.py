@@ -18,6 +18,7 @@ from inboxops.composition.world import World
 from inboxops.core.cells import MOVING
 from inboxops.core.installations import RANGE, range_of
 from inboxops.core.keys import tenant_prefix
+from inboxops.core.push import Errand
 from inboxops.db import departures
 from inboxops.db.departures import ArrivalStore, DepartureStore
 from inboxops.db.migrate import migrate
@@ -292,7 +293,7 @@ def test_while_rows_are_copied_nothing_is_written_and_nothing_lost(
             lambda: intake.fetch(world, box.inbox_id),
             lambda: intake.classify(world, box.inbox_id),
             lambda: desk.reply(ticket, "Too late."),
-            lambda: world.outbox.add_errand(departing.runs.Errand.WAKE, desk.tenant_id, box.inbox_id),
+            lambda: world.outbox.add_errand(Errand.WAKE, desk.tenant_id, box.inbox_id),
             lambda: query(world, "DELETE FROM participants WHERE tenant_id = %s RETURNING 1", desk.tenant_id),
             lambda: query(world, "DELETE FROM message_references WHERE inbox_id = %s RETURNING 1", box.inbox_id),
             lambda: query(world, "UPDATE tenants SET name = 'x' WHERE id = %s RETURNING 1", desk.tenant_id),
@@ -543,6 +544,14 @@ def test_a_replay_that_writes_is_waited_for_by_whoever_moves(both: Two, desk: De
     with pytest.raises(Conflict, match="replay"):
         both.leave()
     assert both.cell(both.here.world) == "main"
+
+
+def test_a_replay_that_waits_goes_on_where_the_tenant_is(both: Two, desk: Desk) -> None:
+    """Its run stands in the Airflow that was left, and finds no tenant there."""
+    asked = "INSERT INTO replays (tenant_id, state, since, asked_by) VALUES (%s, 'asked', now(), 'x') RETURNING id"
+    [(replay,)] = query(both.here.world, asked, desk.tenant_id)
+    both.leave()
+    assert {"replay_id": replay} in [conf for _, conf in both.far.airflow.runs.values()]
 
 
 def test_two_databases_that_give_out_the_same_ids_exchange_no_tenant(both: Two, desk: Desk) -> None:

@@ -19,6 +19,7 @@ from inboxops.composition.moving import must_beat
 from inboxops.composition.world import World
 from inboxops.core.installations import Moves, moves
 from inboxops.core.keys import tenant_prefix
+from inboxops.core.push import Errand
 from inboxops.db.database import Database
 from inboxops.db.departures import ArrivalStore, Departure, DepartureStore
 from inboxops.errors import Conflict, InvalidInput, OperatorError
@@ -76,6 +77,7 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
             shown = runs.show_inboxes(other, cell)
             if cell in other.airflows:  # else its own `drain_outbox` does it within a minute
                 runs.deliver_sends(other, tenant_id=tenant_id)
+                runs.deliver(other, Errand.REPLAY, cell=cell)
             if not (before and before.gone):
                 tell(f"{source.remove(tenant_id)} rows are deleted here")
             _delete_objects(world, tenant_id)
@@ -102,6 +104,7 @@ def stay(world: World, other: World, slug: str) -> str:
         runs.show_inboxes(world, departure.from_cell)
         if departure.from_cell in world.airflows:
             runs.deliver_sends(world, tenant_id=departure.tenant_id)
+            runs.deliver(world, Errand.REPLAY, cell=departure.from_cell)
     log.info("tenant_stays", tenant=slug, cell=departure.from_cell)
     return departure.from_cell
 

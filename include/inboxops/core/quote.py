@@ -66,7 +66,11 @@ def _introduction(lines: list[str]) -> tuple[int, int]:
             return number, number + 1
         if (":" in line or "：" in line) and (end := _header_block(lines, number)) is not None:
             return number, end
-        if len(line) <= _LINE and (ends_in_colon or line.endswith("--")) and (start := _dated(lines, number)) is not None:
+        if (
+            len(line) <= _LINE
+            and (ends_in_colon or line.endswith("--"))
+            and (start := _dated(lines, number)) is not None
+        ):
             return start, number + 1
         top = max(0, number - 1)
         if not ends_in_colon or not (_WHEN_OR_WHO.search(line[:_LINE]) or _WHEN_OR_WHO.search(lines[top][:_LINE])):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inboxops.core.push import Errand
-from inboxops.db.database import Database, Row
+from inboxops.db.database import Database, Row, Transaction
 from inboxops.db.outbox import add_errand
 from inboxops.errors import Conflict, InvalidInput
 
@@ -45,11 +45,8 @@ class CellStore:
                         fix=f"Move the tenant when it has ended: `inboxops replay list --tenant {slug}`",
                     )
                 t.run("move_tenant", id=id_, cell=cell)
-            replays = t.rows("replays_to_go_on", tenant_id=id_)
-            for replay in replays:
-                add_errand(t, Errand.REPLAY, id_, replay["id"])
-            sends = t.run("order_sends_again", tenant_id=id_, id=None, attempt=None)
-            return Left(id_, tenant["cell"], sends, len(replays))
+            sends, replays = hand_over(t, id_)
+            return Left(id_, tenant["cell"], sends, replays)
 
     def of_message(self, message_id: int) -> Row | None:
         """tenant and cell of whose message it is; None when there is no such message."""
@@ -60,3 +57,11 @@ class CellStore:
         """Have the attempt begun by whoever delivers orders for its tenant, unless it is over, or that is ordered already."""
         with self._database.transaction() as t:
             t.run("order_sends_again", tenant_id=None, id=message_id, attempt=attempt)
+
+
+def hand_over(t: Transaction, tenant_id: int) -> tuple[int, int]:
+    """Order anew what runs of an Airflow that is left were to do: (sends, replays)."""
+    replays = t.rows("replays_to_go_on", tenant_id=tenant_id)
+    for replay in replays:
+        add_errand(t, Errand.REPLAY, tenant_id, replay["id"])
+    return t.run("order_sends_again", tenant_id=tenant_id, id=None, attempt=None), len(replays)

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from inboxops.core.cells import MOVING
 from inboxops.core.installations import OnItsWay, first_of, range_of
-from inboxops.db.cells import AT_WORK_MINUTES
+from inboxops.db.cells import AT_WORK_MINUTES, hand_over
 from inboxops.db.database import Database, Transaction
 from inboxops.db.tenant_tables import Table, tenant_tables
 from inboxops.errors import Conflict, InvalidInput, OperatorError
@@ -170,7 +170,7 @@ class DepartureStore:
         with self._database.transaction() as t:
             self._named(t, departure.tenant_id)
             t.run("move_tenant", id=departure.tenant_id, cell=departure.from_cell)
-            t.run("order_sends_again", tenant_id=departure.tenant_id, id=None, attempt=None)
+            hand_over(t, departure.tenant_id)
             t.run("depart_not", id=departure.tenant_id)
 
     def _tables(self) -> list[Table]:
@@ -265,7 +265,7 @@ class ArrivalStore:
             t.run("arrive_inboxes", tenant_id=tenant_id)
             t.run("arrive_looks", tenant_id=tenant_id)
             t.run("move_tenant", id=tenant_id, cell=cell)
-            t.run("order_sends_again", tenant_id=tenant_id, id=None, attempt=None)
+            hand_over(t, tenant_id)
             return carried
 
     @staticmethod
