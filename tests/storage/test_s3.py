@@ -46,6 +46,22 @@ def test_what_was_put_is_got(store: S3Store) -> None:
     assert store.get("1/raw/a") == content
 
 
+def test_a_store_on_this_machine_is_asked_directly_whatever_proxy_is_named(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    settings = s3_server.settings()
+    near = S3Store(client(settings), settings.s3_bucket)
+    near.put("1/raw/near", b"x", content_type="text/plain")
+    assert near.get("1/raw/near") == b"x"
+    elsewhere = client(settings.model_copy(update={"s3_endpoint": "http://s3.example"}), attempts=1)
+    with pytest.raises(TransientError):
+        S3Store(elsewhere, settings.s3_bucket).get("1/raw/near")
+
+
 def test_a_range_is_got_alone(store: S3Store) -> None:
     store.put("1/raw/range", b"0123456789", content_type="text/plain")
     assert store.get("1/raw/range", offset=3, length=4) == b"3456"

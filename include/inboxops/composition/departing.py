@@ -15,11 +15,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from inboxops.composition import runs
-from inboxops.composition.moving import must_beat
+from inboxops.composition.moving import begin_what_waits, must_beat
 from inboxops.composition.world import World
 from inboxops.core.installations import Moves, moves
 from inboxops.core.keys import tenant_prefix
-from inboxops.core.push import Errand
 from inboxops.db.database import Database
 from inboxops.db.departures import ArrivalStore, Departure, DepartureStore
 from inboxops.errors import Conflict, InvalidInput, OperatorError
@@ -75,9 +74,7 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
             tell(f"{rows} rows and {objects} objects are there, and compared: {slug} is worked for there")
         with _saying_how_to_go_on(slug, tell):
             shown = runs.show_inboxes(other, cell)
-            if cell in other.airflows:  # else its own `drain_outbox` does it within a minute
-                runs.deliver_sends(other, tenant_id=tenant_id)
-                runs.deliver(other, Errand.REPLAY, cell=cell)
+            begin_what_waits(other, tenant_id, cell)
             if not (before and before.gone):
                 tell(f"{source.remove(tenant_id)} rows are deleted here")
             _delete_objects(world, tenant_id)
@@ -102,9 +99,7 @@ def stay(world: World, other: World, slug: str) -> str:
             source.back(departure)
         _delete_objects(other, departure.tenant_id)
         runs.show_inboxes(world, departure.from_cell)
-        if departure.from_cell in world.airflows:
-            runs.deliver_sends(world, tenant_id=departure.tenant_id)
-            runs.deliver(world, Errand.REPLAY, cell=departure.from_cell)
+        begin_what_waits(world, departure.tenant_id, departure.from_cell)
     log.info("tenant_stays", tenant=slug, cell=departure.from_cell)
     return departure.from_cell
 

@@ -32,10 +32,15 @@ def move(world: World, tenant: str, cell: str) -> Moved:
     left = world.moves.move(tenant, cell)
     log.info("tenant_moved", tenant=tenant, was=left.cell, cell=cell, sends=left.sends, replays=left.replays)
     shown = tuple(one for one in dict.fromkeys((left.cell, cell)) if runs.show_inboxes(world, one))
-    if cell in world.airflows:  # else its own `drain_outbox` does it within a minute
-        runs.deliver_sends(world, tenant_id=left.tenant_id)
-        runs.deliver(world, Errand.REPLAY, cell=cell)
+    begin_what_waits(world, left.tenant_id, cell)
     return Moved(tenant, left.cell, cell, left.sends, left.replays, shown)
+
+
+def begin_what_waits(world: World, tenant_id: int, cell: str) -> None:
+    """Start what was ordered anew for a tenant that came to the cell."""
+    if cell in world.airflows:  # else its own `drain_outbox` does it within a minute
+        runs.deliver_sends(world, tenant_id=tenant_id)
+        runs.deliver(world, Errand.REPLAY, cell=cell)
 
 
 def must_beat(world: World, cell: str) -> None:

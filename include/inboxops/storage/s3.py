@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import md5
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -36,10 +38,11 @@ _REFUSED = {
 }
 
 
-def client(settings: Settings) -> S3Client:
+def client(settings: Settings, *, connect_seconds: float = 5, read_seconds: float = 30, attempts: int = 4) -> S3Client:
     """A client for the configured endpoint, to be shared between threads.
 
-    Path addressing and checksums only where S3 requires them, because other servers than AWS know no others.
+    Path addressing and checksums only where S3 requires them, because other servers than AWS know no others. A store on this
+    machine is asked directly, whatever proxy the environment names: none can reach it.
     """
     s3: S3Client = boto3.session.Session().client(
         "s3",
@@ -53,12 +56,21 @@ def client(settings: Settings) -> S3Client:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             max_pool_connections=16,
-            connect_timeout=5,
-            read_timeout=30,
-            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=connect_seconds,
+            read_timeout=read_seconds,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            proxies={} if _is_on_this_machine(settings.s3_endpoint) else None,
         ),
     )
     return s3
+
+
+def _is_on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class S3Store:

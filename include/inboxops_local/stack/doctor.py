@@ -122,17 +122,9 @@ def _redis(known: Settings) -> str:
 
 
 def _s3(known: Settings) -> str:
-    import boto3
-    from botocore.config import Config
+    from inboxops.storage import s3
 
-    client = boto3.client(
-        "s3",
-        endpoint_url=known.s3_endpoint or None,
-        region_name=known.s3_region,
-        aws_access_key_id=known.s3_access_key or None,
-        aws_secret_access_key=known.s3_secret_key.get_secret_value() or None,
-        config=Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1}),
-    )
+    client = s3.client(known, connect_seconds=SECONDS, read_seconds=SECONDS, attempts=1)
     answer = client.head_bucket(Bucket=known.s3_bucket)
     server = answer["ResponseMetadata"]["HTTPHeaders"].get("server", "S3")
     return f"{server}, bucket {known.s3_bucket}"
