@@ -31,6 +31,7 @@ NEEDED_BY_TASKS = (
     "inboxops.providers.smtp",
     "inboxops.composition.sending",
     "inboxops.composition.upkeep",
+    "inboxops.events.redis_bus",
     "inboxops_airflow.inbox_dag",
     "inboxops_airflow.roster",
     "inboxops_airflow.sending",

@@ -15,10 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any
 
+from airflow_local_settings import NEEDED_BY_TASKS
 from inboxops.cli.world import warnings_to_stderr
 from inboxops.composition import intake
 from inboxops.composition.world import World
@@ -73,6 +75,13 @@ def staged(here: Place, inbox_id: int, *options: str) -> Iterator[dict[str, Any]
         raise OperatorError("a stage failed", fix="What it said stands above")
 
 
+def _import_what_workers_have() -> None:
+    """What `airflow_local_settings` has the scheduler, or Celery's worker, load before it forks a task's process; without Airflow."""
+    for module in ("boto3", *NEEDED_BY_TASKS):
+        if not module.startswith(("airflow.", "inboxops_airflow.")):
+            import_module(module)
+
+
 def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("inbox_id", type=int)
@@ -81,6 +90,7 @@ def main() -> None:
     known = asked.parse_args()
     if known.log or known.mute:
         from inboxops_lab.bench import tasklog  # loads Airflow, which the other measurements do without
+    _import_what_workers_have()
     warnings_to_stderr()  # behind Airflow, which says otherwise as it is loaded
     if known.log is None:
         _round(known.inbox_id)
