@@ -76,7 +76,7 @@ def staged(here: Place, inbox_id: int, *options: str) -> Iterator[dict[str, Any]
 
 
 def _import_what_workers_have() -> None:
-    """What `airflow_local_settings` has the scheduler, or Celery's worker, load before it forks a task's process; without Airflow."""
+    """What `airflow_local_settings` has the scheduler, or Celery's worker, load before it forks tasks; without Airflow."""
     for module in ("boto3", *NEEDED_BY_TASKS):
         if not module.startswith(("airflow.", "inboxops_airflow.")):
             import_module(module)
