@@ -15,7 +15,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskFailedEvent
 
 from inboxops.cancelling import cancelled
 from inboxops.core.looking import FEW_AT_ONCE
-from inboxops.errors import AuthenticationFailed, InboxOpsError, ServiceAway
+from inboxops.errors import AuthenticationFailed, InboxOpsError, NotFound, ServiceAway
 from inboxops_airflow.queues import Queues
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class ProbeTrigger(BaseTrigger):
             # The inbox is disconnected by then, and Airflow probes once more before it fails a task here: that one would find
             # nothing to do, and the run that could not log in would look well. A worker ends it.
             yield TriggerEvent({"inbox_id": self.inbox_id, "refused": str(exc.args[0]), "to_do": exc.fix})
+            return
+        except NotFound as exc:  # its DAG goes from the list within minutes
+            log.info("inbox_is_gone", inbox_id=self.inbox_id, why=str(exc.args[0]))
+            yield TaskSkippedEvent()
             return
         except InboxOpsError as exc:
             # Recorded on the inbox by then. Airflow probes once more, for the retry that a killed process has; then the next poll

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.triggers.base import TaskSkippedEvent
 from pydantic import SecretStr
 
 from inboxops.composition import departing, intake, sending, upkeep
@@ -28,10 +30,13 @@ from inboxops.errors import (
     InboxOpsError,
     InvalidInput,
     OperatorError,
+    Overtaken,
     ServiceAway,
     TransientError,
 )
 from inboxops.settings import Settings
+from inboxops_airflow import connections
+from inboxops_airflow.triggers import ProbeTrigger
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.testing import running
 from inboxops_local.standins.running import Serving
@@ -311,6 +316,49 @@ def test_while_rows_are_copied_nothing_is_written_and_nothing_lost(
     moved.run()
     assert moved.states() == {"persisted": 3}
     assert sorted(str(subject) for subject, _ in moved.tickets()) == ["Before", "Meanwhile", "Stored"]
+
+
+def test_runs_of_the_airflow_that_was_left_say_so_and_fail_nothing(
+    both: Two, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its DAGs stay in the list for some minutes."""
+    world, inbox_id = both.here.world, desk.box.inbox_id
+    with monkeypatch.context() as patched:
+        dies(patched, *STEPS["its rows are copied"], behind=False)
+        with pytest.raises(Killed):
+            both.leave()
+    for fetch in (intake.fetch_woken, intake.fetch_by_clock):
+        assert "on its way to another installation" in fetch(world, inbox_id).skipped
+    assert not intake.wants_fetch(world, inbox_id)
+    both.leave()
+    for fetch in (intake.fetch_woken, intake.fetch_by_clock):
+        assert "here no more" in fetch(world, inbox_id).skipped
+    monkeypatch.setattr(connections, "world", lambda: world)
+
+    async def probed() -> Any:
+        return await anext(ProbeTrigger(inbox_id).run())
+
+    assert type(asyncio.run(probed())) is TaskSkippedEvent
+
+
+def test_a_batch_that_comes_when_the_tenant_has_left_is_taken_in_where_it_is(
+    both: Two, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, box = both.here.world, desk.box
+    box.deliver(mail("Late"))
+    add = world.inbound.add_batch
+
+    def too_late(*about: Any, **more: Any) -> int:
+        both.leave()
+        return add(*about, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.inbound, "add_batch", too_late)
+        with pytest.raises(Overtaken, match="here no more"):
+            intake.fetch(world, box.inbox_id)
+    moved = both.in_far(box)
+    moved.run()
+    assert moved.states() == {"persisted": 1}
 
 
 def test_other_tenants_go_on_while_one_is_moved(

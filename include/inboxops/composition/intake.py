@@ -11,12 +11,13 @@ from functools import partial
 
 from inboxops.composition import filing, mailboxes, resyncing, runs
 from inboxops.composition.world import World
+from inboxops.core.cells import MOVING
 from inboxops.core.detached import Apart
 from inboxops.core.inbox import Inbox
 from inboxops.core.model import InboxContext
 from inboxops.core.push import Errand
 from inboxops.db.inboxes import Asked, room_after
-from inboxops.errors import Conflict, OperatorError, Overtaken, ServiceAway, TransientError
+from inboxops.errors import Conflict, NotFound, OperatorError, Overtaken, ServiceAway, TransientError
 from inboxops.ports import FetchLimits
 from inboxops.providers import provider
 from inboxops.stories import classify as classifying
@@ -35,6 +36,8 @@ SECONDS_PER_RUN = 180.0
 """So does a slow one, behind the batch that it is at then. A server has ten minutes at most for each answer of one."""
 
 CUT_OFF_FIX = "It is tried again, and goes on behind the mail that came. If it stays so, ask who runs the mail server"
+
+GONE = fetching.Fetched(skipped="the inbox is here no more: its tenant moved to another installation, or was erased")
 
 
 def wants_fetch(world: World, inbox_id: int, asked: Asked | None = None) -> bool:
@@ -111,9 +114,12 @@ def fetch(
 
 def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
-    inbox = world.inboxes.get(inbox_id, removed=True)
+    inbox = _still_here(world, inbox_id)
+    if inbox is None:
+        return GONE
     if inbox.cell != world.cell:
-        runs.wake(world, inbox_id)  # whoever woke it here meant the inbox, wherever it is
+        if inbox.cell != MOVING:
+            runs.wake(world, inbox_id)  # whoever woke it here meant the inbox, wherever it is
         return _moved(inbox)
     # Where inboxes are looked at without a run, a look may have found what no push told of.
     fetch_now = _fetch_noting_pushes if world.settings.look_minutes else _fetch_while_ours
@@ -128,8 +134,18 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
-    inbox = world.inboxes.get(inbox_id, removed=True)
+    inbox = _still_here(world, inbox_id)
+    if inbox is None:
+        return GONE
     return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox, by=by)
+
+
+def _still_here(world: World, inbox_id: int) -> Inbox | None:
+    """The inbox, None once its rows went: its DAG stays in Airflow's list for some minutes more."""
+    try:
+        return world.inboxes.get(inbox_id, removed=True)
+    except NotFound:
+        return None
 
 
 def _fetch_noting_pushes(world: World, inbox: Inbox, *, by: str) -> fetching.Fetched:
@@ -172,6 +188,10 @@ def cut_off(world: World, inbox_id: int) -> persisting.Persisted:
 
 
 def _moved(inbox: Inbox) -> fetching.Fetched:
+    if inbox.cell == MOVING:
+        return fetching.Fetched(
+            skipped=f"the tenant {inbox.tenant} is on its way to another installation, which reads it"
+        )
     return fetching.Fetched(skipped=f"the tenant {inbox.tenant} is in cell {inbox.cell} now, whose Airflow reads it")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from psycopg.errors import ForeignKeyViolation
+
 from inboxops.core.inbox import Inbox
 from inboxops.core.mail_rules.shown import shown
 from inboxops.core.model import Cursor, RawMessage, Reused
@@ -55,14 +57,17 @@ class InboundStore:
         """Rows and cursor in one transaction (invariant 1); returns how many rows are new. by: which run took them in.
 
         reused: rows with such keys get others first, which their provider never gives.
-        Raises Overtaken when another run moved the cursor meanwhile: nothing is written then.
+        Raises Overtaken when another run moved the cursor meanwhile, or the inbox went: nothing is written then.
         """
         with self._database.transaction() as t:
             added = 0
             if reused:
                 t.run("give_up_keys", inbox_id=inbox.id, prefix=reused.prefix, first=reused.first)
             if rows:
-                added = t.run("add_inbound", tenant_id=inbox.tenant_id, inbox_id=inbox.id, by=by, rows=jsonb(rows))
+                try:
+                    added = t.run("add_inbound", tenant_id=inbox.tenant_id, inbox_id=inbox.id, by=by, rows=jsonb(rows))
+                except ForeignKeyViolation as exc:
+                    raise Overtaken(f"inbox {inbox.id} is here no more: its tenant moved away, or was erased") from exc
             if old != new and not move_cursor(t, inbox.id, old, new, note):
                 raise Overtaken(f"another run moved the cursor of inbox {inbox.id}; this one starts again from there")
             return added
