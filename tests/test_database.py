@@ -128,8 +128,20 @@ def asks_for_anothers_statement(t: Transaction) -> None:
         (raises("53200"), ServiceAway, "short of room: no room", "disk or memory"),
         (only_reads, ServiceAway, "only reads: cannot execute CREATE TABLE", "standby"),
         (asks_for_anothers_statement, OperatorError, "_pg3_of_another_connection", "PgBouncer"),
+        (raises("XX001"), OperatorError, "is damaged: no room", "restore it"),
+        (raises("XX002"), OperatorError, "is damaged: no room", "restore it"),
     ],
-    ids=["statement time-out", "lock time-out", "idle time-out", "disk full", "out of memory", "standby", "pooler"],
+    ids=[
+        "statement time-out",
+        "lock time-out",
+        "idle time-out",
+        "disk full",
+        "out of memory",
+        "standby",
+        "pooler",
+        "bad page",
+        "bad index",
+    ],
 )
 def test_a_database_that_answers_and_can_not_do_it_says_why_and_is_not_said_to_be_away(
     services: Settings, fails: Callable[[Transaction], None], kind: type[InboxOpsError], why: str, to_do: str

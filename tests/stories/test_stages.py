@@ -323,7 +323,7 @@ def test_a_message_that_ends_the_process_which_reads_it_is_parked_and_the_others
     mailbox.deliver(*(mail(f"Mail {number}") for number in range(count)))
     world, inbox_id = mailbox.world, mailbox.inbox_id
     intake.fetch(world, inbox_id)
-    context = intake.context(world, mailbox.inbox)
+    context = mailboxes.context(world, mailbox.inbox)
     victim = world.inbound.stored(inbox_id, after=0, limit=8)[-1].id
 
     def prepare() -> Callable[[Sequence[StoredRow], Begin], Classified]:

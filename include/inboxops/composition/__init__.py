@@ -13,5 +13,5 @@ certifying  certificates that all mail is accounted for       replaying   stored
 mail_rules  a tenant's mail rules, changed and tried          correcting  what people put right
 erasing     a customer, or a tenant, for good                 moving      tenants that go to another cell
 upkeep      what is left over, notices, retention             console     what operators do in Airflow's UI
-access      links that log in
+access      links that log in                             departing   tenants that go to another installation
 """

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from inboxops.composition import intake, mailboxes, pushing, runs
+from inboxops.composition import mailboxes, pushing, runs
 from inboxops.composition.world import World
 from inboxops.core import connect_link
 from inboxops.core.connect_link import ConnectLink
@@ -156,7 +156,7 @@ def rehearse(world: World, inbox_id: int, *, days: int, most: int) -> rehearsing
         inbox,
         mailboxes.account(world, inbox),
         provider(inbox.connection_type),
-        intake.context(world, inbox),
+        mailboxes.context(world, inbox),
         world.filing,
         days=days,
         most=most,

@@ -14,7 +14,6 @@ from inboxops.composition.world import World
 from inboxops.core.cells import MOVING
 from inboxops.core.detached import Apart
 from inboxops.core.inbox import Inbox
-from inboxops.core.model import InboxContext
 from inboxops.core.push import Errand
 from inboxops.db.inboxes import Asked, room_after
 from inboxops.errors import Conflict, NotFound, OperatorError, Overtaken, ServiceAway, TransientError
@@ -114,8 +113,7 @@ def fetch(
 
 def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, within the hourly limit. One that fails for now is tried again soon: an inbox in IDLE is polled seldom."""
-    inbox = _still_here(world, inbox_id)
-    if inbox is None:
+    if (inbox := _still_here(world, inbox_id)) is None:
         return GONE
     if inbox.cell != world.cell:
         if inbox.cell != MOVING:
@@ -134,8 +132,7 @@ def fetch_woken(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetche
 
 def fetch_by_clock(world: World, inbox_id: int, *, by: str = "") -> fetching.Fetched:
     """As `fetch`, when nothing woke the inbox: mail that is found tells how well its push channel works."""
-    inbox = _still_here(world, inbox_id)
-    if inbox is None:
+    if (inbox := _still_here(world, inbox_id)) is None:
         return GONE
     return _moved(inbox) if inbox.cell != world.cell else _fetch_noting_pushes(world, inbox, by=by)
 
@@ -188,11 +185,9 @@ def cut_off(world: World, inbox_id: int) -> persisting.Persisted:
 
 
 def _moved(inbox: Inbox) -> fetching.Fetched:
-    if inbox.cell == MOVING:
-        return fetching.Fetched(
-            skipped=f"the tenant {inbox.tenant} is on its way to another installation, which reads it"
-        )
-    return fetching.Fetched(skipped=f"the tenant {inbox.tenant} is in cell {inbox.cell} now, whose Airflow reads it")
+    on_its_way, there = "on its way to another installation, which", f"in cell {inbox.cell} now, whose Airflow"
+    who = on_its_way if inbox.cell == MOVING else there
+    return fetching.Fetched(skipped=f"the tenant {inbox.tenant} is {who} reads it")
 
 
 def _has_room(world: World, inbox: Inbox) -> bool:
@@ -211,27 +206,12 @@ def classify(
 
     careful: somebody was at it before and ended without a word. It may be a mail's doing. in_time: both as of `stories.classify`.
     """
-    known = context(world, world.inboxes.get(inbox_id, removed=True))
+    known = mailboxes.context(world, world.inboxes.get(inbox_id, removed=True))
     if careful:
         world.database.close()
         careful = threading.active_count() == 1  # nothing is forked beside threads, whose locks a fork would wait for
     elsewhere = partial(filing.read_elsewhere, world, known)
     return classifying.classify(known, world.inbound, world.objects, elsewhere, careful=careful, in_time=in_time)
-
-
-def context(world: World, inbox: Inbox) -> InboxContext:
-    """What reading and judging a mail has to know of its inbox."""
-    return InboxContext(
-        tenant_id=inbox.tenant_id,
-        inbox_id=inbox.id,
-        email_address=inbox.email_address,
-        own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
-        agents=inbox.agents,
-        trusted_authserv_ids=frozenset(inbox.trusted_servers),
-        spam_headers=inbox.spam_headers,
-        signing_key=world.signing_key,
-        mail_rules=world.mail_rules.current(inbox.tenant_id),
-    )
 
 
 def persist(world: World, inbox_id: int, *, in_time: Callable[[], bool] = lambda: True) -> persisting.Persisted:

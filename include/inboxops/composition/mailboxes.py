@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inboxops.composition.world import World
 from inboxops.core.inbox import Inbox
 from inboxops.core.looking import Standing, idling
-from inboxops.core.model import Cursor
+from inboxops.core.model import Cursor, InboxContext
 from inboxops.core.reach import Reach
 from inboxops.errors import AuthenticationFailed, InvalidInput, OperatorError
 from inboxops.oauth.clients import CLIENTS, consent_client, endpoint, settings_of
@@ -125,3 +125,18 @@ def unguarded(world: World) -> list[trust.Unguarded]:
 def look(world: World, inbox: Inbox) -> MailboxInfo:
     """Log in as the inbox does and look, in and out. Raises what `try_connection` does."""
     return story.look(account(world, inbox), provider(inbox.connection_type), sender(inbox.connection_type))
+
+
+def context(world: World, inbox: Inbox) -> InboxContext:
+    """What reading and judging a mail has to know of its inbox."""
+    return InboxContext(
+        tenant_id=inbox.tenant_id,
+        inbox_id=inbox.id,
+        email_address=inbox.email_address,
+        own_addresses=world.inboxes.own_addresses(inbox.tenant_id),
+        agents=inbox.agents,
+        trusted_authserv_ids=frozenset(inbox.trusted_servers),
+        spam_headers=inbox.spam_headers,
+        signing_key=world.signing_key,
+        mail_rules=world.mail_rules.current(inbox.tenant_id),
+    )

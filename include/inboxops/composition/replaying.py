@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from inboxops.composition import filing, intake, runs, sending
+from inboxops.composition import filing, intake, mailboxes, runs, sending
 from inboxops.composition.forks import Died, spread
 from inboxops.composition.world import World
 from inboxops.core.replay import Group
@@ -140,7 +140,9 @@ def check(world: World, *, days: int) -> dict[str, Report]:
 
 def desks(world: World, tenant_id: int) -> dict[int, story.Desk]:
     """Every inbox of a tenant. Mail of one that was removed is read no more."""
-    return {inbox.id: story.Desk(inbox, intake.context(world, inbox)) for inbox in world.inboxes.of_tenant(tenant_id)}
+    return {
+        inbox.id: story.Desk(inbox, mailboxes.context(world, inbox)) for inbox in world.inboxes.of_tenant(tenant_id)
+    }
 
 
 def _scope_of(row: Row) -> ReplayScope:

@@ -50,6 +50,11 @@ def translated() -> Iterator[None]:
             f"the application database refuses: {exc}",
             fix="Run `inboxops prepare` as the owner of the tables (INBOXOPS_OWNER_DATABASE_URL): docs/operations.md, Roles",
         ) from exc
+    except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as exc:
+        raise OperatorError(
+            f"the application database is damaged: {exc}",
+            fix="Stop writing to it, look at its disk, and restore it: docs/operations.md, Back up and restore",
+        ) from exc
     except _POOLER as exc:
         raise OperatorError(
             f"the application database refuses: {exc}",
