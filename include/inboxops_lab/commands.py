@@ -354,6 +354,19 @@ def drain(
     _show(f"{inboxes} mailboxes of {messages} mails, side by side", result, json=json)
 
 
+@bench.command()
+def move(
+    messages: Annotated[int, typer.Option(min=1, help="Mails of the tenant, 62 KB each.")] = 5000,
+    json: Json = False,
+) -> None:
+    """A tenant full of mail goes to another installation: how long that takes, and how long it is held for."""
+    from inboxops_lab.bench.move import move as measure
+
+    with _progress() as say:
+        result = measure(messages, say=say)
+    _show(f"A tenant with {messages} mails goes to another installation", result, json=json)
+
+
 def register(app: typer.Typer) -> None:
     """The entry point in the group `inboxops.commands`."""
     app.add_typer(bench, name="bench")

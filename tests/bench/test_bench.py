@@ -127,6 +127,14 @@ def test_full_mailboxes_are_drained_side_by_side_and_a_small_one_beside_them_has
 
 
 @needs_dovecot
+def test_a_full_tenant_goes_to_another_installation(tmp_path: Path) -> None:
+    result = bench("move", "--messages", "60", tmp_path=tmp_path)
+    assert result["rows"] > 60
+    assert result["objects"] > 0
+    assert 0 < result["held_seconds"] < result["seconds"]
+
+
+@needs_dovecot
 def test_growth_fills_the_database_and_compares(tmp_path: Path) -> None:
     result = bench(
         *("grow", "--size", "3000", "--size", "9000", "--batch", "50", "--rounds", "1"),
