@@ -15,7 +15,7 @@ import pytest
 from airflow.triggers.base import TaskSkippedEvent
 from pydantic import SecretStr
 
-from inboxops.composition import departing, intake, sending, upkeep
+from inboxops.composition import departing, intake, moving, sending, upkeep
 from inboxops.composition.world import World
 from inboxops.core.cells import MOVING
 from inboxops.core.installations import RANGE, range_of
@@ -544,6 +544,16 @@ def test_rows_that_do_not_arrive_as_they_left_are_not_taken(
     assert both.cell(both.far.world) is None
     both.leave()
     assert [subject for subject, _ in both.in_far(desk.box).tickets()] == ["One"]
+
+
+def test_one_that_is_on_its_way_moves_to_no_other_cell(both: Two, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        dies(patched, *STEPS["writes are refused"], behind=False)
+        with pytest.raises(Killed):
+            both.leave()
+    with pytest.raises(Conflict, match="on its way to another installation"):
+        moving.move(both.here.world, both.tenant, "main")
+    assert both.cell(both.here.world) == MOVING
 
 
 def test_another_command_that_moves_it_is_not_joined(both: Two, desk: Desk) -> None:

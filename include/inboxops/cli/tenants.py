@@ -102,7 +102,7 @@ def _to_installation(slug: str, to: str, installation: Path) -> None:
 
     with opened() as world, opened(installation) as other:
         left = departing.leave(world, other, slug, to or other.cell, tell=say)
-        say(f"tenant {slug} is in cell {to or other.cell} there: its people find it at {other.settings.api_url}")
+        say(f"tenant {slug} is in cell {left.cell} there: its people find it at {other.settings.api_url}")
     if not left.shown:
         say("the Airflow there could not be told: it reads its list of inboxes within five minutes")
 

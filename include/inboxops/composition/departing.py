@@ -36,8 +36,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """shown: whether the Airflow of the cell it went to reads its list of inboxes now; else it does so within five minutes."""
+    """cell: which works for the tenant now. shown: whether its Airflow was told; else it reads its list within five minutes."""
 
+    cell: str
     rows: int
     objects: int
     shown: bool
@@ -56,6 +57,8 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
             there = target.has(slug)
         if there is not None and (before is None or there != tenant_id):
             raise InvalidInput(f"there is a tenant {slug!r} already where it is to go", fix="Rename or erase that one")
+        if there is not None and before is not None:
+            cell = before.to_cell  # it arrived in that one, whatever is asked for now
         objects = rows = 0
         if there is None and not (before and before.gone):
             _check(world, other, source, target, tenant_id, cell, tell)
@@ -80,7 +83,7 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
             _delete_objects(world, tenant_id)
             outlast(partial(source.thaw, tenant_id))
             source.end(tenant_id)
-    return Left(rows, objects, shown)
+    return Left(cell, rows, objects, shown)
 
 
 def stay(world: World, other: World, slug: str) -> str:

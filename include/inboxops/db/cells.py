@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inboxops.core.cells import MOVING
 from inboxops.core.push import Errand
 from inboxops.db.database import Database, Row, Transaction
 from inboxops.db.outbox import add_errand
@@ -34,19 +35,16 @@ class CellStore:
         Raises InvalidInput for an unknown tenant, Conflict while a replay of it writes.
         """
         with self._database.transaction() as t:
-            tenant = t.row("hold_tenant", slug=slug)
-            if tenant is None:
-                raise InvalidInput(f"there is no tenant {slug!r}", fix="`inboxops tenant list` shows those there are")
-            id_ = int(tenant["id"])
-            if tenant["cell"] != cell:
-                if replay := t.row("replays_at_work", tenant_id=id_, minutes=AT_WORK_MINUTES):
-                    raise Conflict(
-                        f"replay {replay['id']} of {slug} is {replay['state']}",
-                        fix=f"Move the tenant when it has ended: `inboxops replay list --tenant {slug}`",
-                    )
+            id_, was = hold(t, slug)
+            if was == MOVING:
+                raise Conflict(
+                    f"{slug} is on its way to another installation", fix="End that move, or take it back: --back"
+                )
+            if was != cell:
+                check_replays(t, id_, slug)
                 t.run("move_tenant", id=id_, cell=cell)
             sends, replays = hand_over(t, id_)
-            return Left(id_, tenant["cell"], sends, replays)
+            return Left(id_, was, sends, replays)
 
     def of_message(self, message_id: int) -> Row | None:
         """tenant and cell of whose message it is; None when there is no such message."""
@@ -57,6 +55,23 @@ class CellStore:
         """Have the attempt begun by whoever delivers orders for its tenant, unless it is over, or that is ordered already."""
         with self._database.transaction() as t:
             t.run("order_sends_again", tenant_id=None, id=message_id, attempt=attempt)
+
+
+def hold(t: Transaction, slug: str) -> tuple[int, str]:
+    """(id, cell) of a tenant whose row nobody else changes until this transaction ends. Raises InvalidInput for an unknown one."""
+    tenant = t.row("hold_tenant", slug=slug)
+    if tenant is None:
+        raise InvalidInput(f"there is no tenant {slug!r}", fix="`inboxops tenant list` shows those there are")
+    return tenant["id"], tenant["cell"]
+
+
+def check_replays(t: Transaction, tenant_id: int, slug: str) -> None:
+    """Raises Conflict while a replay of the tenant writes."""
+    if replay := t.row("replays_at_work", tenant_id=tenant_id, minutes=AT_WORK_MINUTES):
+        raise Conflict(
+            f"replay {replay['id']} of {slug} is {replay['state']}",
+            fix=f"Move the tenant when it has ended: `inboxops replay list --tenant {slug}`",
+        )
 
 
 def hand_over(t: Transaction, tenant_id: int) -> tuple[int, int]:

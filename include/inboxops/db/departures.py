@@ -13,7 +13,7 @@ from psycopg import sql
 
 from inboxops.core.cells import MOVING
 from inboxops.core.installations import OnItsWay, first_of, range_of
-from inboxops.db.cells import AT_WORK_MINUTES, hand_over
+from inboxops.db.cells import check_replays, hand_over, hold
 from inboxops.db.database import Database, Transaction
 from inboxops.db.tenant_tables import Table, tenant_tables
 from inboxops.errors import Conflict, InvalidInput, OperatorError
@@ -43,9 +43,7 @@ class DepartureStore:
     def held(self, slug: str) -> Iterator[None]:
         """While one command moves the tenant. Raises Conflict when another one does."""
         with self._database.transaction() as t:
-            _take_time(t)
-            if not t.value("hold_move", slug=slug):
-                raise Conflict(f"another command is moving {slug}", fix="Let it end")
+            _hold_move(t, slug, f"another command is moving {slug}", fix="Let it end")
             yield
 
     def of(self, slug: str) -> Departure | None:
@@ -66,20 +64,12 @@ class DepartureStore:
         Raises InvalidInput for an unknown tenant, Conflict while a replay of it writes.
         """
         with self._database.transaction() as t:
-            tenant = t.row("hold_tenant", slug=slug)
-            if tenant is None:
-                raise InvalidInput(f"there is no tenant {slug!r}", fix="`inboxops tenant list` shows those there are")
-            id_ = int(tenant["id"])
-            if replay := t.row("replays_at_work", tenant_id=id_, minutes=AT_WORK_MINUTES):
-                raise Conflict(
-                    f"replay {replay['id']} of {slug} is {replay['state']}",
-                    fix=f"Move the tenant when it has ended: `inboxops replay list --tenant {slug}`",
-                )
-            if tenant["cell"] == MOVING:
-                self._named(t, id_)
+            id_, cell = hold(t, slug)
+            check_replays(t, id_, slug)
+            if cell == MOVING:
                 t.run("depart_elsewhere", id=id_, to_cell=to_cell)
             else:
-                t.run("depart", id=id_, slug=slug, from_cell=tenant["cell"], to_cell=to_cell)
+                t.run("depart", id=id_, slug=slug, from_cell=cell, to_cell=to_cell)
                 t.run("move_tenant", id=id_, cell=MOVING)
             from_cell = t.value("departs_from", id=id_)
         return Departure(id_, slug, from_cell, to_cell, gone=False)
@@ -202,7 +192,6 @@ class ArrivalStore:
     def held(self, slug: str) -> Iterator[None]:
         """While nothing of the tenant is copied by another command. Raises Conflict, also where this is the database it is in."""
         with self._database.transaction() as t:
-            _take_time(t)
             self._hold(t, slug)
             yield
 
@@ -248,7 +237,6 @@ class ArrivalStore:
         """
         with self._database.transaction() as t:
             self._hold(t, slug)
-            _take_time(t)
             carried = sum(_carry(source, t, table, tenant_id) for table in tenant_tables(source))
             for row in t.rows("sealed_of_tenant", tenant_id=tenant_id):
                 if row["holder"] == "inboxes":
@@ -270,11 +258,19 @@ class ArrivalStore:
 
     @staticmethod
     def _hold(t: Transaction, slug: str) -> None:
-        if not t.value("hold_move", slug=slug):
-            raise Conflict(
-                f"{slug} is held in the database it is to go to: that is the one it is in, or another command moves it",
-                fix="Between cells of one database, leave `--installation` out",
-            )
+        _hold_move(
+            t,
+            slug,
+            f"{slug} is held in the database it is to go to: that is the one it is in, or another command moves it",
+            fix="Between cells of one database, leave `--installation` out",
+        )
+
+
+def _hold_move(t: Transaction, slug: str, said: str, *, fix: str) -> None:
+    """Have this transaction alone move the tenant, for as long as it takes. Raises Conflict, as `said`, when another one does."""
+    _take_time(t)
+    if not t.value("hold_move", slug=slug):
+        raise Conflict(said, fix=fix)
 
 
 def _migrations(database: Database) -> dict[str, str]:
