@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.triggers.base import TaskSkippedEvent
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from inboxops.composition import departing, intake, moving, sending, upkeep
@@ -554,6 +555,41 @@ def test_one_that_is_on_its_way_moves_to_no_other_cell(both: Two, desk: Desk, mo
     with pytest.raises(Conflict, match="on its way to another installation"):
         moving.move(both.here.world, both.tenant, "main")
     assert both.cell(both.here.world) == MOVING
+
+
+def test_a_move_goes_on_to_where_it_began_to_and_nowhere_else(
+    both: Two, desk: Desk, two: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the installation that it began to the tenant may be worked for by then: a third one would be a second."""
+    third = World(both.far.world.settings.model_copy(update={"owner_database_url": SecretStr(elsewhere_by_name(both))}))
+    with monkeypatch.context() as patched:
+        dies(patched, *STEPS["its rows are deleted"], behind=False)
+        with pytest.raises(Killed):
+            both.leave()
+    with pytest.raises(Conflict, match="on its way to the database"):
+        departing.leave(both.here.world, third, both.tenant, "far", tell=both.said.append)
+    with pytest.raises(Conflict, match="on its way to the database"):
+        departing.stay(both.here.world, third, both.tenant)
+    both.leave()
+    third.close()
+
+
+def elsewhere_by_name(both: Two) -> str:
+    """As another database is named: `postgres`, of the same server."""
+    whole = both.far.world.settings.owner_dsn
+    return make_conninfo(whole, dbname="postgres")
+
+
+def test_an_id_that_is_taken_there_is_told_and_nothing_is_taken_over(both: Two, desk: Desk) -> None:
+    desk.box.deliver(mail("One"))
+    desk.box.run()
+    taken = "INSERT INTO tenants (id, slug, name) OVERRIDING SYSTEM VALUE VALUES (%s, %s, 'x') RETURNING 1"
+    query(both.far.world, taken, desk.tenant_id, f"{both.tenant}-x")
+    with pytest.raises(OperatorError, match="is taken there, and nothing was taken over"):
+        both.leave()
+    assert both.stay() == "main"
+    desk.box.run()
+    assert desk.box.states() == {"persisted": 1}
 
 
 def test_another_command_that_moves_it_is_not_joined(both: Two, desk: Desk) -> None:

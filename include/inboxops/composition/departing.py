@@ -51,7 +51,7 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
     before the tenant was held nothing has changed then.
     """
     with _sides(world, other, slug) as (source, target):
-        before = source.of(slug)
+        before = _begun(source, target, slug)
         tenant_id = before.tenant_id if before else world.inboxes.tenant_id(slug)
         with target.held(slug):
             there = target.has(slug)
@@ -63,7 +63,7 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
         if there is None and not (before and before.gone):
             _check(world, other, source, target, tenant_id, cell, tell)
             objects = _bring_objects(world, other, tenant_id, tell)
-            departure = source.begin(slug, cell)
+            departure = source.begin(slug, target.place, cell)
             with _saying_how_to_go_on(slug, tell):
                 runs.show_inboxes(world, departure.from_cell)
                 tell(f"{slug} is held: no Airflow works for it here")
@@ -92,7 +92,7 @@ def stay(world: World, other: World, slug: str) -> str:
     Raises Conflict for one that is not on its way, or has arrived.
     """
     with _sides(world, other, slug) as (source, target):
-        departure = source.of(slug)
+        departure = _begun(source, target, slug)
         if departure is None:
             raise Conflict(f"{slug} is not on its way", fix="`inboxops tenant list` says in which cell it is")
         with target.held(slug):  # so no command that was lost copies it just now
@@ -123,6 +123,17 @@ def _sides(world: World, other: World, slug: str) -> Iterator[tuple[DepartureSto
     finally:
         here.close()
         there.close()
+
+
+def _begun(source: DepartureStore, target: ArrivalStore, slug: str) -> Departure | None:
+    """The move that is under way. Raises Conflict for one to another installation, where the tenant may be worked for already."""
+    begun = source.of(slug)
+    if begun is not None and begun.to_database != target.place:
+        raise Conflict(
+            f"{slug} is on its way to the database {begun.to_database}, and not to {target.place}",
+            fix="Name the settings of that installation, by which the move began",
+        )
+    return begun
 
 
 @contextmanager

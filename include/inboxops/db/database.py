@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self
 
 import msgspec
 from psycopg import Connection, OperationalError
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -79,6 +80,12 @@ class Database:
             f" {known['pool_available']} of them free, and tried {known.get('connections_num', 0)} times,"
             f" {known.get('connections_errors', 0)} in vain"
         ) from exc
+
+    @property
+    def place(self) -> str:
+        """Where it stands and what it is called: host:port/name, without a secret."""
+        known = conninfo_to_dict(self.dsn)
+        return f"{known.get('host', 'localhost')}:{known.get('port', 5432)}/{known.get('dbname', '')}"
 
     def in_fork(self) -> Self:
         """This database in a process that was forked just now, closed before: from here on without a thread but the one that asks.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg import sql
+from psycopg.errors import UniqueViolation
 
 from inboxops.core.cells import MOVING
 from inboxops.core.installations import OnItsWay, first_of, range_of
@@ -24,11 +25,12 @@ _LOCK_SECONDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """A tenant that is on its way. gone: its rows are in the other database, and none is here."""
+    """A tenant that is on its way. to_database: as `Database.place` has it. gone: its rows are there, and none is here."""
 
     tenant_id: int
     slug: str
     from_cell: str
+    to_database: str
     to_cell: str
     gone: bool
 
@@ -52,14 +54,15 @@ class DepartureStore:
             row = t.row("departure", slug=slug)
         if row is None:
             return None
-        return Departure(row["departing_id"], row["slug"], row["from_cell"], row["to_cell"], row["gone"])
+        names = ("slug", "from_cell", "to_database", "to_cell", "gone")
+        return Departure(row["departing_id"], **{name: row[name] for name in names})
 
     def on_their_way(self) -> list[OnItsWay]:
         with self._database.transaction() as t:
             return [OnItsWay(**row) for row in t.rows("departures_open")]
 
-    def begin(self, slug: str, to_cell: str) -> Departure:
-        """From here on no Airflow begins anything for the tenant; what is under way ends. Begun already: it goes on.
+    def begin(self, slug: str, to_database: str, to_cell: str) -> Departure:
+        """From here on no Airflow begins anything for the tenant; what is under way ends. Begun already, to there: it goes on.
 
         Raises InvalidInput for an unknown tenant, Conflict while a replay of it writes.
         """
@@ -69,10 +72,10 @@ class DepartureStore:
             if cell == MOVING:
                 t.run("depart_elsewhere", id=id_, to_cell=to_cell)
             else:
-                t.run("depart", id=id_, slug=slug, from_cell=cell, to_cell=to_cell)
+                t.run("depart", id=id_, slug=slug, from_cell=cell, to_database=to_database, to_cell=to_cell)
                 t.run("move_tenant", id=id_, cell=MOVING)
             from_cell = t.value("departs_from", id=id_)
-        return Departure(id_, slug, from_cell, to_cell, gone=False)
+        return Departure(id_, slug, from_cell, to_database, to_cell, gone=False)
 
     def migrations(self) -> dict[str, str]:
         return _migrations(self._database)
@@ -156,7 +159,7 @@ class DepartureStore:
             t.run("departure_ended", id=tenant_id)
 
     def back(self, departure: Departure) -> None:
-        """It stays, in the cell that it was in. To be called before `thaw`: from there on that cell's Airflow works for it."""
+        """It stays, in the cell that it was in: from here on that cell's Airflow works for it. To be called behind `thaw`."""
         with self._database.transaction() as t:
             self._named(t, departure.tenant_id)
             t.run("move_tenant", id=departure.tenant_id, cell=departure.from_cell)
@@ -187,6 +190,10 @@ class ArrivalStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def place(self) -> str:
+        return self._database.place
 
     @contextmanager
     def held(self, slug: str) -> Iterator[None]:
@@ -237,7 +244,13 @@ class ArrivalStore:
         """
         with self._database.transaction() as t:
             self._hold(t, slug)
-            carried = sum(_carry(source, t, table, tenant_id) for table in tenant_tables(source))
+            try:
+                carried = sum(_carry(source, t, table, tenant_id) for table in tenant_tables(source))
+            except UniqueViolation as exc:
+                raise OperatorError(
+                    f"an id or a name of the tenant's is taken there, and nothing was taken over: {exc}",
+                    fix="Take the move back (--back), and see whose row that is",
+                ) from exc
             for row in t.rows("sealed_of_tenant", tenant_id=tenant_id):
                 if row["holder"] == "inboxes":
                     t.run(

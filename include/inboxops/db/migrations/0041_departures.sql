@@ -9,6 +9,7 @@ CREATE TABLE departures (
     departing_id bigint PRIMARY KEY, -- the tenant's
     slug text NOT NULL,
     from_cell text NOT NULL,
+    to_database text NOT NULL, -- where it stands and what it is called, so that nothing else is taken for it
     to_cell text NOT NULL,
     began_at timestamptz NOT NULL DEFAULT now(),
     gone_at timestamptz, -- its rows are in the other database, and none is here

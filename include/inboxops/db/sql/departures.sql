@@ -21,15 +21,17 @@ SELECT setval(%(name)s::regclass, %(last)s)
 SELECT pg_try_advisory_xact_lock(hashtext('inboxops.move'), hashtext(%(slug)s))
 
 -- name: departure
-SELECT departing_id, slug, from_cell, to_cell, gone_at IS NOT NULL AS gone FROM departures WHERE slug = %(slug)s AND ended_at IS NULL
+SELECT departing_id, slug, from_cell, to_database, to_cell, gone_at IS NOT NULL AS gone FROM departures WHERE slug = %(slug)s AND ended_at IS NULL
 
 -- name: departures_open
 SELECT slug, to_cell, began_at FROM departures WHERE ended_at IS NULL ORDER BY began_at
 
 -- name: depart
 -- One that was here before, and left, leaves again.
-INSERT INTO departures (departing_id, slug, from_cell, to_cell) VALUES (%(id)s, %(slug)s, %(from_cell)s, %(to_cell)s)
-ON CONFLICT (departing_id) DO UPDATE SET from_cell = excluded.from_cell, to_cell = excluded.to_cell, began_at = now(), gone_at = NULL, ended_at = NULL
+INSERT INTO departures (departing_id, slug, from_cell, to_database, to_cell)
+VALUES (%(id)s, %(slug)s, %(from_cell)s, %(to_database)s, %(to_cell)s)
+ON CONFLICT (departing_id) DO UPDATE
+SET from_cell = excluded.from_cell, to_database = excluded.to_database, to_cell = excluded.to_cell, began_at = now(), gone_at = NULL, ended_at = NULL
 
 -- name: departs_from
 SELECT from_cell FROM departures WHERE departing_id = %(id)s
