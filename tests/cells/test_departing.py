@@ -16,7 +16,7 @@ from airflow.triggers.base import TaskSkippedEvent
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
-from inboxops.composition import departing, intake, moving, sending, upkeep
+from inboxops.composition import departing, erasing, intake, moving, sending, upkeep
 from inboxops.composition.world import World
 from inboxops.core.cells import MOVING
 from inboxops.core.installations import RANGE, range_of
@@ -555,6 +555,23 @@ def test_one_that_is_on_its_way_moves_to_no_other_cell(both: Two, desk: Desk, mo
     with pytest.raises(Conflict, match="on its way to another installation"):
         moving.move(both.here.world, both.tenant, "main")
     assert both.cell(both.here.world) == MOVING
+
+
+def test_one_that_is_erased_where_it_arrived_does_not_come_again(
+    both: Two, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant_id = desk.tenant_id
+    with monkeypatch.context() as patched:
+        dies(patched, *STEPS["its rows are deleted"], behind=False)
+        with pytest.raises(Killed):
+            both.leave()
+    erasing.erase_tenant(both.far.world, both.tenant)
+    with pytest.raises(Conflict, match="has arrived"):
+        both.stay()
+    both.leave()
+    nothing_is_left(both, tenant_id)
+    assert both.cell(both.far.world) is None
+    assert objects(both.far.world, tenant_id) == {}
 
 
 def test_a_move_goes_on_to_where_it_began_to_and_nowhere_else(

@@ -55,12 +55,12 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
         tenant_id = before.tenant_id if before else world.inboxes.tenant_id(slug)
         with target.held(slug):
             there = target.has(slug)
-        if there is not None and (before is None or there != tenant_id):
-            raise InvalidInput(f"there is a tenant {slug!r} already where it is to go", fix="Rename or erase that one")
-        if there is not None and before is not None:
-            cell = before.to_cell  # it arrived in that one, whatever is asked for now
         objects = rows = 0
-        if there is None and not (before and before.gone):
+        if before is not None and (before.arrived or there == tenant_id):
+            cell = before.to_cell  # it arrived in that one, whatever is asked for now
+        elif there is not None:
+            raise InvalidInput(f"there is a tenant {slug!r} already where it is to go", fix="Rename or erase that one")
+        else:
             _check(world, other, source, target, tenant_id, cell, tell)
             objects = _bring_objects(world, other, tenant_id, tell)
             departure = source.begin(slug, target.place, cell)
@@ -73,6 +73,7 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
                     rows = target.take(
                         seen, slug, tenant_id, cell, lambda sealed: other.vault.seal(world.vault.open(sealed))
                     )
+                source.arrived(tenant_id)
             log.info("tenant_left", tenant=slug, cell=cell, rows=rows, objects=objects)
             tell(f"{rows} rows and {objects} objects are there, and compared: {slug} is worked for there")
         with _saying_how_to_go_on(slug, tell):
@@ -96,7 +97,7 @@ def stay(world: World, other: World, slug: str) -> str:
         if departure is None:
             raise Conflict(f"{slug} is not on its way", fix="`inboxops tenant list` says in which cell it is")
         with target.held(slug):  # so no command that was lost copies it just now
-            if departure.gone or target.has(slug) is not None:
+            if departure.arrived or target.has(slug) is not None:
                 raise Conflict(f"{slug} has arrived", fix="End the move: the same command without --back")
             outlast(partial(source.thaw, departure.tenant_id))
             source.back(departure)

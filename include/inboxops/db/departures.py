@@ -25,13 +25,14 @@ _LOCK_SECONDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """A tenant that is on its way. to_database: as `Database.place` has it. gone: its rows are there, and none is here."""
+    """A tenant that is on its way. to_database: as `Database.place` has it. arrived: its rows are there; gone: and none is here."""
 
     tenant_id: int
     slug: str
     from_cell: str
     to_database: str
     to_cell: str
+    arrived: bool
     gone: bool
 
 
@@ -54,7 +55,7 @@ class DepartureStore:
             row = t.row("departure", slug=slug)
         if row is None:
             return None
-        names = ("slug", "from_cell", "to_database", "to_cell", "gone")
+        names = ("slug", "from_cell", "to_database", "to_cell", "arrived", "gone")
         return Departure(row["departing_id"], **{name: row[name] for name in names})
 
     def on_their_way(self) -> list[OnItsWay]:
@@ -75,7 +76,7 @@ class DepartureStore:
                 t.run("depart", id=id_, slug=slug, from_cell=cell, to_database=to_database, to_cell=to_cell)
                 t.run("move_tenant", id=id_, cell=MOVING)
             from_cell = t.value("departs_from", id=id_)
-        return Departure(id_, slug, from_cell, to_database, to_cell, gone=False)
+        return Departure(id_, slug, from_cell, to_database, to_cell, arrived=False, gone=False)
 
     def migrations(self) -> dict[str, str]:
         return _migrations(self._database)
@@ -139,6 +140,11 @@ class DepartureStore:
             t.connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             _take_time(t)
             yield t
+
+    def arrived(self, tenant_id: int) -> None:
+        """From here on nothing is copied any more, also when the tenant is erased where it is."""
+        with self._database.transaction() as t:
+            t.run("arrived", id=tenant_id)
 
     def remove(self, tenant_id: int) -> int:
         """The tenant's rows go: how many."""

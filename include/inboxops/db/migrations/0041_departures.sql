@@ -12,7 +12,8 @@ CREATE TABLE departures (
     to_database text NOT NULL, -- where it stands and what it is called, so that nothing else is taken for it
     to_cell text NOT NULL,
     began_at timestamptz NOT NULL DEFAULT now(),
-    gone_at timestamptz, -- its rows are in the other database, and none is here
+    arrived_at timestamptz, -- its rows are in the other database, where they may have been erased since
+    gone_at timestamptz, -- and none is here
     ended_at timestamptz -- nor is an object of it
 );
 ALTER TABLE departures ENABLE ROW LEVEL SECURITY; -- without a policy: the API's role sees none

@@ -21,7 +21,7 @@ SELECT setval(%(name)s::regclass, %(last)s)
 SELECT pg_try_advisory_xact_lock(hashtext('inboxops.move'), hashtext(%(slug)s))
 
 -- name: departure
-SELECT departing_id, slug, from_cell, to_database, to_cell, gone_at IS NOT NULL AS gone FROM departures WHERE slug = %(slug)s AND ended_at IS NULL
+SELECT departing_id, slug, from_cell, to_database, to_cell, arrived_at IS NOT NULL AS arrived, gone_at IS NOT NULL AS gone FROM departures WHERE slug = %(slug)s AND ended_at IS NULL
 
 -- name: departures_open
 SELECT slug, to_cell, began_at FROM departures WHERE ended_at IS NULL ORDER BY began_at
@@ -31,7 +31,7 @@ SELECT slug, to_cell, began_at FROM departures WHERE ended_at IS NULL ORDER BY b
 INSERT INTO departures (departing_id, slug, from_cell, to_database, to_cell)
 VALUES (%(id)s, %(slug)s, %(from_cell)s, %(to_database)s, %(to_cell)s)
 ON CONFLICT (departing_id) DO UPDATE
-SET from_cell = excluded.from_cell, to_database = excluded.to_database, to_cell = excluded.to_cell, began_at = now(), gone_at = NULL, ended_at = NULL
+SET from_cell = excluded.from_cell, to_database = excluded.to_database, to_cell = excluded.to_cell, began_at = now(), arrived_at = NULL, gone_at = NULL, ended_at = NULL
 
 -- name: departs_from
 SELECT from_cell FROM departures WHERE departing_id = %(id)s
@@ -44,6 +44,9 @@ SELECT EXISTS (SELECT FROM departures WHERE departing_id = %(id)s AND ended_at I
 
 -- name: depart_not
 DELETE FROM departures WHERE departing_id = %(id)s
+
+-- name: arrived
+UPDATE departures SET arrived_at = now() WHERE departing_id = %(id)s
 
 -- name: departed
 UPDATE departures SET gone_at = now() WHERE departing_id = %(id)s
