@@ -637,6 +637,8 @@ def test_installations_that_do_not_fit_together_are_refused_before_anything_is_d
     for said, other, cell, kind in refusals:
         with pytest.raises(kind, match=said):
             departing.leave(here, other, both.tenant, cell, tell=both.said.append)
+    with pytest.raises(OperatorError, match="has to own the tables"):
+        departing.leave(changed(here, owner_database_url=None), far, both.tenant, "far", tell=both.said.append)
     assert both.cell(here) == "main"
     assert both.said == []
     with pytest.raises(InvalidInput, match="there is no tenant"):

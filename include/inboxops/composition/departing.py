@@ -153,6 +153,11 @@ def _check(
 ) -> None:
     """What would be found out too late. Raises InvalidInput and OperatorError."""
     must_beat(other, cell)
+    if not source.owns_tables():
+        raise OperatorError(
+            "who moves a tenant has to own the tables it leaves",
+            fix="Set INBOXOPS_OWNER_DATABASE_URL for this command: docs/operations.md, Roles",
+        )
     if source.migrations() != target.migrations():
         raise OperatorError(
             "the two databases are of different versions", fix="Bring both to the same one: `inboxops prepare`"

@@ -78,6 +78,11 @@ class DepartureStore:
             from_cell = t.value("departs_from", id=id_)
         return Departure(id_, slug, from_cell, to_database, to_cell, arrived=False, gone=False)
 
+    def owns_tables(self) -> bool:
+        """Whether this role may have triggers made."""
+        with self._database.transaction() as t:
+            return bool(t.value("owns_tables"))
+
     def migrations(self) -> dict[str, str]:
         return _migrations(self._database)
 

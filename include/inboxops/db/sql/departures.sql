@@ -9,6 +9,9 @@ FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND N
 WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
 GROUP BY c.oid, c.relname
 
+-- name: owns_tables
+SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'public.tenants'::regclass
+
 -- name: sequences
 -- last: what was given out last, 0 before the first.
 SELECT format('%%I.%%I', schemaname, sequencename) AS name, coalesce(last_value, 0) AS last FROM pg_sequences WHERE schemaname = 'public'
