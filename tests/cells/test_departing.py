@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from airflow.triggers.base import TaskSkippedEvent
 from psycopg.conninfo import make_conninfo
@@ -39,6 +40,7 @@ from inboxops.settings import Settings
 from inboxops_airflow import connections
 from inboxops_airflow.triggers import ProbeTrigger
 from inboxops_lab.testing.mailserver import MailServer
+from inboxops_lab.testing.processes import wait_until
 from inboxops_local.stack.testing import running
 from inboxops_local.standins.running import Serving
 from tests.cells.conftest import Cell, Cells
@@ -463,29 +465,47 @@ def test_a_message_that_is_being_sent_is_waited_for(both: Two, desk: Desk) -> No
     assert both.cell(both.far.world) == "far"
 
 
-def test_a_message_that_is_claimed_just_before_writes_are_refused_is_waited_for(
+def test_of_a_tenant_that_is_held_nothing_is_begun_to_be_sent(
     both: Two, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It would leave, and as nothing is written any more, could not be told to have left."""
     accepted = desk.reply(desk.ticket())
-    freeze, thaw, claimed = DepartureStore.freeze, DepartureStore.thaw, [False]
+    freeze, claims = DepartureStore.freeze, []
 
-    def claims(store: DepartureStore, tenant_id: int) -> None:
-        if not claimed[0]:
-            claimed[0] = True
-            assert both.here.world.outbound.claim(accepted.message_id, 0, lease_seconds=300)
+    def claimed(store: DepartureStore, tenant_id: int) -> None:
+        claims.append(both.here.world.outbound.claim(accepted.message_id, 0, lease_seconds=300))
         freeze(store, tenant_id)
 
-    def ends(store: DepartureStore, tenant_id: int) -> None:
-        thaw(store, tenant_id)
-        if both.cell(both.here.world) == MOVING:
+    monkeypatch.setattr(DepartureStore, "freeze", claimed)
+    both.leave()
+    assert claims == [None]
+    assert replace(desk, box=both.in_far(desk.box)).send(accepted) == "sent"
+
+
+def test_a_claim_that_is_being_made_is_seen_by_who_holds_the_tenant(both: Two, desk: Desk) -> None:
+    accepted = desk.reply(desk.ticket())
+    claimed = threading.Event()
+
+    def tell(line: str) -> None:
+        if "is being sent" in line:
+            claimed.set()
             desk.let_lease_end(accepted.message_id)
 
-    monkeypatch.setattr(DepartureStore, "freeze", claims)
-    monkeypatch.setattr(DepartureStore, "thaw", ends)
-    both.leave()
-    assert claimed[0]
-    away = replace(desk, box=both.in_far(desk.box))
-    assert away.row(accepted.message_id)["send_status"] == "sending"
+    with ThreadPoolExecutor(1) as pool:
+        with both.here.world.database.transaction() as t:
+            assert t.row("claim_send", id=accepted.message_id, attempt=0, lease_seconds=300)
+            moves = pool.submit(departing.leave, both.here.world, both.far.world, both.tenant, "far", tell=tell)
+            wait_until("it waits for the claim", lambda: waits_for_a_lock(both.here.world), seconds=60)
+        moves.result(timeout=120)
+    assert claimed.is_set()
+
+
+def waits_for_a_lock(world: World) -> bool:
+    """A statement of the role that owns the tables, which sees its own."""
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM tenants WHERE slug%'"
+    with psycopg.connect(world.settings.owner_dsn) as connection:
+        row = connection.execute(asked.encode()).fetchone()
+    return row is not None and row[0] > 0
 
 
 def test_one_that_has_not_arrived_may_stay(both: Two, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

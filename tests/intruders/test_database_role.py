@@ -28,6 +28,7 @@ DEFINER = {
     "certificate_metrics": "the same of certificates",
     "canary_metrics": "the same of canaries",
     "look_metrics": "the same of looks",
+    "departure_metrics": "for how long a tenant has been on its way, whichever",
     "looks_standing": "how many inboxes are looked at, and how late",
     "cells": "how many inboxes each cell has, when it last beat, and how late its looks are",
 }

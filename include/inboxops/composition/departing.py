@@ -194,18 +194,11 @@ def _check_buckets(world: World, other: World, tenant_id: int) -> None:
 
 
 def _freeze(source: DepartureStore, departure: Departure, tell: Tell) -> None:
-    """Until no message is being sent, and nothing is written any more.
-
-    One that was claimed just before would leave, and could not be told to have left.
-    """
-    while True:
-        while (seconds := source.sends_under_way(departure.tenant_id)) is not None:
-            tell(f"a message is being sent: waiting, for {seconds:.0f} s at most")
-            time.sleep(LOOK_AGAIN_SECONDS)
-        outlast(partial(source.freeze, departure.tenant_id))
-        if source.sends_under_way(departure.tenant_id) is None:
-            return
-        outlast(partial(source.thaw, departure.tenant_id))
+    """Until nothing is written any more. What is being sent ends before: it could not be told to have left. No more is claimed."""
+    while (seconds := source.sends_under_way(departure.tenant_id)) is not None:
+        tell(f"a message is being sent: waiting, for {seconds:.0f} s at most")
+        time.sleep(LOOK_AGAIN_SECONDS)
+    outlast(partial(source.freeze, departure.tenant_id))
 
 
 def _bring_objects(world: World, other: World, tenant_id: int, tell: Tell) -> int:

@@ -55,4 +55,5 @@ def moves(on_their_way: Sequence[OnItsWay], *, now: datetime) -> Moves:
         for each in on_their_way
     )
     well = all((now - each.began_at).total_seconds() < LONG_SECONDS for each in on_their_way)
-    return Moves(well, said if well else f"{said}: if no command moves it, the same `inboxops tenant move` goes on")
+    go_on = "if no command moves it, the same one goes on, `inboxops tenant move NAME --installation FILE`"
+    return Moves(well, said if well else f"{said}: {go_on}")
