@@ -40,15 +40,14 @@ UPDATE tickets SET updated_at = now(), unread = false WHERE id = %(ticket_id)s A
 
 -- name: claim_send
 -- Of a tenant that is held for a move to another database none is claimed: who holds it waits for claims under way, by this lock.
-WITH here AS (
-    SELECT m.id FROM messages m JOIN tenants t ON t.id = m.tenant_id
-    WHERE m.id = %(id)s AND t.cell <> '(moving)'
-    FOR KEY SHARE OF t
-)
 UPDATE messages AS m
 SET send_status = CASE WHEN m.handed_over_attempt = m.send_attempt THEN 'unknown' ELSE 'sending' END,
     send_token = gen_random_uuid(), send_lease_until = now() + make_interval(secs => %(lease_seconds)s)
-FROM tickets t, here
+FROM tickets t, (
+    SELECT m.id FROM messages m JOIN tenants t ON t.id = m.tenant_id
+    WHERE m.id = %(id)s AND t.cell <> '(moving)'
+    FOR KEY SHARE OF t
+) here
 WHERE m.id = here.id AND t.id = m.ticket_id AND m.direction = 'outbound' AND m.send_attempt = %(attempt)s
   AND m.send_status IN ('pending', 'sending', 'unknown') AND (m.send_lease_until IS NULL OR m.send_lease_until <= now())
 RETURNING m.id, m.tenant_id, m.inbox_id, m.ticket_id, m.send_attempt, m.send_token, m.handed_over_attempt,
