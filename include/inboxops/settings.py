@@ -251,7 +251,7 @@ def load() -> Settings:
     """
     _check_names(("the environment", os.environ), (str(home() / ENV_FILE), _file()))
     return _checked(
-        lambda: Settings(_env_file=home() / ENV_FILE),  # type: ignore[call-arg]
+        lambda: Settings(_env_file=home() / ENV_FILE),  # type: ignore[call-arg]  # pydantic-settings' own, hidden from mypy
         fix=f"Start the local stack with `inboxops up`, or set them (looked in the environment and {home() / ENV_FILE})",
     )
 

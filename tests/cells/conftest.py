@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import SecretStr
 
 from inboxops.composition import upkeep
 from inboxops.composition.world import World
@@ -17,7 +18,9 @@ from inboxops.settings import Settings
 from inboxops_lab.testing.mailserver import MailServer
 from inboxops_local.stack.testing import running
 from inboxops_local.standins.running import Serving
+from tests.cells.installations import Two
 from tests.push.conftest import StandInAirflow
+from tests.sending.conftest import Desk, set_up
 from tests.stories.conftest import Mailbox, connect
 
 
@@ -77,3 +80,30 @@ def two(services: Settings, nothing_beat_before: None, tenant: str, mail_server:
         yield Cells(made[0], made[1], tenant, mail_server)
         for cell in made:
             cell.world.close()
+
+
+@pytest.fixture
+def desk(two: Cells, mail_server: MailServer) -> Iterator[Desk]:
+    """An inbox of the tenant that can send; in `main`."""
+    with set_up(two.main.world, two.tenant, mail_server) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="session")
+def elsewhere(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Servers of another installation, which knows what the first one signs with and has a range of ids of its own."""
+    with running(tmp_path_factory.mktemp("elsewhere") / "home", "--only=services") as settings:
+        migrate(settings.owner_dsn, id_range=7)
+        known = f"{services.signing_key.get_secret_value()}@2100-01-01T00:00:00Z"
+        yield settings.model_copy(update={"previous_signing_keys": SecretStr(known), "cell": "far"})
+
+
+@pytest.fixture
+def both(two: Cells, elsewhere: Settings) -> Iterator[Two]:
+    with Serving(StandInAirflow("far")) as serving:
+        world = World(elsewhere.model_copy(update={"airflow_url": serving.url}))
+        assert isinstance(serving.stand_in, StandInAirflow)
+        far = Cell("far", world, serving.stand_in, serving)
+        far.beat()
+        yield Two(two.main, far, two.tenant, [])
+        world.close()

@@ -12,9 +12,8 @@ from inboxops.composition import intake, moving, runs, sending, upkeep
 from inboxops.core.push import Errand
 from inboxops.errors import Conflict, InvalidInput, Overtaken, TransientError
 from inboxops.stories import fetch as fetching
-from inboxops_lab.testing.mailserver import MailServer
 from tests.cells.conftest import Cell, Cells
-from tests.sending.conftest import Desk, set_up
+from tests.sending.conftest import Desk
 from tests.stories.conftest import Mailbox, mail
 
 
@@ -168,12 +167,6 @@ def test_mail_that_the_old_cell_had_not_filed_is_filed_by_the_new_ones_next_poll
     assert not intake.fetch_by_clock(two.b.world, box.inbox_id).skipped
     intake.file(two.b.world, box.inbox_id)
     all_filed(box, 1)
-
-
-@pytest.fixture
-def desk(two: Cells, mail_server: MailServer) -> Any:
-    with set_up(two.main.world, two.tenant, mail_server) as desk:
-        yield desk
 
 
 def test_a_reply_whose_run_waits_in_the_old_cell_leaves_by_the_new_one_once(two: Cells, desk: Desk) -> None:

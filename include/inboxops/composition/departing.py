@@ -22,6 +22,7 @@ from inboxops.core.keys import tenant_prefix
 from inboxops.db.database import Database
 from inboxops.db.departures import ArrivalStore, Departure, DepartureStore
 from inboxops.errors import Conflict, InvalidInput, OperatorError
+from inboxops.stories.erase import wipe_tenant
 from inboxops.stories.outlast import outlast
 from inboxops.stories.telling import log
 
@@ -55,36 +56,44 @@ def leave(world: World, other: World, slug: str, cell: str, *, tell: Tell) -> Le
         tenant_id = before.tenant_id if before else world.inboxes.tenant_id(slug)
         with target.held(slug):
             there = target.has(slug)
-        objects = rows = 0
+        rows = objects = 0
         if before is not None and (before.arrived or there == tenant_id):
             cell = before.to_cell  # it arrived in that one, whatever is asked for now
         elif there is not None:
             raise InvalidInput(f"there is a tenant {slug!r} already where it is to go", fix="Rename or erase that one")
         else:
             _check(world, other, source, target, tenant_id, cell, tell)
-            objects = _bring_objects(world, other, tenant_id, tell)
-            departure = source.begin(slug, target.place, cell)
-            with _saying_how_to_go_on(slug, tell):
-                runs.show_inboxes(world, departure.from_cell)
-                tell(f"{slug} is held: no Airflow works for it here")
-                _freeze(source, departure, tell)
-                objects += _bring_objects(world, other, tenant_id, tell)
-                with source.seen() as seen:
-                    rows = target.take(
-                        seen, slug, tenant_id, cell, lambda sealed: other.vault.seal(world.vault.open(sealed))
-                    )
-                source.arrived(tenant_id)
-            log.info("tenant_left", tenant=slug, cell=cell, rows=rows, objects=objects)
-            tell(f"{rows} rows and {objects} objects are there, and compared: {slug} is worked for there")
+            rows, objects = _take_over(world, other, source, target, slug, cell, tell)
         with _saying_how_to_go_on(slug, tell):
             shown = runs.show_inboxes(other, cell)
             begin_what_waits(other, tenant_id, cell)
             if not (before and before.gone):
-                tell(f"{source.remove(tenant_id)} rows are deleted here")
-            _delete_objects(world, tenant_id)
+                source.remove(tenant_id)
+            wipe_tenant(tenant_id, world.objects)
+            outlast(partial(world.bus.forget, tenant_id))
             outlast(partial(source.thaw, tenant_id))
             source.end(tenant_id)
+            tell("nothing of it is left here")
     return Left(cell, rows, objects, shown)
+
+
+def _take_over(
+    world: World, other: World, source: DepartureStore, target: ArrivalStore, slug: str, cell: str, tell: Tell
+) -> tuple[int, int]:
+    """All that the tenant has, up to the commit from which on it is worked for there: (rows, objects)."""
+    objects = _bring_objects(world, other, world.inboxes.tenant_id(slug), tell)
+    departure = source.begin(slug, target.place, cell)
+    with _saying_how_to_go_on(slug, tell):
+        runs.show_inboxes(world, departure.from_cell)
+        tell(f"{slug} is held: no Airflow works for it here")
+        _freeze(source, departure, tell)
+        objects += _bring_objects(world, other, departure.tenant_id, tell)
+        with source.seen() as seen:
+            rows = target.take(seen, slug, departure.tenant_id, cell, partial(_resealed, world, other))
+        source.arrived(departure.tenant_id)
+    log.info("tenant_left", tenant=slug, cell=cell, rows=rows, objects=objects)
+    tell(f"{rows} rows and {objects} objects are there, and compared: {slug} is worked for there")
+    return rows, objects
 
 
 def stay(world: World, other: World, slug: str) -> str:
@@ -101,7 +110,7 @@ def stay(world: World, other: World, slug: str) -> str:
                 raise Conflict(f"{slug} has arrived", fix="End the move: the same command without --back")
             outlast(partial(source.thaw, departure.tenant_id))
             source.back(departure)
-        _delete_objects(other, departure.tenant_id)
+        wipe_tenant(departure.tenant_id, other.objects)
         runs.show_inboxes(world, departure.from_cell)
         begin_what_waits(world, departure.tenant_id, departure.from_cell)
     log.info("tenant_stays", tenant=slug, cell=departure.from_cell)
@@ -201,6 +210,10 @@ def _freeze(source: DepartureStore, departure: Departure, tell: Tell) -> None:
     outlast(partial(source.freeze, departure.tenant_id))
 
 
+def _resealed(world: World, other: World, sealed: bytes) -> bytes:
+    return other.vault.seal(world.vault.open(sealed))
+
+
 def _bring_objects(world: World, other: World, tenant_id: int, tell: Tell) -> int:
     """Have the other store hold what ours does below the tenant's prefix, and nothing else. Returns how many came."""
     prefix = tenant_prefix(tenant_id)
@@ -213,7 +226,3 @@ def _bring_objects(world: World, other: World, tenant_id: int, tell: Tell) -> in
             pass
     other.objects.delete([key for key in theirs if key not in ours])
     return len(missing)
-
-
-def _delete_objects(world: World, tenant_id: int) -> None:
-    world.objects.delete([key for key, _ in world.objects.sizes(tenant_prefix(tenant_id))])

@@ -151,18 +151,13 @@ class DepartureStore:
         with self._database.transaction() as t:
             t.run("arrived", id=tenant_id)
 
-    def remove(self, tenant_id: int) -> int:
-        """The tenant's rows go: how many."""
+    def remove(self, tenant_id: int) -> None:
+        """The tenant's rows go, as those of one that is erased."""
         with self._database.transaction() as t:
             _take_time(t)
             self._named(t, tenant_id)
-            removed = 0
-            for table in reversed(tenant_tables(t)):
-                removed += t.connection.execute(
-                    sql.SQL("DELETE FROM {} WHERE {}").format(table.named(), table.belongs(tenant_id))
-                ).rowcount
+            t.row("erase_tenant", tenant_id=tenant_id)
             t.run("departed", id=tenant_id)
-            return removed
 
     def end(self, tenant_id: int) -> None:
         """Nothing of the tenant is here any more."""
@@ -191,7 +186,7 @@ class DepartureStore:
         """What a trigger asks of a row; it can ask no other table. The tenant's inboxes are all there: they were frozen before."""
         owner = sql.SQL(row) + sql.SQL(".") + sql.Identifier(table.owner)
         if table.owner == "inbox_id":
-            ids = [each["id"] for each in t.rows("inbox_ids", tenant_id=tenant_id)]
+            ids = [each["id"] for each in t.rows("inboxes_of_tenant", tenant_id=tenant_id)]
             return sql.SQL("{} = ANY ({}::bigint[])").format(owner, sql.Literal(ids))
         return sql.SQL("{} = {}").format(owner, sql.Literal(tenant_id))
 
@@ -216,7 +211,7 @@ class ArrivalStore:
     def has(self, slug: str) -> int | None:
         """The id of the tenant of that name, None when there is none."""
         with self._database.transaction() as t:
-            found: int | None = t.value("tenant_by_slug", slug=slug)
+            found: int | None = t.value("tenant_id", slug=slug)
             return found
 
     def migrations(self) -> dict[str, str]:
@@ -272,7 +267,7 @@ class ArrivalStore:
                     )
                 else:
                     t.run("seal_channel", id=row["id"], secret=reseal(row["sealed"]))
-            for row in t.rows("inbox_ids", tenant_id=tenant_id):
+            for row in t.rows("inboxes_of_tenant", tenant_id=tenant_id):
                 t.run("push_stopped", id=row["id"])
             t.run("arrive_inboxes", tenant_id=tenant_id)
             t.run("arrive_looks", tenant_id=tenant_id)

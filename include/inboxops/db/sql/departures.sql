@@ -61,14 +61,8 @@ UPDATE departures SET ended_at = now() WHERE departing_id = %(id)s
 SELECT count(*), extract(epoch FROM max(send_lease_until) - now())::float8 AS seconds FROM messages
 WHERE tenant_id = %(tenant_id)s AND send_status IN ('sending', 'unknown') AND send_lease_until > now()
 
--- name: inbox_ids
-SELECT id FROM inboxes WHERE tenant_id = %(tenant_id)s
-
 -- name: kinds_of_tenant
 SELECT DISTINCT connection_type FROM inboxes WHERE tenant_id = %(tenant_id)s AND connected_at IS NOT NULL
-
--- name: tenant_by_slug
-SELECT id FROM tenants WHERE slug = %(slug)s
 
 -- name: migrations
 SELECT name, sha256 FROM schema_migrations
